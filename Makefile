@@ -1,0 +1,82 @@
+# Works on a machine that has only make and Python 3.10 or newer: everything else goes into .venv.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then echo $$p; break; fi; done)
+endif
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# pyright runs on node; where the machine has none, its own comes from a wheel.
+PYRIGHT := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || echo 'pyright[nodejs]')
+
+# What talks to a server is run again on Redis, after the bundled Valkey.
+SERVER_TESTS := $(wildcard tests/integration tests/stateful tests/faults)
+REDIS_MAJOR = $$(redis-server --version 2>/dev/null | sed -n 's/.* v=\([0-9][0-9]*\)\..*/\1/p')
+
+SECRET := .secrets/redis_password
+
+.PHONY: help demo test check fmt coverage secret clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.10 or newer found; name one with make PYTHON=/path/to/python3"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q -e '.[cli,fast]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q -e '.[test]' $(PYRIGHT)
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo ## a question answered by two worker processes, on the bundled server
+	$(BIN)/python workers/apps/search/demo.py
+
+test: $(VENV)/.test ## every test on the bundled Valkey, then the server-facing ones on Redis 7
+	@failed=0; \
+	echo "== every test, on the bundled Valkey"; \
+	$(BIN)/python -m pytest tests $(PYTEST_ARGS) || failed=1; \
+	major=$(REDIS_MAJOR); \
+	if [ -z "$(SERVER_TESTS)" ]; then echo "== no server-facing tests"; \
+	elif [ "$${major:-0}" -ge 7 ]; then \
+		echo "== $(SERVER_TESTS), on Redis ($$(command -v redis-server))"; \
+		BROKER_WF_TEST_SERVER=redis $(BIN)/python -m pytest $(SERVER_TESTS) $(PYTEST_ARGS) || failed=1; \
+	elif [ -n "$$major" ]; then echo "== NOT run on Redis: redis-server on PATH is version $$major, 7 is the oldest supported"; \
+	else echo "== NOT run on Redis: no redis-server on PATH (apt-get install redis-server)"; fi; \
+	exit $$failed
+
+check: $(VENV)/.test ## format, lint, types, import contracts, the rules of the house
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/house
+
+fmt: $(VENV)/.test ## format, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+coverage: $(VENV)/.test ## every test once, with branch coverage of the library
+	$(BIN)/python -m pytest tests --cov --cov-report=term $(PYTEST_ARGS)
+
+secret: $(SECRET) ## a random password for the Redis of docker-compose.yml, unless there is one
+
+# The directory keeps others on this machine out; the file is readable because containers read it as users of their own.
+$(SECRET):
+	@mkdir -p $(@D) && chmod 700 $(@D)
+	@od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > $@ && chmod 444 $@
+	@echo "wrote $@"
+
+clean: ## remove the environment, caches and built files
+	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,85 @@
+"""A namespace on a server: the bundle of its stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker_wf.broker.connection import Pipe, Timeouts, async_client, check_server
+from broker_wf.broker.context_state import ContextStateStore
+from broker_wf.broker.deliveries import DeliveryStore
+from broker_wf.broker.feed import FeedStore
+from broker_wf.broker.keys import Keys
+from broker_wf.broker.roster import RosterStore
+from broker_wf.broker.runs import RunLimits, RunStore
+from broker_wf.broker.schedule import ScheduleStore
+from broker_wf.settings import Settings
+
+PARTITIONS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """The stores of one namespace, for one event loop. Has no methods."""
+
+    url: str
+    keys: Keys
+    timeouts: Timeouts
+    pipe: Pipe
+    runs: RunStore
+    deliveries: DeliveryStore
+    state: ContextStateStore
+    feed: FeedStore
+    roster: RosterStore
+    schedule: ScheduleStore
+
+
+async def open_broker(
+    settings: Settings, url: str, *, patience_s: float | None, revive: Callable[[], object] | None = None
+) -> Broker:
+    """Connect to a namespace.
+
+    Args:
+        url: the server's, with its password.
+        patience_s: how long a lost server is waited for; None: for ever.
+        revive: starts a bundled server again.
+
+    Raises:
+        ServerUnreachableError: the server does not answer.
+        ServerRefusedError: it would lose work, or wants another password, or the namespace is of another version.
+    """
+    timeouts = Timeouts(
+        socket_ms=settings.socket_timeout_ms, connect_ms=settings.connect_timeout_ms, block_ms=settings.block_ms
+    )
+    client = async_client(url, timeouts)
+    keys = Keys(settings.namespace)
+    try:
+        await check_server(client, url)
+        pipe = Pipe(url=url, client=client, keys=keys, patience_s=patience_s, revive=revive)
+        roster = RosterStore(pipe)
+        await roster.check_protocol(PARTITIONS)
+    except BaseException:
+        await client.aclose()
+        raise
+    return Broker(
+        url=url,
+        keys=keys,
+        timeouts=timeouts,
+        pipe=pipe,
+        runs=RunStore(pipe, _limits(settings)),
+        deliveries=DeliveryStore(pipe),
+        state=ContextStateStore(pipe),
+        feed=FeedStore(pipe),
+        roster=roster,
+        schedule=ScheduleStore(pipe),
+    )
+
+
+def _limits(settings: Settings) -> RunLimits:
+    return RunLimits(
+        keep_ms=settings.keep_ms,
+        keep_failed_ms=settings.keep_failed_ms,
+        window=settings.dispatch_window,
+        queued_check_ms=settings.queued_check_ms,
+        max_live_runs=settings.max_live_runs,
+    )

@@ -1,0 +1,310 @@
+"""The one module that knows redis-py: clients, time-outs, retries, and the checks of a server.
+
+Commands of one event loop go through a :class:`Pipe`, which sends what one tick asked for in one round trip. Writes
+use no retry of the client library: every script is idempotent and is repeated here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import redis
+import redis.asyncio as aredis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+    TryAgainError,
+)
+from redis.retry import Retry
+
+from broker_wf.broker.keys import Keys
+from broker_wf.broker.script import Script
+from broker_wf.errors import BackpressureError, BrokerError, ServerRefusedError, ServerUnreachableError
+
+log = logging.getLogger("broker_wf.connection")
+
+Argument = bytes | str | int | float
+LOST = (ConnectionError, TimeoutError, OSError)
+_LATER = ("LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF")
+_LATER_CLASSES = (BusyLoadingError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 2.0
+
+
+class RedisClient(Protocol):
+    """What is used of redis-py's asyncio client."""
+
+    async def execute_command(self, *args: Argument) -> object: ...
+    def pipeline(self, transaction: bool = ...) -> RedisPipeline: ...
+    async def aclose(self) -> None: ...
+
+
+class RedisPipeline(Protocol):
+    """What is used of redis-py's pipeline."""
+
+    def execute_command(self, *args: Argument) -> object: ...
+    async def execute(self, raise_on_error: bool = ...) -> list[object]: ...
+
+
+class SyncClient(Protocol):
+    """What is used of redis-py's blocking client."""
+
+    def execute_command(self, *args: Argument) -> object: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Milliseconds: for a reply, for connecting, and for the longest blocked read."""
+
+    socket_ms: int
+    connect_ms: int
+    block_ms: int
+
+
+def async_client(url: str, timeouts: Timeouts, *, blocked: bool = False) -> RedisClient:
+    """A client that repeats nothing by itself.
+
+    Args:
+        blocked: for blocked reads; they may take ``block_ms`` longer.
+    """
+    wait_ms = timeouts.socket_ms + (timeouts.block_ms if blocked else 0)
+    options: dict[str, Any] = _options(timeouts, wait_ms)
+    client = aredis.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), max_connections=4, **options)
+    return cast(RedisClient, client)
+
+
+def sync_client(url: str, timeouts: Timeouts) -> SyncClient:
+    """A blocking client, for a thread of its own."""
+    options: dict[str, Any] = _options(timeouts, timeouts.socket_ms)
+    return cast(SyncClient, redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options))
+
+
+def _options(timeouts: Timeouts, wait_ms: int) -> dict[str, Any]:
+    return {
+        "socket_timeout": wait_ms / 1000,
+        "socket_connect_timeout": timeouts.connect_ms / 1000,
+        "protocol": 2,
+        "decode_responses": False,
+        "health_check_interval": 0,
+    }
+
+
+def call_sync(client: SyncClient, keys: Keys, script: Script, *values: object) -> object:
+    """Run a script from a thread.
+
+    Raises:
+        redis-py's ConnectionError or TimeoutError: the script may or may not have run.
+    """
+    argv = script.argv(values)
+    try:
+        raw = client.execute_command("EVALSHA", script.sha, 1, keys.tag, *argv)
+    except NoScriptError:
+        raw = client.execute_command("EVAL", script.text, 1, keys.tag, *argv)
+    return script.reply(raw)
+
+
+@dataclass(slots=True)
+class _Call:
+    """One command that waits for its reply. ``again`` is sent instead once the first reply may have been lost."""
+
+    args: tuple[Argument, ...]
+    again: tuple[Argument, ...]
+    reply: asyncio.Future[object]
+    script: Script | None
+    sent: bool = False
+
+    def command(self) -> tuple[Argument, ...]:
+        return self.again if self.sent else self.args
+
+
+@dataclass(slots=True, kw_only=True)
+class Pipe:
+    """Commands of one event loop, coalesced: what is asked for while a round trip is under way goes with the next.
+
+    Attributes:
+        patience_s: how long a lost server is waited for; None: for ever.
+        revive: called, in a thread, when the server was lost: starts the bundled one again.
+    """
+
+    url: str
+    client: RedisClient
+    keys: Keys
+    patience_s: float | None
+    revive: Callable[[], object] | None = None
+    _waiting: list[_Call] = field(default_factory=list[_Call])
+    _sender: asyncio.Task[None] | None = None
+    connected: bool = True
+    _pausing: bool = False
+
+    def call(self, script: Script, *values: object) -> Awaitable[object]:
+        """Run a script; it is repeated until its reply has come.
+
+        Raises (when awaited):
+            ServerUnreachableError: no server for ``patience_s``.
+            ServerRefusedError: the server wants another password.
+            BackpressureError: the server is out of memory and this script is one it may refuse.
+        """
+        return self.call_again(script, values, values)
+
+    def call_again(self, script: Script, values: tuple[object, ...], again: tuple[object, ...]) -> Awaitable[object]:
+        """As :meth:`call`, with other arguments for the repetition."""
+        head = ("EVALSHA", script.sha, 1, self.keys.tag)
+        first = (*head, *script.argv(values))
+        return self._put(first, first if again is values else (*head, *script.argv(again)), script)
+
+    def command(self, *args: Argument) -> Awaitable[object]:
+        """Run a command that may be repeated without harm."""
+        return self._put(args, args, None)
+
+    async def close(self) -> None:
+        """Send what still waits, then close the client."""
+        if self._sender is not None and not self._sender.done():
+            await asyncio.wait([self._sender], timeout=2.0)
+            self._sender.cancel()
+        for call in self._waiting:
+            call.reply.cancel()
+        await self.client.aclose()
+
+    def _put(self, args: tuple[Argument, ...], again: tuple[Argument, ...], script: Script | None) -> Awaitable[object]:
+        loop = asyncio.get_running_loop()
+        call = _Call(args, again, loop.create_future(), script)
+        self._waiting.append(call)
+        if self._sender is None or self._sender.done():
+            self._sender = loop.create_task(self._send())
+        return call.reply
+
+    async def _send(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            await self._deliver(batch)
+
+    async def _deliver(self, batch: list[_Call]) -> None:
+        loop = asyncio.get_running_loop()
+        began, wait_s = loop.time(), _FIRST_WAIT_S
+        while batch:
+            reason: Exception | None = None
+            self._pausing = False
+            try:
+                batch = await self._round_trip(batch)
+            except AuthenticationError as error:
+                self._fail(batch, _password_refused(self.url, error))
+                return
+            except LOST as error:
+                reason, self._pausing = error, True
+                await self._noticed_loss(error)
+            if batch and self._pausing:
+                if self.patience_s is not None and loop.time() - began > self.patience_s:
+                    self._fail(batch, ServerUnreachableError(self.url, str(reason or "it takes no commands now")))
+                    return
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    async def _noticed_loss(self, error: Exception) -> None:
+        if self.connected:
+            self.connected = False
+            log.warning("lost the server: %s; trying again", error)
+        if self.revive is not None:
+            await asyncio.to_thread(self.revive)
+
+    def _fail(self, batch: list[_Call], error: Exception) -> None:
+        for call in batch:
+            if not call.reply.done():
+                call.reply.set_exception(error)
+
+    async def _round_trip(self, batch: list[_Call]) -> list[_Call]:
+        """Send the batch once; what has to be sent again comes back."""
+        pipeline = self.client.pipeline(transaction=False)
+        for call in batch:
+            pipeline.execute_command(*call.command())
+            call.sent = True
+        replies = await pipeline.execute(raise_on_error=False)
+        if not self.connected:
+            self.connected = True
+            log.warning("the server is back")
+        return [call for call, reply in zip(batch, replies, strict=True) if not self._settle(call, reply)]
+
+    def _settle(self, call: _Call, reply: object) -> bool:
+        if call.reply.done():
+            return True
+        if not isinstance(reply, Exception):
+            call.reply.set_result(call.script.reply(reply) if call.script else reply)
+            return True
+        if isinstance(reply, NoScriptError) and call.script is not None:
+            call.args = call.again = ("EVAL", call.script.text, *call.again[2:])
+            return False
+        if isinstance(reply, (*LOST, *_LATER_CLASSES)) or reply_word(reply) in _LATER:
+            self._pausing = True
+            return False
+        if isinstance(reply, OutOfMemoryError) or reply_word(reply) == "OOM":
+            call.reply.set_exception(BackpressureError("the server is out of memory; what was accepted goes on"))
+        else:
+            name = call.script.name if call.script else str(call.args[0])
+            call.reply.set_exception(BrokerError(f"the server refused {name}: {reply}"))
+        return True
+
+
+def reply_word(error: Exception) -> str:
+    """The first word of a server's error, which says its kind."""
+    word = str(error).split(" ", 1)[0]
+    return word or type(error).__name__
+
+
+def _password_refused(url: str, error: Exception) -> ServerRefusedError:
+    return ServerRefusedError(url, str(error), "Put the right password into the URL or BROKER_WF_PASSWORD_FILE.")
+
+
+async def check_server(client: RedisClient, url: str) -> None:
+    """Refuse a server that would lose work.
+
+    Raises:
+        ServerUnreachableError: it does not answer.
+        ServerRefusedError: older than 7.0, a replica, evicts keys, or wants another password; says the cure.
+    """
+    try:
+        facts = _facts(await client.execute_command("INFO"))
+    except AuthenticationError as error:
+        raise _password_refused(url, error) from None
+    except LOST as error:
+        raise ServerUnreachableError(url, _plain(error)) from None
+    except ResponseError as error:
+        if reply_word(error) in ("NOAUTH", "WRONGPASS", "NOPERM"):
+            raise _password_refused(url, error) from None
+        raise ServerUnreachableError(url, str(error)) from None
+    version = facts.get("redis_version", "0")
+    if int(version.split(".", 1)[0]) < 7:
+        raise ServerRefusedError(url, f"its version is {version}", "Use Redis 7.0 or later, or Valkey 7.2 or later.")
+    if facts.get("role") not in (None, "master"):
+        raise ServerRefusedError(url, "it is a replica", "Use the address of the master.")
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise ServerRefusedError(
+            url, f"it may evict keys (maxmemory-policy {policy}), which loses work", "Set maxmemory-policy noeviction."
+        )
+    if facts.get("aof_enabled") == "0":
+        log.warning("the server keeps no log (appendonly no): runs are lost when it restarts")
+
+
+def _plain(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _facts(info: object) -> dict[str, str]:
+    if isinstance(info, dict):
+        return {str(k): str(v) for k, v in cast("dict[object, object]", info).items()}
+    lines = cast(bytes, info).decode("utf-8", "replace").splitlines()
+    return {k: v for k, _, v in (line.partition(":") for line in lines)}

@@ -1,0 +1,234 @@
+"""The life of one delivery: claimed, renewed, ended or handed back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import cast
+
+from broker_wf.broker.connection import Pipe
+from broker_wf.broker.plans import (
+    Plan,
+    buffers_of,
+    commit_map,
+    delivery_of,
+    route_map,
+)
+from broker_wf.broker.script import load
+from broker_wf.core.commit import StepCommit, StepFailure
+from broker_wf.core.delivery import BufferSnapshot, Delivery
+from broker_wf.core.ids import Digest, Fence, Lane, StepName, WorkerId
+from broker_wf.core.outcome import Undecided
+from broker_wf.wire.codec import Codec
+
+_STAGED_PART = 500
+
+
+class Ended(Enum):
+    """What became of the end of an attempt."""
+
+    DONE = "it stands"
+    GONE = "the run had ended; nothing was written"
+    FENCED = "the lease was lost; nothing was written"
+    STALE_BUFFER = "collect_events decided on events that are no longer so; nothing was written, run the step again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A lane a worker claims from.
+
+    Attributes:
+        digest: runs of another graph are set aside.
+        limits: ``num_workers`` of the limited steps.
+    """
+
+    lane: Lane
+    digest: Digest
+    limits: Mapping[StepName, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What a worker asks a claim for.
+
+    Attributes:
+        free: deliveries it can start.
+        held: deliveries it executes.
+        greedy: take more than a fair share.
+    """
+
+    worker: WorkerId
+    fence: Fence
+    free: int
+    held: int
+    greedy: bool
+    lease_ms: int
+    serves: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What a claim brought.
+
+    Attributes:
+        capped: a fair share left work behind.
+    """
+
+    deliveries: tuple[Delivery, ...]
+    capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStore:
+    """Claim, effects, commit, fail, release: one script each."""
+
+    pipe: Pipe
+
+    def claim(self, asking: Asking) -> Coroutine[object, object, Claimed]:
+        """Lease up to ``asking.free`` deliveries. A claim whose reply was lost gives the same ones again.
+
+        Asked for at the call, so that it goes out with what this tick has asked for before.
+        """
+        first = self._claim_args(asking, again=0)
+        reply = self.pipe.call_again(load("claim"), first, self._claim_args(asking, again=1))
+        return _claimed(reply, asking.fence)
+
+    def _claim_args(self, asking: Asking, again: int) -> tuple[object, ...]:
+        head = (asking.worker, asking.fence, asking.free, asking.held, int(asking.greedy), again)
+        return (*head, asking.lease_ms, asking.serves)
+
+    async def apply(self, delivery: Delivery, effects: Sequence[Plan], *, busy: bool) -> tuple[Ended, list[str]]:
+        """Apply effects, in order, each once.
+
+        Returns:
+            DONE and per effect ``ok``, ``seen``, ``conflict``, ``locked`` or ``lost``; or why nothing was written.
+        """
+        raw = await self.pipe.call(
+            load("effect"), delivery.run_id, delivery.id, delivery.fence, int(busy), list(effects)
+        )
+        reply = cast("list[object]", raw)
+        ended = _ended(reply)
+        if ended is not Ended.DONE or len(reply) < 2:
+            return ended, []
+        words = reply[1] if isinstance(reply[1], list) else []
+        return ended, [word.decode() for word in cast("list[bytes]", words)]
+
+    async def commit(
+        self, commit: StepCommit, effects: list[Plan], codec: Codec, *, busy: bool, sent: Callable[[], None]
+    ) -> Ended:
+        """End an attempt that succeeded, and hand on its events, in one script.
+
+        A fan-out larger than 500 is put down in parts under the lease first; the commit takes them over.
+
+        Args:
+            sent: called when the commit is on its way and not yet answered.
+
+        Raises:
+            EncodeError, LimitExceededError: an event cannot travel; nothing was written.
+        """
+        plan = commit_map(commit, effects, codec)
+        plan["busy"] = int(busy)
+        emits = cast("list[list[object]]", plan["emits"])
+        if len(emits) > _STAGED_PART:
+            refused = await self._stage(commit, plan, emits)
+            if refused is not None:
+                return refused
+        delivery = commit.delivery
+        reply = self.pipe.call(load("commit"), delivery.run_id, delivery.id, plan)
+        sent()
+        return _ended(cast("list[object]", await reply))
+
+    async def _stage(self, commit: StepCommit, plan: Plan, emits: list[list[object]]) -> Ended | None:
+        """Put the plain deliveries of a large fan-out down; what goes to joins stays in the plan."""
+        delivery = commit.delivery
+        token = f"{delivery.child_base}.{delivery.fence}"
+        inner = commit.opening.id if commit.opening else delivery.collection
+        items = [
+            [id_, name, payload, list(e.route.to)] for (id_, name, payload), e in zip(emits, commit.emissions, strict=True)
+        ]
+        for start in range(0, len(items), _STAGED_PART):
+            part: Plan = {"nonce": delivery.fence, "token": token, "part": start, "items": items[start : start + _STAGED_PART]}
+            if inner is not None:
+                part["m"] = inner
+            raw = await self.pipe.call(load("stage"), delivery.run_id, delivery.id, part)
+            ended = _ended(cast("list[object]", raw))
+            if ended is not Ended.DONE:
+                return ended
+        joined = [(one, e.route) for one, e in zip(emits, commit.emissions, strict=True) if e.route.slots or e.route.into]
+        plan["staged"] = token
+        plan["emits"] = [one for one, _ in joined]
+        plan["routes"] = {route.name: {**route_map(route), "to": []} for _, route in joined}
+        return None
+
+    async def fail(
+        self,
+        failure: StepFailure,
+        effects: list[Plan],
+        error: bytes,
+        ending: Plan | None,
+        letter: Plan | None,
+        *,
+        busy: bool,
+        sent: Callable[[], None],
+    ) -> Ended:
+        """End an attempt that raised: try again after the failure's delay, or end the run with ``ending``.
+
+        Args:
+            error: the encoded error, for the next attempt.
+            letter: what goes to the dead letters, if the delivery is one.
+        """
+        delivery = failure.delivery
+        plan: Plan = {"nonce": delivery.fence, "effects": effects, "error": error, "busy": int(busy)}
+        if ending is not None:
+            plan["ends"] = ending
+            if letter is not None:
+                plan["dead"] = letter
+        else:
+            plan["delay_ms"] = failure.delay_ms
+        reply = self.pipe.call(load("fail"), delivery.run_id, delivery.id, plan)
+        sent()
+        return _ended(cast("list[object]", await reply))
+
+    async def release(self, deliveries: Sequence[Delivery]) -> int:
+        """Hand back what was claimed and not finished; neither attempt nor crashes change."""
+        leases = [[d.run_id, d.id, d.fence] for d in deliveries]
+        return cast(int, await self.pipe.call(load("release"), leases))
+
+    async def free_places(self, lane: Lane, deliveries: Sequence[Delivery]) -> None:
+        """Give back the places of deliveries whose lease was lost, once their code has stopped."""
+        places = [[lane, d.step, str(d.place), d.run_id, d.id, d.fence] for d in deliveries if d.place is not None]
+        if places:
+            await self.pipe.call(load("free"), places)
+
+    async def batch(self, delivery: Delivery) -> tuple[bytes, ...]:
+        """The members a join gets, in order of arrival, where the claim did not carry them."""
+        key = self.pipe.keys.of("batch", delivery.run_id, delivery.joins or "", delivery.step)
+        parts: list[bytes] = []
+        for start in range(0, delivery.batch_size, 1000):
+            raw = await self.pipe.command("LRANGE", key, start, start + 999)
+            parts += cast("list[bytes]", raw)
+        return tuple(parts)
+
+    async def snapshot(self, delivery: Delivery, needed: Undecided | None) -> Mapping[str, BufferSnapshot]:
+        """The collect_events buffers of the delivery's step as they stand now; the one needed with its events."""
+        asked: Plan = {} if needed is None else {"buffer": needed.buffer, "want": dict(needed.want)}
+        raw = await self.pipe.call(load("snapshot"), delivery.run_id, delivery.step, delivery.event, asked)
+        return buffers_of(raw)
+
+
+async def _claimed(reply: Awaitable[object], fence: Fence) -> Claimed:
+    found, capped = cast("tuple[list[dict[bytes, object]], int]", await reply)
+    return Claimed(deliveries=tuple(delivery_of(one, fence) for one in found), capped=capped == 1)
+
+
+def _ended(reply: list[object]) -> Ended:
+    match reply[0]:
+        case b"OK" | b"DONE":
+            return Ended.DONE
+        case b"GONE":
+            return Ended.GONE
+        case b"STALE_BUFFER":
+            return Ended.STALE_BUFFER
+        case _:
+            return Ended.FENCED

@@ -1,0 +1,15 @@
+"""msgpack as Lua's cmsgpack speaks it."""
+
+from __future__ import annotations
+
+import msgpack
+
+
+def pack(value: object) -> bytes:
+    """For Lua's cmsgpack, which knows no separate type for bytes."""
+    return msgpack.packb(value, use_bin_type=False)  # pyright: ignore[reportReturnType]
+
+
+def unpack(raw: bytes) -> object:
+    """From Lua's cmsgpack: strings come as bytes, an empty map may come as an empty list."""
+    return msgpack.unpackb(raw, raw=True, strict_map_key=False)

@@ -1,0 +1,178 @@
+"""The nouns of core in the terms of the scripts: maps for cmsgpack, bytes for events."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from broker_wf.broker.packing import unpack
+from broker_wf.core.commit import StepCommit
+from broker_wf.core.delivery import BufferSnapshot, Delivery
+from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane, RunId, StepName, WorkflowName
+from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateEdit, StateSet, Written
+from broker_wf.core.routing import Route
+from broker_wf.events import Event
+from broker_wf.wire.codec import Codec
+
+Plan = dict[str, object]
+
+
+@dataclass(slots=True)
+class EffectIds:
+    """Names effects by their content, so that a restart within one attempt does not repeat them."""
+
+    delivery: Delivery
+    _seen: Counter[bytes] = field(default_factory=Counter[bytes])
+
+    def next(self, kind: str, target: str, value: bytes) -> str:
+        """``<delivery>.<attempt>.<hash>.<nth of that hash>``."""
+        digest = hashlib.blake2b(b"\0".join((kind.encode(), target.encode(), value)), digest_size=9).digest()
+        self._seen[digest] += 1
+        return f"{self.delivery.child_base}.{self.delivery.attempt}.{digest.hex()}.{self._seen[digest]}"
+
+
+def route_map(route: Route) -> Plan:
+    """A route as ``lib/emit.lua`` reads it."""
+    return {
+        "to": list(route.to),
+        "slots": [[slot.step, slot.index, slot.count, slot.event] for slot in route.slots],
+        "into": list(route.into),
+    }
+
+
+def effect_map(effect: Effect, ids: EffectIds, codec: Codec) -> Plan:
+    """An effect as ``lib/effects.lua`` reads it.
+
+    An edit is known by the keys it changes and not by their values: what it read is already changed by the edit that
+    a restart must not repeat.
+
+    Raises:
+        EncodeError, LimitExceededError: the event cannot travel.
+    """
+    match effect:
+        case Sent(event=event, route=route):
+            payload = codec.encode_event(event)
+            target = ",".join((*route.to, *(s.step for s in route.slots)))
+            return {
+                "kind": "send",
+                "id": ids.next("send", target, payload),
+                "name": route.name,
+                "payload": payload,
+                "routes": {route.name: route_map(route)},
+            }
+        case Written(event=event):
+            payload = codec.encode_event(event)
+            return {
+                "kind": "write",
+                "id": ids.next("write", "", payload),
+                "name": type(event).__name__,
+                "payload": payload,
+            }
+        case StateSet(key=key, value=value, version=version):
+            plan: Plan = {"kind": "set", "id": ids.next("set", key, value), "key": key, "value": value}
+            return plan if version is None else {**plan, "version": version}
+        case StateEdit(token=token, sets=sets, removed=removed):
+            return {
+                "kind": "edit",
+                "id": ids.next("edit", ",".join(sorted((*sets, *removed))), b""),
+                "token": token,
+                "sets": [[key, value] for key, value in sets.items()],
+                "dels": list(removed),
+            }
+
+
+def decision_map(decision: CollectDecision, codec: Codec) -> Plan:
+    """A collect_events decision as ``lib/buffers.lua`` reads it."""
+    return {
+        "buffer": decision.buffer,
+        "name": decision.name,
+        "payload": b"" if decision.fire else codec.encode_event(decision.event),
+        "want": dict(decision.want),
+        "fire": decision.fire,
+        "used": {name: [first, count] for name, (first, count) in decision.used.items()},
+    }
+
+
+def commit_map(commit: StepCommit, effects: list[Plan], codec: Codec) -> Plan:
+    """A commit as ``commit.lua`` reads it; emissions in full."""
+    plan: Plan = {
+        "nonce": commit.delivery.fence,
+        "effects": effects,
+        "decisions": [decision_map(one, codec) for one in commit.decisions],
+        "routes": routes_of(e.route for e in commit.emissions),
+        "emits": [[e.id, e.route.name, codec.encode_event(e.event)] for e in commit.emissions],
+    }
+    if commit.opening is not None:
+        joins = [[join.step, join.take, join.event] for join in commit.opening.joins]
+        plan["opens"] = {"id": commit.opening.id, "joins": joins}
+    if commit.stop is not None:
+        payload = codec.encode_event(commit.stop)
+        plan["ends"] = {"status": "completed", "result": payload, "name": event_label(commit.stop), "payload": payload}
+    return plan
+
+
+def routes_of(routes: Iterable[Route]) -> Plan:
+    """Each route once, by the name of its event."""
+    return {route.name: route_map(route) for route in routes}
+
+
+def event_label(event: Event) -> str:
+    """The name under which the feed shows an event."""
+    return type(event).__name__
+
+
+def delivery_of(raw: Mapping[bytes, object], fence: Fence) -> Delivery:
+    """One element of a claim's reply."""
+    collection = raw.get(b"m")
+    joins = raw.get(b"j")
+    batch = cast("list[bytes] | None", raw.get(b"batch"))
+    return Delivery(
+        run_id=RunId(_text(raw[b"r"])),
+        workflow=WorkflowName(_text(raw[b"w"])),
+        lane=Lane(_text(raw[b"q"])),
+        id=DeliveryId(_text(raw[b"d"])),
+        step=StepName(_text(raw[b"s"])),
+        event=EventName(_text(raw[b"t"])),
+        payload=cast(bytes, raw[b"p"]),
+        attempt=cast(int, raw[b"a"]),
+        crashes=cast(int, raw[b"c"]),
+        fence=fence,
+        collection=CollectionId(_text(collection)) if collection is not None else None,
+        joins=_text(joins) if joins is not None else None,
+        batch=tuple(batch) if batch is not None else None,
+        batch_size=cast(int, raw.get(b"size", 0)),
+        first_started_ms=cast(int, raw[b"f"]),
+        started_ms=cast(int, raw[b"x"]),
+        last_error=cast("bytes | None", raw.get(b"g")),
+        place=cast("int | None", raw.get(b"l")),
+        buffers=buffers_of(raw.get(b"buffers") or ()),
+    )
+
+
+def buffers_of(raw: object) -> dict[str, BufferSnapshot]:
+    """Snapshots of collect_events buffers, by buffer id."""
+    found: dict[str, BufferSnapshot] = {}
+    for one in cast("list[dict[bytes, object]]", raw):
+        counts = _mapping(one[b"counts"])
+        items = one.get(b"items")
+        found[_text(one[b"buffer"])] = BufferSnapshot(
+            counts={EventName(_text(name)): cast(int, n) for name, n in counts.items()},
+            items=None if items is None else {EventName(_text(n)): _items(v) for n, v in _mapping(items).items()},
+        )
+    return found
+
+
+def _items(raw: object) -> tuple[tuple[DeliveryId, bytes], ...]:
+    from_lua = (cast("list[bytes]", unpack(one)) for one in cast("list[bytes]", raw))
+    return tuple((DeliveryId(one[0].decode()), one[1]) for one in from_lua)
+
+
+def _mapping(raw: object) -> dict[bytes, object]:
+    return cast("dict[bytes, object]", raw) if isinstance(raw, dict) else {}
+
+
+def _text(raw: object) -> str:
+    return cast(bytes, raw).decode()

@@ -1,0 +1,40 @@
+"""Leases renewed from a thread: blocking, with a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from broker_wf.broker.connection import SyncClient, Timeouts, call_sync, sync_client
+from broker_wf.broker.keys import Keys
+from broker_wf.broker.script import load
+from broker_wf.core.delivery import Delivery
+
+
+class Renewal:
+    """A blocking connection that renews leases. For one thread."""
+
+    def __init__(self, url: str, keys: Keys, timeouts: Timeouts) -> None:
+        self._url, self._keys, self._timeouts = url, keys, timeouts
+        self._client: SyncClient | None = None
+
+    def renew(self, deliveries: Sequence[Delivery], lease_ms: int) -> list[int]:
+        """Renew leases.
+
+        Returns:
+            Positions, from 0, of those that are lost or whose run has ended.
+
+        Raises:
+            redis-py's ConnectionError or TimeoutError: some may have been renewed.
+        """
+        if self._client is None:
+            self._client = sync_client(self._url, self._timeouts)
+        leases = [[one.run_id, one.id, one.fence] for one in deliveries]
+        raw = call_sync(self._client, self._keys, load("renew"), lease_ms, leases)
+        return [position - 1 for position in cast("list[int]", raw)]
+
+    def close(self) -> None:
+        """Drop the connection; the next call makes a new one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None

@@ -1,0 +1,119 @@
+"""Who is alive, who serves what, what is known of workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from broker_wf.broker.connection import Pipe
+from broker_wf.broker.packing import pack, unpack
+from broker_wf.broker.script import load
+from broker_wf.core.ids import Digest, EventName, Lane, StepName, WorkerId, WorkflowName
+from broker_wf.core.routing import stream_event
+from broker_wf.core.spec import Intake, WorkflowSpec
+from broker_wf.errors import ServerRefusedError, WorkflowConflictError
+
+PROTOCOL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group: of ``step``, on the work (``w``) or again (``a``) stream of ``event`` in ``lane``."""
+
+    lane: Lane
+    kind: str
+    event: EventName
+    step: StepName
+
+    def as_list(self) -> list[str]:
+        return [self.lane, self.kind, self.event, self.step]
+
+
+def groups_of(spec: WorkflowSpec, lane: Lane) -> list[Group]:
+    """The groups of a workflow's steps. A join is never in a work stream."""
+    groups: list[Group] = []
+    for step in spec.steps.values():
+        if step.intake is not Intake.SINGLE:
+            groups.append(Group(lane, "a", stream_event(spec, step), step.name))
+            continue
+        for name in sorted({spec.name_of(t) for slot in step.slots for t in slot.types}):
+            groups += [Group(lane, "w", name, step.name), Group(lane, "a", name, step.name)]
+    return groups
+
+
+@dataclass(frozen=True, slots=True)
+class RosterStore:
+    """Workers by heartbeat, workflows by definition."""
+
+    pipe: Pipe
+
+    async def check_protocol(self, partitions: int) -> None:
+        """Agree with the namespace on how it is laid out; the first to come decides.
+
+        Raises:
+            ServerRefusedError: the namespace is of another version or has another number of partitions.
+        """
+        key = self.pipe.keys.of("protocol")
+        await self.pipe.command("HSETNX", key, "version", PROTOCOL)
+        await self.pipe.command("HSETNX", key, "partitions", partitions)
+        raw = cast("list[bytes]", await self.pipe.command("HMGET", key, "version", "partitions"))
+        version, found = int(raw[0]), int(raw[1])
+        if (version, found) != (PROTOCOL, partitions):
+            raise ServerRefusedError(
+                self.pipe.url,
+                f"namespace {self.pipe.keys.namespace!r} is of protocol {version} with {found} partitions, "
+                f"this program speaks {PROTOCOL} with {partitions}",
+                "Use another namespace, or the version of broker-wf that made this one.",
+            )
+
+    async def register(self, spec: WorkflowSpec, facts: bytes, groups: Sequence[Group], fresh_ms: int) -> None:
+        """Make a workflow known in the namespace, and its consumer groups.
+
+        Raises:
+            WorkflowConflictError: another class holds the name and is in use; nothing was written.
+        """
+        reply = cast(
+            "list[bytes]",
+            await self.pipe.call(
+                load("register"), spec.name, spec.class_path, spec.digest, facts, fresh_ms, [g.as_list() for g in groups]
+            ),
+        )
+        if reply[0] == b"CONFLICT":
+            raise WorkflowConflictError(spec.name, spec.class_path, reply[1].decode())
+
+    async def heartbeat(self, worker: WorkerId, facts: dict[str, object], life_ms: int, lanes: Sequence[Lane]) -> int:
+        """Say that a worker is alive. Returns how many are."""
+        return cast(int, await self.pipe.call(load("heartbeat"), worker, pack(facts), life_ms, list(lanes)))
+
+    async def goodbye(self, worker: WorkerId, lanes: Sequence[Lane], groups: Sequence[Group]) -> None:
+        """Take a worker that has stopped out of the roster and out of its groups."""
+        await self.pipe.call(load("goodbye"), worker, list(lanes), [g.as_list() for g in groups])
+
+    async def keep_lane(self, lane: Lane, keep_ms: int, groups: Sequence[Group]) -> None:
+        """Let the keys of a private lane live ``keep_ms`` longer; 0 drops them."""
+        await self.pipe.call(load("lane"), lane, keep_ms, [g.as_list() for g in groups])
+
+    async def serving(self, lane: Lane) -> int:
+        """How many workers serve a lane."""
+        return cast(int, await self.pipe.command("ZCARD", self.pipe.keys.of("serving", lane)))
+
+    async def workflows(self) -> list[WorkflowName]:
+        """Every workflow that was used in the namespace."""
+        raw = cast("set[bytes] | list[bytes]", await self.pipe.command("SMEMBERS", self.pipe.keys.of("workflows")))
+        return sorted(WorkflowName(one.decode()) for one in raw)
+
+    async def definition(self, workflow: WorkflowName) -> tuple[Digest, bytes] | None:
+        """The latest digest and the packed facts of a workflow known by name; None: never registered."""
+        key = self.pipe.keys.of("definition", workflow)
+        latest = cast("bytes | None", await self.pipe.command("HGET", key, "latest"))
+        if latest is None:
+            return None
+        facts = cast("bytes | None", await self.pipe.command("HGET", key, f"digest:{latest.decode()}"))
+        return Digest(latest.decode()), facts or b""
+
+
+def unpacked_facts(raw: bytes) -> dict[str, object]:
+    """What :meth:`RosterStore.heartbeat` packed."""
+    found = cast("dict[bytes, object]", unpack(raw))
+    return {key.decode(): value.decode() if isinstance(value, bytes) else value for key, value in found.items()}

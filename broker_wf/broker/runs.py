@@ -1,0 +1,178 @@
+"""A run from outside: accepted, followed, sent to, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from broker_wf.broker.connection import Pipe
+from broker_wf.broker.plans import route_map
+from broker_wf.broker.script import load
+from broker_wf.core.ids import Digest, DriverId, EventId, EventName, Lane, RunId, WorkflowName
+from broker_wf.core.routing import Route
+from broker_wf.errors import (
+    BackpressureError,
+    NoWorkerForStepError,
+    RunConflictError,
+    RunEndedError,
+    RunNotFoundError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """All that a run begins with.
+
+    Attributes:
+        start_hash: of the start event; a run id used again with another one is a conflict.
+        state: top-level state keys, encoded.
+        inbox: of the driver that wants to hear of the end; empty: nobody.
+    """
+
+    run_id: RunId
+    workflow: WorkflowName
+    lane: Lane
+    digest: Digest
+    timeout_ms: int
+    route: Route
+    payload: bytes
+    start_hash: str
+    state: Mapping[str, bytes]
+    inbox: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What the namespace's settings say of runs. Milliseconds."""
+
+    keep_ms: int
+    keep_failed_ms: int
+    window: int
+    queued_check_ms: int
+    max_live_runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """A run as it stands.
+
+    Attributes:
+        status: running, completed, failed, cancelled or timed_out.
+        result: the encoded stop event; only if completed.
+        error: the encoded error; only if it ended badly.
+    """
+
+    status: str
+    workflow: str
+    result: bytes
+    error: bytes
+    start_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStore:
+    """Runs, seen by drivers."""
+
+    pipe: Pipe
+    limits: RunLimits
+
+    async def submit(self, submission: Submission) -> str:
+        """Accept a run, once. The same run id with the same start event attaches to the run there is.
+
+        Returns:
+            ``running`` for a new run, else the status of the one there is.
+
+        Raises:
+            RunConflictError: the id belongs to a run with another start event; nothing was written.
+            BackpressureError: too many live runs, or the server is out of memory; nothing was written.
+        """
+        reply = cast("list[object]", await self.pipe.call(load("submit"), submission.run_id, self._plan(submission)))
+        if reply[0] == b"FULL":
+            raise BackpressureError(f"workflow {submission.workflow!r} has {reply[1]} live runs, which is its limit")
+        if reply[0] == b"EXISTS":
+            if reply[2] != 1:
+                raise RunConflictError(submission.run_id)
+            return cast(bytes, reply[1]).decode()
+        return "running"
+
+    def _plan(self, submission: Submission) -> dict[str, object]:
+        limits = self.limits
+        return {
+            "workflow": submission.workflow,
+            "lane": submission.lane,
+            "digest": submission.digest,
+            "timeout_ms": submission.timeout_ms,
+            "keep_ms": limits.keep_ms,
+            "keep_failed_ms": limits.keep_failed_ms,
+            "window": limits.window,
+            "queued_check_ms": limits.queued_check_ms,
+            "max_live_runs": limits.max_live_runs,
+            "inbox": submission.inbox,
+            "start_name": submission.route.name,
+            "start_hash": submission.start_hash,
+            "payload": submission.payload,
+            "routes": {submission.route.name: route_map(submission.route)},
+            "state": dict(submission.state),
+        }
+
+    async def attach(self, run_id: RunId, inbox: DriverId | None) -> RunState:
+        """How a run stands; its end comes to ``inbox`` too.
+
+        Raises:
+            RunNotFoundError: no such run, or its retention is over.
+        """
+        raw = cast("list[bytes]", await self.pipe.call(load("attach"), run_id, inbox or ""))
+        if raw[0] == b"missing":
+            raise RunNotFoundError(run_id)
+        return RunState(
+            status=raw[0].decode(), workflow=raw[1].decode(), result=raw[2], error=raw[3], start_hash=raw[4].decode()
+        )
+
+    async def cancel(self, run_id: RunId) -> str:
+        """End a run as cancelled.
+
+        Returns:
+            ``cancelled``, or the status with which it had ended before.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+        reply = cast("list[bytes]", await self.pipe.call(load("cancel"), run_id))
+        if reply[0] == b"OK":
+            return "cancelled"
+        if reply[1] == b"missing":
+            raise RunNotFoundError(run_id)
+        return reply[1].decode()
+
+    async def adopt(self, run_id: RunId, lane: Lane, digest: Digest) -> None:
+        """Move a live run to another lane.
+
+        Raises:
+            RunNotFoundError: no such run.
+            RunEndedError: it has ended.
+            NoWorkerForStepError: it began with another graph; nothing was written.
+        """
+        reply = cast("list[bytes]", await self.pipe.call(load("adopt"), run_id, lane, digest))
+        if reply[0] == b"OK":
+            return
+        if reply[0] == b"DIGEST":
+            raise NoWorkerForStepError(lane.partition("@")[0], "any", reply[1].decode())
+        if reply[1] == b"missing":
+            raise RunNotFoundError(run_id)
+        raise RunEndedError(run_id, reply[1].decode())
+
+    async def send(self, run_id: RunId, event_id: EventId, name: EventName, payload: bytes, route: Route) -> None:
+        """Hand an event to a run from outside, once per event id.
+
+        Raises:
+            RunNotFoundError: no such run.
+            RunEndedError: it has ended; nothing was written.
+        """
+        routes = {route.name: route_map(route)}
+        reply = cast("list[bytes]", await self.pipe.call(load("send"), run_id, event_id, name, payload, routes))
+        if reply[0] != b"GONE":
+            return
+        if reply[1] == b"missing":
+            raise RunNotFoundError(run_id)
+        raise RunEndedError(run_id, reply[1].decode())

@@ -1,0 +1,45 @@
+"""What is due: leases that ran out, delays, deadlines; and the audit of indexes against the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from broker_wf.broker.connection import Pipe
+from broker_wf.broker.script import load
+from broker_wf.core.ids import WorkflowName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What a sweep found: members due, deliveries put back into a stream, runs ended."""
+
+    due: int
+    redispatched: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """What an audit found: runs looked at, repairs, runs that could never end and were failed."""
+
+    runs: int
+    repairs: int
+    stuck: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleStore:
+    """Sweep and audit: any worker, at any time; twice is harmless."""
+
+    pipe: Pipe
+
+    async def sweep(self, limit: int, lease_ms: int, max_crashes: int) -> Swept:
+        """Look at up to ``limit`` members that are due, of each watch set."""
+        due, redone, ended = cast("list[int]", await self.pipe.call(load("sweep"), limit, lease_ms, max_crashes))
+        return Swept(due=due, redispatched=redone, ended=ended)
+
+    async def audit(self, workflow: WorkflowName, offset: int, limit: int) -> Audited:
+        """Look at some live runs of a workflow, from the ``offset``-th oldest on."""
+        runs, repairs, stuck = cast("list[int]", await self.pipe.call(load("audit"), workflow, offset, limit))
+        return Audited(runs=runs, repairs=repairs, stuck=stuck)

@@ -1,0 +1,164 @@
+"""From a ``.lua`` file with a typed header to a call.
+
+A header line begins with ``--!``::
+
+    --! <name>: what it does               the first line of a script
+    --! flags none                         refused when the server is out of memory (default: allow-oom)
+    --! use lib …                          files of scripts/lib, joined in once each, in order
+    --! key family TYPE                    makes ``family_key(part, …)``; TYPE must be that of keys.py
+    --! arg name str|int|pack  …           makes a local of that name from ARGV
+    --! reply pack …                       the reply is one msgpack value; otherwise it is as Redis gives it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from broker_wf.broker.keys import FAMILIES
+from broker_wf.broker.packing import pack, unpack
+
+_HEADER = re.compile(r"^--!\s+(?P<word>\w+:?)\s*(?P<rest>.*)$")
+_KINDS = {"str": "ARGV[{i}]", "int": "tonumber(ARGV[{i}])", "pack": "cmsgpack.unpack(ARGV[{i}])"}
+
+
+class ScriptError(Exception):
+    """A script's header is wrong, or a call does not fit it. A fault of this package, never of a user's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A loaded script.
+
+    Attributes:
+        args: name and kind of each argument, in order.
+        packed_reply: the reply is one msgpack value.
+        sha: what EVALSHA takes.
+    """
+
+    name: str
+    text: str
+    sha: str
+    args: tuple[tuple[str, str], ...]
+    packed_reply: bool
+
+    def argv(self, values: tuple[object, ...]) -> list[bytes | str | int]:
+        """The arguments as Redis takes them; bytes for a packed one are packed already.
+
+        Raises:
+            ScriptError: their number or kind is not that of the header.
+        """
+        if len(values) != len(self.args):
+            raise ScriptError(f"{self.name} takes {[n for n, _ in self.args]}, got {len(values)} values")
+        return [self._encoded(kind, value) for (_, kind), value in zip(self.args, values, strict=True)]
+
+    def _encoded(self, kind: str, value: object) -> bytes | str | int:
+        if kind == "pack":
+            return value if isinstance(value, bytes) else pack(value)
+        if isinstance(value, int | str | bytes):
+            return value
+        raise ScriptError(f"{self.name}: {value!r} is not a {kind}")
+
+    def reply(self, raw: object) -> object:
+        """The reply in Python's terms: bytes stay bytes."""
+        if self.packed_reply and isinstance(raw, bytes):
+            return unpack(raw)
+        return raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    body: str
+    uses: tuple[str, ...]
+    keys: tuple[str, ...]
+    args: tuple[tuple[str, str], ...]
+    packed_reply: bool
+    allow_oom: bool
+
+
+@cache
+def load(name: str) -> Script:
+    """The script ``scripts/<name>.lua``, with what it uses joined in front.
+
+    Raises:
+        ScriptError: its header names an unknown key family, type or argument kind.
+    """
+    source = _read(name)
+    libs = _closure(source.uses)
+    keys = sorted({key for one in (*map(_read_lib, libs), source) for key in one.keys})
+    lines = ["#!lua flags=allow-oom" if source.allow_oom else "#!lua", "local TAG = KEYS[1]"]
+    lines += [_key_function(key) for key in keys]
+    lines += [_read_lib(lib).body for lib in libs]
+    lines += [f"local {n} = {_KINDS[kind].format(i=i)}" for i, (n, kind) in enumerate(source.args, 1)]
+    text = "\n".join([*lines, source.body])
+    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Script(name=name, text=text, sha=sha, args=source.args, packed_reply=source.packed_reply)
+
+
+def _closure(uses: tuple[str, ...]) -> list[str]:
+    order: list[str] = []
+
+    def add(lib: str) -> None:
+        if lib in order:
+            return
+        for other in _read_lib(lib).uses:
+            add(other)
+        order.append(lib)
+
+    for lib in ("clock", *uses):
+        add(lib)
+    return order
+
+
+def _key_function(name: str) -> str:
+    parts = FAMILIES[name].parts
+    spelled = " .. ':' .. ".join([f"'{name}'", *parts]).replace("' .. ':' .. ", ":' .. ", 1)
+    return f"local function {name}_key({', '.join(parts)}) return TAG .. {spelled} end"
+
+
+@cache
+def _read_lib(name: str) -> _Source:
+    return _read(f"lib/{name}")
+
+
+def _read(name: str) -> _Source:
+    text = files("broker_wf.broker").joinpath("scripts", *f"{name}.lua".split("/")).read_text("utf-8")
+    uses: list[str] = []
+    keys: list[str] = []
+    args: list[tuple[str, str]] = []
+    packed, allow_oom, body = False, True, list[str]()
+    for line in text.splitlines():
+        match = _HEADER.match(line)
+        if match is None:
+            body.append(line)
+            continue
+        word, rest = match["word"], match["rest"].split()
+        if word == "use":
+            uses += rest
+        elif word == "key":
+            keys.append(_checked_key(name, rest))
+        elif word == "arg":
+            args.append(_checked_arg(name, rest))
+        elif word == "reply":
+            packed = rest[:1] == ["pack"]
+        elif word == "flags":
+            allow_oom = rest != ["none"]
+    return _Source(
+        body="\n".join(body), uses=tuple(uses), keys=tuple(keys), args=tuple(args), packed_reply=packed, allow_oom=allow_oom
+    )
+
+
+def _checked_key(script: str, rest: list[str]) -> str:
+    name, kind = rest[0], rest[1]
+    if name not in FAMILIES or FAMILIES[name].kind != kind:
+        raise ScriptError(f"{script}.lua: there is no key family {name!r} of type {kind}")
+    return name
+
+
+def _checked_arg(script: str, rest: list[str]) -> tuple[str, str]:
+    if len(rest) < 2 or rest[1] not in _KINDS:
+        raise ScriptError(f"{script}.lua: an argument is 'name str|int|pack', not {' '.join(rest)!r}")
+    return rest[0], rest[1]

@@ -1,0 +1,13 @@
+--! attach: follow a run that exists; its end comes to this inbox too.
+--! key run HASH
+--! arg rid   str
+--! arg inbox str
+--! reply list: status or 'missing', workflow, result or '', error or '', start event's hash
+
+local v = redis.call('HMGET', run_key(rid), 'status', 'workflow', 'result', 'error', 'start_hash', 'inboxes')
+if not v[1] then return { 'missing', '', '', '', '' } end
+if v[1] == 'running' and inbox ~= '' and not string.find(v[6] or '', inbox, 1, true) then
+  local list = v[6] and v[6] ~= '' and (v[6] .. ',') or ''
+  redis.call('HSET', run_key(rid), 'inboxes', list .. inbox)
+end
+return { v[1], v[2], v[3] or '', v[4] or '', v[5] or '' }

@@ -1,0 +1,57 @@
+--! audit: hold the indexes of some live runs against their truth, and repair them.
+--! use emit finish end
+--! key serving ZSET
+--! arg workflow str
+--! arg offset   int  position among the workflow's live runs
+--! arg limit    int  runs looked at
+--! reply list: runs seen, repairs made, runs that can never end and were failed
+
+local now, repairs, stuck = now_ms(), 0, 0
+
+local function ensure(key, member, score)
+  if redis.call('ZSCORE', key, member) then return end
+  redis.call('ZADD', key, score, member)
+  repairs = repairs + 1
+end
+
+local function fail_run(run, rid, why)
+  why = cmsgpack.pack(why)
+  finish(run, rid, now, { status = 'failed', error = '!' .. why, name = '!failed', payload = why })
+  stuck = stuck + 1
+end
+
+-- A run of a private lane whose process has gone, and that nobody resumed in time.
+local function is_orphan(run, rid)
+  if not string.find(run.lane, '@', 1, true) or redis.call('ZCARD', serving_key(run.lane)) > 0 then return false end
+  return now - tonumber(redis.call('HGET', run_key(rid), 'created_ms')) > run.keep_failed_ms
+end
+
+local function audit_run(rid)
+  local run = load_run(rid)
+  if not run or run.status ~= 'running' then
+    redis.call('ZREM', live_runs_key(workflow), rid)
+    repairs = repairs + 1
+    return
+  end
+  if is_orphan(run, rid) then return fail_run(run, rid, { kind = 'orphaned' }) end
+  local all = redis.call('HGETALL', live_key(rid))
+  for i = 1, #all, 2 do
+    local member, rec = rid .. '|' .. all[i], cmsgpack.unpack(all[i + 1])
+    if rec.st == 'q' then
+      ensure(queued_key(), member, now)
+    elseif rec.st ~= 'w' then
+      ensure(watch_key(), member, rec.d)
+    end
+  end
+  local deadline = tonumber(redis.call('HGET', run_key(rid), 'deadline_ms'))
+  if deadline then ensure(watch_key(), rid .. '|!deadline', deadline) end
+  refill(run, rid, run.window, now)
+  if #all == 0 and redis.call('HLEN', live_key(rid)) == 0 then
+    local open = redis.call('HKEYS', collections_key(rid))
+    if #open > 0 then fail_run(run, rid, { kind = 'stuck', collections = open }) end
+  end
+end
+
+local runs = redis.call('ZRANGE', live_runs_key(workflow), offset, offset + limit - 1)
+for _, rid in ipairs(runs) do audit_run(rid) end
+return { #runs, repairs, stuck }

@@ -1,0 +1,40 @@
+--! commit: end one attempt that succeeded; all of its consequences, or none.
+--! use end buffers finish
+--! key watch ZSET
+--! arg rid  str
+--! arg did  str
+--! arg plan pack  nonce, worker, busy, effects, decisions, routes, emits {{event id, name, payload}},
+--!                opens {id, joins} or nil, staged token or nil, ends {status, result, name, payload} or nil
+--! reply list: 'OK' | 'DONE' (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER'
+
+local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
+
+-- Guards.
+local refused = refusal(run, rec, rid, did, plan.nonce)
+if refused then return refused end
+for _, decision in ipairs(plan.decisions) do
+  if not decision_stands(rid, rec.s, decision) then return { 'STALE_BUFFER' } end
+end
+
+-- Writes.
+local tx, before = begin(run, rid, now), redis.call('HLEN', live_key(rid))
+apply_effects(tx, did, rec, plan.effects)
+for _, decision in ipairs(plan.decisions) do apply_decision(rid, did, rec.s, decision) end
+end_delivery(tx, did, rec, plan.ends and 'ended' or 'ok')
+if plan.ends then
+  plan.ends.step = rec.s
+  finish(run, rid, now, plan.ends)
+  return { 'OK' }
+end
+local inner = rec.m
+if plan.opens then
+  inner = plan.opens.id
+  open_collection(tx, inner, rec.m, plan.opens.joins)
+end
+if plan.staged then take_staged(tx, did, plan.staged, inner) end
+for _, one in ipairs(plan.emits) do emit(tx, plan.routes, one[1], one[2], one[3], inner) end
+leave_collection(tx, rec.m, did)
+if plan.opens and redis.call('SCARD', open_key(rid, inner)) == 0 then close_collection(tx, inner) end
+tx.made = tx.made + refill(run, rid, before, now)
+ring_for(run.lane, tx.made, plan.busy == 1)
+return { 'OK' }

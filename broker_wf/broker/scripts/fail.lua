@@ -1,0 +1,40 @@
+--! fail: end one attempt that raised: try again at a later time, or end the run.
+--! use end finish dead
+--! arg rid  str
+--! arg did  str
+--! arg plan pack  nonce, effects, error (bytes), delay_ms or nil, dead (a letter) or nil, ends {status, error, name, payload} or nil
+--! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED'
+
+local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
+
+-- Guards.
+local refused = refusal(run, rec, rid, did, plan.nonce)
+if refused then
+  if refused[1] == 'FENCED' and rec and rec.u == plan.nonce then return { 'DONE', run.status } end
+  return refused
+end
+
+-- Writes.
+local tx = begin(run, rid, now)
+apply_effects(tx, did, rec, plan.effects)
+if plan.ends then
+  end_delivery(tx, did, rec, 'failed')
+  plan.ends.step = rec.s
+  if plan.dead then dead_letter(plan.dead) end
+  finish(run, rid, now, plan.ends)
+  return { 'OK' }
+end
+free_place(run, rid, did, rec)
+free_lock(run, rid, did, rec.n)
+forget_effects(rid, did, rec)
+retire_record(run, rid, did, rec)
+rec.st, rec.a, rec.g, rec.u, rec.y = 'd', rec.a + 1, plan.error, rec.n, nil
+rec.n, rec.w, rec.l, rec.i, rec.d = nil, nil, nil, nil, now + plan.delay_ms
+if plan.delay_ms <= 0 then
+  ring(enqueue(run, rid, event_of(did, rec.s), { rec }, 'a', now), plan.busy == 1 and 1 or 0)
+  redis.call('ZREM', watch_key(), rid .. '|' .. did)
+else
+  save_record(rid, did, rec)
+  redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
+end
+return { 'OK' }

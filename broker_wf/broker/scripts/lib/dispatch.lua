@@ -1,0 +1,112 @@
+--! use record
+--! key work    STREAM
+--! key again   STREAM
+--! key ready   ZSET
+--! key bell    LIST
+--! key serving ZSET
+--! key queued  ZSET
+--! key backlog LIST
+--! key staged  LIST
+-- Deliveries into streams, within the run's dispatch window; the rest waits in its backlog.
+
+local BELL_CAP = 8
+
+local function ring(lane, count)
+  local room = BELL_CAP - redis.call('LLEN', bell_key(lane))
+  for _ = 1, math.min(count, room) do redis.call('RPUSH', bell_key(lane), '1') end
+end
+
+-- Wake others for what one worker should not keep to itself.
+local function ring_for(lane, made, busy)
+  if made == 0 then return end
+  local others = made - 1
+  if others > 0 then others = math.min(others, redis.call('ZCARD', serving_key(lane)) - 1) end
+  if busy then others = others + 1 end
+  if others > 0 then ring(lane, others) end
+end
+
+local function lane_of(run, rec)
+  return run.lane .. (rec.h or '')
+end
+
+local function stream_of(run, rec)
+  local lane = lane_of(run, rec)
+  if rec.k == 'a' then return again_key(lane, rec.t) end
+  return work_key(lane, rec.t)
+end
+
+-- Adds one entry for deliveries of one event to the steps named, and leaves their records queued.
+local function enqueue(run, rid, eid, recs, kind, now)
+  local steps = {}
+  for i, rec in ipairs(recs) do steps[i] = rec.s end
+  local first = recs[1]
+  first.k = kind
+  local key, lane = stream_of(run, first), lane_of(run, first)
+  local named = table.concat(steps, ',')
+  local entry = redis.call('XADD', key, '*', 'r', rid, 'e', eid, 's', named)
+  for _, rec in ipairs(recs) do
+    rec.st, rec.k, rec.i, rec.n, rec.w, rec.l, rec.d = 'q', kind, entry, nil, nil, nil, nil
+    rec.o = recs[2] and named or nil
+    local did = eid .. '@' .. rec.s
+    save_record(rid, did, rec)
+    redis.call('ZADD', queued_key(), now + run.check_ms, rid .. '|' .. did)
+    redis.call('ZADD', ready_key(lane), 'NX', 0, kind .. ':' .. rec.t .. '|' .. rec.s)
+  end
+  return lane
+end
+
+-- Acknowledges an entry for one step; deletes it unless another step's live delivery still points at it.
+local function retire(key, rid, eid, named, step, entry)
+  redis.call('XACK', key, step, entry)
+  if string.find(named, ',', 1, true) then
+    for other in string.gmatch(named, '[^,]+') do
+      if other ~= step then
+        local rec = load_record(rid, eid .. '@' .. other)
+        if rec and rec.i == entry then return end
+      end
+    end
+  end
+  redis.call('XDEL', key, entry)
+end
+
+local function retire_record(run, rid, did, rec)
+  if rec.i then retire(stream_of(run, rec), rid, event_of(did, rec.s), rec.o or rec.s, rec.s, rec.i) end
+end
+
+-- Puts a delivery into the second stream, which is read first: after a crash, a delay, a release.
+local function redispatch(run, rid, did, rec, now)
+  retire_record(run, rid, did, rec)
+  return enqueue(run, rid, event_of(did, rec.s), { rec }, 'a', now)
+end
+
+local function to_backlog(rid, did, rec)
+  redis.call('RPUSH', backlog_key(rid), 'd' .. cmsgpack.pack({ did, rec }))
+end
+
+-- The next delivery of the backlog, out of a staged list where its head names one.
+local function pop_backlog(rid)
+  while true do
+    local head = redis.call('LINDEX', backlog_key(rid), 0)
+    if not head then return nil end
+    if string.sub(head, 1, 1) == 'd' then
+      redis.call('LPOP', backlog_key(rid))
+      return cmsgpack.unpack(string.sub(head, 2))
+    end
+    local item = redis.call('LPOP', staged_key(rid, string.sub(head, 2)))
+    if item then return cmsgpack.unpack(item) end
+    redis.call('LPOP', backlog_key(rid))
+  end
+end
+
+-- Moves in what fits the window. The backlog can hold something only when the window was full.
+local function refill(run, rid, before, now)
+  if before < run.window then return 0 end
+  local room, moved = run.window - redis.call('HLEN', live_key(rid)), 0
+  while moved < room do
+    local item = pop_backlog(rid)
+    if not item then break end
+    enqueue(run, rid, event_of(item[1], item[2].s), { item[2] }, 'w', now)
+    moved = moved + 1
+  end
+  return moved
+end

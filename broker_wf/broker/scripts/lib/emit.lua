@@ -1,0 +1,124 @@
+--! use dispatch aux
+--! key collections HASH
+--! key open        SET
+--! key batch       LIST
+--! key slot        LIST
+-- Events to the steps that take them: single deliveries, slots of a join, members of a collection.
+--
+-- tx is what one script is changing: run, rid, now, live (how many are in streams and watch), made (entries added).
+-- routes: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}} }.
+-- A collection is a map: m its parent, joins = {{step, take, name}}, fired = {step = true}.
+
+local function begin(run, rid, now)
+  return { run = run, rid = rid, now = now, live = redis.call('HLEN', live_key(rid)), made = 0 }
+end
+
+local function new_record(tx, step, name, payload, m)
+  return { st = 'q', s = step, t = name, p = payload, a = 1, c = 0, m = m, b = tx.now }
+end
+
+-- Deliveries of one event, new: into streams if they fit the window, else into the backlog.
+local function add(tx, eid, recs, kind)
+  local fits = tx.live + #recs <= tx.run.window
+  for _, rec in ipairs(recs) do
+    local did = eid .. '@' .. rec.s
+    if rec.m then redis.call('SADD', open_key(tx.rid, rec.m), did) end
+    if not fits then to_backlog(tx.rid, did, rec) end
+  end
+  if not fits then return end
+  enqueue(tx.run, tx.rid, eid, recs, kind, tx.now)
+  tx.live = tx.live + #recs
+  tx.made = tx.made + #recs
+end
+
+local function load_collection(tx, cid)
+  local raw = redis.call('HGET', collections_key(tx.rid), cid)
+  return raw and cmsgpack.unpack(raw) or nil
+end
+
+local function save_collection(tx, cid, col)
+  redis.call('HSET', collections_key(tx.rid), cid, cmsgpack.pack(col))
+end
+
+local function fire_join(tx, cid, col, join)
+  local rec = new_record(tx, join[1], join[3], '', col.m)
+  rec.j = cid
+  col.fired[join[1]] = true
+  add(tx, cid, { rec }, 'a')
+end
+
+-- Nothing descends from the collection any more: its joins fire, in the place of the collection in its parent.
+local function close_collection(tx, cid)
+  while cid do
+    local col = load_collection(tx, cid)
+    if not col then return end
+    for _, join in ipairs(col.joins) do
+      if not col.fired[join[1]] then fire_join(tx, cid, col, join) end
+    end
+    redis.call('HDEL', collections_key(tx.rid), cid)
+    redis.call('SREM', aux_key(tx.rid), open_key(tx.rid, cid))
+    local parent = col.m
+    if parent then
+      redis.call('SREM', open_key(tx.rid, parent), cid)
+      if redis.call('SCARD', open_key(tx.rid, parent)) > 0 then parent = nil end
+    end
+    cid = parent
+  end
+end
+
+local function leave_collection(tx, cid, member)
+  if not cid then return end
+  redis.call('SREM', open_key(tx.rid, cid), member)
+  if redis.call('SCARD', open_key(tx.rid, cid)) == 0 then close_collection(tx, cid) end
+end
+
+local function open_collection(tx, cid, parent, joins)
+  save_collection(tx, cid, { m = parent, joins = joins, fired = {} })
+  note_key(tx.rid, open_key(tx.rid, cid))
+  if parent then redis.call('SADD', open_key(tx.rid, parent), cid) end
+end
+
+local function add_to_batch(tx, cid, step, payload)
+  local col = load_collection(tx, cid)
+  if not col or col.fired[step] then return end
+  for _, join in ipairs(col.joins) do
+    if join[1] == step then
+      local key = batch_key(tx.rid, cid, step)
+      local size = redis.call('RPUSH', key, payload)
+      if size == 1 then note_key(tx.rid, key) end
+      if size == join[2] then
+        fire_join(tx, cid, col, join)
+        save_collection(tx, cid, col)
+      end
+    end
+  end
+end
+
+local function fill_slot(tx, eid, slot, payload, m)
+  local step, count, keys = slot[1], slot[3], {}
+  for i = 1, count do keys[i] = slot_key(tx.rid, step, m or '', i) end
+  redis.call('RPUSH', keys[slot[2]], payload)
+  note_key(tx.rid, keys[slot[2]])
+  for i = 1, count do
+    if redis.call('LLEN', keys[i]) == 0 then return end
+  end
+  local payloads = {}
+  for i = 1, count do payloads[i] = redis.call('LPOP', keys[i]) end
+  local rec = new_record(tx, step, slot[4], cmsgpack.pack(payloads), m)
+  rec.j = 'slots'
+  add(tx, eid, { rec }, 'a')
+end
+
+-- Hands an event to everyone who takes it. False if nobody does.
+local function emit(tx, routes, eid, name, payload, m)
+  local route = routes[name]
+  if not route then return false end
+  local recs = {}
+  for i, step in ipairs(route.to) do recs[i] = new_record(tx, step, name, payload, m) end
+  if recs[1] then add(tx, eid, recs, 'w') end
+  for _, slot in ipairs(route.slots) do fill_slot(tx, eid, slot, payload, m) end
+  if m then
+    for _, step in ipairs(route.into) do add_to_batch(tx, m, step, payload) end
+  end
+  return true
+end

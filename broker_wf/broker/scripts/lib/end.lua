@@ -1,0 +1,35 @@
+--! use effects places
+--! key watch ZSET
+-- The end of one delivery, shared by what ends it: commit, fail, poison.
+
+-- The mark of a done delivery: step, worker, start, end, attempt, outcome, nonce.
+local function end_delivery(tx, did, rec, outcome)
+  local rid = tx.rid
+  redis.call('HSET', done_key(rid), did,
+    cmsgpack.pack({ rec.s, rec.w or '', rec.x or rec.b, tx.now, rec.a, outcome, rec.n or '' }))
+  redis.call('HDEL', live_key(rid), did)
+  redis.call('ZREM', watch_key(), rid .. '|' .. did)
+  tx.live = tx.live - 1
+  retire_record(tx.run, rid, did, rec)
+  free_place(tx.run, rid, did, rec)
+  free_lock(tx.run, rid, did, rec.n)
+  forget_effects(rid, did, rec)
+  if rec.j and rec.j ~= 'slots' then drop_key(rid, batch_key(rid, rec.j, rec.s)) end
+end
+
+-- Takes over the children that were staged under this lease: the list into the backlog, their ids into the collection.
+local function take_staged(tx, did, token, cid)
+  local rid, list = tx.rid, staged_key(tx.rid, token)
+  if redis.call('EXISTS', list) == 0 then return end
+  redis.call('RPUSH', backlog_key(rid), '>' .. token)
+  local ids = staged_key(rid, token .. ':ids')
+  if not cid or redis.call('EXISTS', ids) == 0 then return end
+  local members = open_key(rid, cid)
+  if redis.call('EXISTS', members) == 0 then
+    redis.call('RENAME', ids, members)
+    redis.call('SREM', aux_key(rid), ids)
+  else
+    redis.call('SUNIONSTORE', members, members, ids)
+    drop_key(rid, ids)
+  end
+end

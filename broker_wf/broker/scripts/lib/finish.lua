@@ -1,0 +1,57 @@
+--! use record dispatch places aux inbox feed
+--! key watch         ZSET
+--! key state         HASH
+--! key collections   HASH
+--! key buffers       HASH
+--! key lock          HASH
+--! key lockers       LIST
+--! key blob          HASH
+--! key live_runs     ZSET
+--! key ended_runs    ZSET
+-- The end of a run: status, result, last entry of the feed, expiry of every key, in one script.
+
+local INLINE_RESULT = 16384
+
+local function stop_deliveries(run, rid)
+  local all = redis.call('HGETALL', live_key(rid))
+  local workers, members = {}, {}
+  for i = 1, #all, 2 do
+    local did, rec = all[i], cmsgpack.unpack(all[i + 1])
+    members[#members + 1] = rid .. '|' .. did
+    if rec.st == 'l' then workers[rec.w] = true end
+    retire_record(run, rid, did, rec)
+  end
+  for i = 1, #members, 500 do
+    redis.call('ZREM', watch_key(), unpack(members, i, math.min(i + 499, #members)))
+    redis.call('ZREM', queued_key(), unpack(members, i, math.min(i + 499, #members)))
+  end
+  for worker in pairs(workers) do push_inbox(worker, { kind = 'stop', run = rid }) end
+end
+
+local function drop_run_keys(rid)
+  for _, key in ipairs(redis.call('SMEMBERS', aux_key(rid))) do redis.call('UNLINK', key) end
+  redis.call('UNLINK', live_key(rid), backlog_key(rid), aux_key(rid), collections_key(rid), buffers_key(rid),
+    lock_key(rid), lockers_key(rid))
+end
+
+-- outcome: status, result or error (bytes), name and payload of the last event in the feed.
+local function finish(run, rid, now, outcome)
+  local field = outcome.result and 'result' or 'error'
+  local value = outcome.result or outcome.error
+  run.status = outcome.status
+  redis.call('HSET', run_key(rid), 'status', outcome.status, 'ended_ms', string.format('%.0f', now), field, value)
+  append_feed(rid, outcome.name, outcome.payload, outcome.step, now)
+  if redis.call('HLEN', live_key(rid)) > 0 then stop_deliveries(run, rid) end
+  redis.call('ZREM', watch_key(), rid .. '|!deadline')
+  redis.call('ZREM', live_runs_key(run.workflow), rid)
+  redis.call('ZADD', ended_runs_key(run.workflow), now, rid)
+  redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', now - math.max(run.keep_ms, run.keep_failed_ms))
+  drop_run_keys(rid)
+  local keep = outcome.status == 'completed' and run.keep_ms or run.keep_failed_ms
+  for _, key in ipairs({ run_key(rid), done_key(rid), state_key(rid), feed_key(rid), blob_key(rid) }) do
+    redis.call('PEXPIRE', key, keep)
+  end
+  local message = { kind = 'end', run = rid, status = outcome.status }
+  if #value <= INLINE_RESULT then message[field] = value end
+  for process in string.gmatch(run.inboxes, '[^,]+') do push_inbox(process, message) end
+end

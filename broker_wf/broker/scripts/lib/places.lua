@@ -1,0 +1,49 @@
+--! use dispatch
+--! key running ZSET
+--! key parked  SET
+-- The places 1..num_workers of a limited step. A member of `running` is '<place>|<run>|<delivery>|<nonce>'.
+
+-- The lane without its digest: all versions of a step share its places.
+local function base_lane(lane)
+  return string.match(lane, '^[^#]+')
+end
+
+local function free_places(lane, step, limit, now)
+  local key = running_key(base_lane(lane), step)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. now)
+  local used, free = {}, {}
+  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do used[tonumber(string.match(member, '^%d+'))] = true end
+  for place = 1, limit do
+    if not used[place] then free[#free + 1] = place end
+  end
+  return free
+end
+
+local function place_member(rid, did, rec)
+  return rec.l .. '|' .. rid .. '|' .. did .. '|' .. rec.n
+end
+
+local function hold_place(run, rid, did, rec, until_ms)
+  redis.call('ZADD', running_key(base_lane(lane_of(run, rec)), rec.s), until_ms, place_member(rid, did, rec))
+end
+
+-- What waited for a place of the step may be read again.
+local function unpark(lane, step)
+  local key = parked_key(lane, step)
+  local waiting = redis.call('SMEMBERS', key)
+  if #waiting == 0 then return end
+  for _, member in ipairs(waiting) do
+    local at = string.find(member, '/', 1, true)
+    local parked_lane = string.sub(member, 1, at - 1)
+    redis.call('ZADD', ready_key(parked_lane), 'NX', 0, string.sub(member, at + 1))
+    ring(parked_lane, 1)
+  end
+  redis.call('DEL', key)
+end
+
+local function free_place(run, rid, did, rec)
+  if not rec.l then return end
+  local base = base_lane(lane_of(run, rec))
+  redis.call('ZREM', running_key(base, rec.s), place_member(rid, did, rec))
+  unpark(base, rec.s)
+end

@@ -1,0 +1,50 @@
+--! key run   HASH
+--! key live  HASH
+--! key done  HASH
+-- The run's record, the records of its live deliveries, the marks of the done ones.
+--
+-- A live record is a map: st state (q queued, l leased, d delayed, w waiting), s step, t event name, p payload,
+-- a attempt, c crashes, n nonce, w worker, i entry id, k stream ('w' work, 'a' again), h lane suffix when it was
+-- moved to the stream of its digest, o the acceptors named in its entry when there are several, d the moment it is
+-- due, m innermost collection, j what it joins ('slots', or a collection's id), b born, f first start, x this
+-- start, l place, g last error, y it has effects.
+
+local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',
+  'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms' }
+
+local function load_run(rid)
+  local v = redis.call('HMGET', run_key(rid), unpack(RUN_FIELDS))
+  if not v[1] then return nil end
+  return {
+    status = v[1], workflow = v[2], lane = v[3], digest = v[4], timeout_ms = tonumber(v[5]) or 0,
+    window = tonumber(v[6]), keep_ms = tonumber(v[7]), keep_failed_ms = tonumber(v[8]), inboxes = v[9] or '',
+    locks = v[10], buffers = v[11], started = v[12], check_ms = tonumber(v[13]),
+  }
+end
+
+local function load_record(rid, did)
+  local raw = redis.call('HGET', live_key(rid), did)
+  return raw and cmsgpack.unpack(raw) or nil
+end
+
+local function save_record(rid, did, rec)
+  redis.call('HSET', live_key(rid), did, cmsgpack.pack(rec))
+end
+
+-- The event id in front of '@<step>'.
+local function event_of(did, step)
+  return string.sub(did, 1, -(#step + 2))
+end
+
+-- Why a script must refuse a delivery its caller claims to hold: nil, or {word, status}.
+local function refusal(run, rec, rid, did, nonce)
+  if not run then return { 'GONE', 'missing' } end
+  if rec and rec.st == 'l' and rec.n == nonce then
+    if run.status ~= 'running' then return { 'GONE', run.status } end
+    return nil
+  end
+  local mark = redis.call('HGET', done_key(rid), did)
+  if mark and cmsgpack.unpack(mark)[7] == nonce then return { 'DONE', run.status } end
+  if run.status ~= 'running' then return { 'GONE', run.status } end
+  return { 'FENCED', run.status }
+end

@@ -1,0 +1,91 @@
+"""What a Context needs from those who know the run: the engine inside a step, the driver outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from broker_wf.context.state_store import StateStore
+from broker_wf.events import Event, StopEvent
+from broker_wf.retry_policy import RetryInfo
+
+
+class DefinesState(Protocol):
+    """A workflow, as far as a Context that has not run yet must know it."""
+
+    def get_state_class(self) -> type[BaseModel]:
+        """Return the class of the run's state: the most derived of all ``Context[S]``, else ``DictState``.
+
+        Raises:
+            ValueError: the annotations do not agree.
+        """
+        ...
+
+
+class ContextBackend(Protocol):
+    """What a step may do to its run. All but the store is synchronous and may be called from a thread."""
+
+    @property
+    def store(self) -> StateStore[Any]:
+        """The run's state."""
+        ...
+
+    def send(self, event: Event, step: str | None) -> None:
+        """Hand an event to every step that takes it, or to one.
+
+        Raises:
+            WorkflowRuntimeError: there is no such step, or it does not take the event; nothing was sent.
+        """
+        ...
+
+    def collect(self, event: Event, expected: list[type[Event]], buffer_id: str | None) -> list[Event] | None:
+        """Add the event to the step's buffer.
+
+        Returns:
+            The events in the order of ``expected`` once all are there, else None.
+        """
+        ...
+
+    def write(self, event: Event) -> None:
+        """Publish the event."""
+        ...
+
+    def retry_info(self) -> RetryInfo:
+        """What is known of the failures before this execution."""
+        ...
+
+
+class RunBackend(Protocol):
+    """What the holder of a handler may do to its run."""
+
+    @property
+    def store(self) -> StateStore[Any]:
+        """The run's state; readable after its end for as long as the run is kept."""
+        ...
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run's end has not been seen here yet."""
+        ...
+
+    def send(self, event: Event, step: str | None) -> None:
+        """Hand an event to every step that takes it, or to one; calls keep their order.
+
+        Raises:
+            WorkflowRuntimeError: there is no such step, or it does not take the event; nothing was sent.
+        """
+        ...
+
+    def stream(self) -> AsyncGenerator[Event, None]:
+        """Give all events of the run from its first, internal ones too, until the one that ends it."""
+        ...
+
+    def stop_event(self) -> StopEvent:
+        """Return the event that ended the run.
+
+        Raises:
+            WorkflowRuntimeError: the run is not complete.
+        """
+        ...

@@ -1,0 +1,209 @@
+"""What a step and a handler hold of their run: one class with three faces."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncGenerator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, cast
+
+from broker_wf.context.backend import ContextBackend, DefinesState, RunBackend
+from broker_wf.context.state_store import MODEL_T, InMemoryStateStore, StateStore, create_cleared_state
+from broker_wf.errors import ContextSerdeError, ContextStateError, WorkflowRuntimeError
+from broker_wf.events import Event, StopEvent
+from broker_wf.retry_policy import RetryInfo
+
+
+@dataclass
+class BeforeRun:
+    """The context of a run to come. Its store becomes the state of that run."""
+
+    workflow: DefinesState
+
+    @cached_property
+    def store(self) -> InMemoryStateStore[Any]:
+        """Made when first asked for, with the defaults of the workflow's state class.
+
+        Raises:
+            ValueError: the workflow's ``Context[S]`` do not agree, or a field of S has no default.
+        """
+        return InMemoryStateStore(create_cleared_state(self.workflow.get_state_class()))
+
+
+@dataclass(frozen=True)
+class InStep:
+    """The context that a step was given."""
+
+    backend: ContextBackend
+
+
+@dataclass(frozen=True)
+class InRun:
+    """The context that a handler holds."""
+
+    backend: RunBackend
+
+
+Face = BeforeRun | InStep | InRun
+
+current_step: ContextVar[Context[Any] | None] = ContextVar("current_step", default=None)
+"""The context of the step that executes here; set around each execution, also in its thread."""
+
+
+class Context(Generic[MODEL_T]):
+    """A run, as seen from a step, from a handler, or before it begins.
+
+    Attributes:
+        face: which of the three; set by the engine and the driver.
+    """
+
+    def __init__(
+        self,
+        workflow: DefinesState,
+        previous_context: dict[str, Any] | None = None,
+        serializer: object = None,
+    ) -> None:
+        if previous_context is not None:
+            raise ContextSerdeError("saved contexts cannot be restored by this version")
+        self.face: Face = BeforeRun(workflow)
+
+    @classmethod
+    def of(cls, face: Face) -> Context[MODEL_T]:
+        """Make the context of a step or of a run."""
+        made = cls.__new__(cls)
+        made.face = face
+        return made
+
+    @staticmethod
+    def get_step_context() -> Context[Any]:
+        """Return the context of the step that calls this: the very object its parameter holds.
+
+        Raises:
+            WorkflowRuntimeError: no step is executing here.
+        """
+        found = current_step.get()
+        if found is None:
+            raise WorkflowRuntimeError(
+                "Context.get_step_context() may only be called from within a step function"
+            )
+        return found
+
+    @property
+    def store(self) -> StateStore[MODEL_T]:
+        """The run's state. Before the run: what its state will begin with."""
+        match self.face:
+            case BeforeRun() as before:
+                return cast("StateStore[MODEL_T]", before.store)
+            case InStep(backend) | InRun(backend):
+                return backend.store
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run goes on. Deprecated inside a step, where it always does."""
+        match self.face:
+            case BeforeRun():
+                return False
+            case InRun(backend):
+                return backend.is_running
+            case InStep():
+                warnings.warn(
+                    "is_running was asked for within a step, where it is always true",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                return True
+
+    def send_event(self, message: Event, step: str | None = None) -> None:
+        """Hand an event to every step that takes it, or to one. Calls keep their order.
+
+        Raises:
+            WorkflowRuntimeError: there is no such step, or it does not take the event; nothing was sent.
+            ContextStateError: the run has not begun.
+        """
+        match self.face:
+            case BeforeRun():
+                raise ContextStateError(
+                    "send_event() called before workflow started. Call workflow.run() first."
+                )
+            case InStep(backend) | InRun(backend):
+                backend.send(message, step)
+
+    def collect_events(
+        self, ev: Event, expected: list[type[Event]], buffer_id: str | None = None
+    ) -> list[Event] | None:
+        """Buffer the event until all expected ones are there.
+
+        Args:
+            ev: the event the step was given.
+            expected: classes, as often as events of them are wanted.
+            buffer_id: keeps buffers of one step apart.
+
+        Returns:
+            None until the buffer is complete; then the events in the order of ``expected``, those of one
+            class in order of arrival.
+
+        Raises:
+            ContextStateError: not called from a step.
+        """
+        return self._in_step("collect_events").collect(ev, expected, buffer_id)
+
+    def write_event_to_stream(self, ev: Event | None) -> None:
+        """Publish an event to those who stream the run; None is ignored.
+
+        Raises:
+            ContextStateError: not called from a step.
+        """
+        backend = self._in_step("write_event_to_stream")
+        if ev is not None:
+            backend.write(ev)
+
+    def retry_info(self) -> RetryInfo:
+        """Tell what is known of the failures before this execution.
+
+        Raises:
+            ContextStateError: not called from a step.
+        """
+        return self._in_step("retry_info").retry_info()
+
+    def stream_events(self) -> AsyncGenerator[Event, None]:
+        """Give all events of the run from its first, internal ones too, until the one that ends it.
+
+        Raises:
+            ContextStateError: not called from handler code.
+        """
+        return self._in_run("stream_events").stream()
+
+    def get_result(self) -> Any:
+        """Return what the run is worth. Deprecated: await the handler.
+
+        Raises:
+            WorkflowRuntimeError: the run is not complete.
+            ContextStateError: not called from handler code.
+        """
+        warnings.warn(
+            "Context.get_result() is deprecated, await the handler instead", DeprecationWarning, stacklevel=2
+        )
+        stop = self._in_run("get_result").stop_event()
+        return stop.result if type(stop) is StopEvent else stop
+
+    def _in_step(self, method: str) -> ContextBackend:
+        match self.face:
+            case InStep(backend):
+                return backend
+            case BeforeRun():
+                raise ContextStateError(f"{method} requires a running workflow. Call workflow.run() first.")
+            case InRun():
+                raise ContextStateError(f"{method} is only available from within step functions.")
+
+    def _in_run(self, method: str) -> RunBackend:
+        match self.face:
+            case InRun(backend):
+                return backend
+            case BeforeRun():
+                raise ContextStateError(f"{method} requires a running workflow. Call workflow.run() first.")
+            case InStep():
+                raise ContextStateError(
+                    f"{method} is only available from handler code, not from within steps."
+                )

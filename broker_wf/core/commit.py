@@ -1,0 +1,108 @@
+"""What shall change when an attempt ends: decided here, without I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.ids import CollectionId, EventId
+from broker_wf.core.outcome import CollectDecision, Effect, Raised, Returned, Written
+from broker_wf.core.routing import JoinPlan, Route, Router
+from broker_wf.events import Event, InputRequiredEvent, StopEvent
+from broker_wf.retry_policy import retry_delay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emission:
+    """An event handed on, under an id that is the same on every start of the attempt."""
+
+    id: EventId
+    event: Event
+    route: Route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A collection the step opened by returning a list."""
+
+    id: CollectionId
+    joins: tuple[JoinPlan, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCommit:
+    """The end of an attempt that succeeded.
+
+    Attributes:
+        effects: those that come from what was returned: questions are published too.
+        stop: the event that ends the run; then nothing is handed on.
+    """
+
+    delivery: Delivery
+    decisions: tuple[CollectDecision, ...]
+    effects: tuple[Effect, ...] = ()
+    emissions: tuple[Emission, ...] = ()
+    opening: Opening | None = None
+    stop: StopEvent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFailure:
+    """The end of an attempt that raised.
+
+    Attributes:
+        delay_ms: when to try again; None: the run fails.
+        elapsed_ms: since the first attempt began.
+    """
+
+    delivery: Delivery
+    error: Exception
+    delay_ms: int | None
+    elapsed_ms: int
+
+
+def plan_commit(
+    router: Router,
+    delivery: Delivery,
+    returned: Returned,
+    decisions: tuple[CollectDecision, ...],
+) -> StepCommit:
+    """Decide what a returned step means for the run.
+
+    A StopEvent ends the run; what was returned beside it is dropped, as upstream clears every queue there. A returned
+    InputRequiredEvent is published as well.
+    """
+    stop = next((event for event in returned.events if isinstance(event, StopEvent)), None)
+    if stop is not None:
+        return StepCommit(delivery=delivery, decisions=decisions, stop=stop)
+    asked = tuple(Written(event=event) for event in returned.events if isinstance(event, InputRequiredEvent))
+    base = delivery.child_base
+    emissions = tuple(
+        Emission(id=EventId(f"{base}.{index}"), event=event, route=router.route(type(event)))
+        for index, event in enumerate(returned.events)
+    )
+    joins = router.joins_of(delivery.step) if returned.listed else ()
+    return StepCommit(
+        delivery=delivery,
+        decisions=decisions,
+        effects=asked,
+        emissions=emissions,
+        opening=Opening(id=CollectionId(f"{base}*"), joins=joins) if joins else None,
+    )
+
+
+def plan_failure(router: Router, delivery: Delivery, raised: Raised, elapsed_ms: int) -> StepFailure:
+    """Decide whether a step that raised is tried again, and when.
+
+    Raises:
+        Exception: whatever a user's retry policy raises.
+    """
+    delay_s = retry_delay(
+        router.spec.steps[delivery.step].retry_policy,
+        elapsed_ms / 1000,
+        delivery.attempt,
+        raised.error,
+        f"{delivery.run_id}:{delivery.step}:{delivery.attempt}",
+    )
+    delay_ms = None if delay_s is None else round(delay_s * 1000)
+    return StepFailure(delivery=delivery, error=raised.error, delay_ms=delay_ms, elapsed_ms=elapsed_ms)

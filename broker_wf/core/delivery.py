@@ -1,0 +1,77 @@
+"""What a worker was handed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane, RunId, StepName, WorkflowName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferSnapshot:
+    """A collect_events buffer as it stood when the delivery was claimed.
+
+    Attributes:
+        counts: how many events of each name wait in it.
+        items: the events themselves, ``(delivery id, payload)`` in order of arrival; None where they were not sent
+            because the collection could not be complete.
+    """
+
+    counts: Mapping[EventName, int]
+    items: Mapping[EventName, tuple[tuple[DeliveryId, bytes], ...]] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What a worker holds while its lease lasts.
+
+    Attributes:
+        lane: that of the run, without a digest.
+        event: wire name of the event; for a join that of its first slot.
+        payload: the encoded event, undecoded; for a several-parameter join the packed list of them.
+        attempt: failures so far, plus one. Starts after a crash are counted apart, in ``crashes``.
+        fence: the lease's random nonce; every write for this delivery must show it.
+        collection: the innermost collection the delivery belongs to.
+        joins: None, ``"slots"``, or the collection whose batch the step gets.
+        batch: the members' payloads; None if there are more than a claim carries (``batch_size`` of them).
+        first_started_ms, started_ms: when the first attempt and this start began, by the server's clock.
+        last_error: the encoded error of the attempt before.
+        place: which of the step's ``num_workers`` places it holds; None for an unlimited step.
+    """
+
+    run_id: RunId
+    workflow: WorkflowName
+    lane: Lane
+    id: DeliveryId
+    step: StepName
+    event: EventName
+    payload: bytes
+    attempt: int
+    crashes: int
+    fence: Fence
+    collection: CollectionId | None
+    joins: str | None
+    batch: tuple[bytes, ...] | None
+    batch_size: int
+    first_started_ms: int
+    started_ms: int
+    last_error: bytes | None
+    place: int | None
+    buffers: Mapping[str, BufferSnapshot]
+
+    @property
+    def child_base(self) -> str:
+        """What the ids of this delivery's children begin with."""
+        return short_id(self.id)
+
+
+def short_id(text: str) -> str:
+    """The id itself, or a hash of it where it is longer than 64 characters."""
+    if len(text) <= _LONGEST_ID:
+        return text
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+_LONGEST_ID = 64

@@ -1,0 +1,100 @@
+"""Where an event goes: computed from the spec, once per class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from broker_wf.collect import Take
+from broker_wf.core.ids import EventName, StepName
+from broker_wf.core.spec import EventClass, Intake, StepSpec, WorkflowSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotRoute:
+    """A slot of a several-parameter join: ``index`` of ``count``, from 1; ``event`` names the join's stream."""
+
+    step: StepName
+    index: int
+    count: int
+    event: EventName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Who takes events of one class.
+
+    Attributes:
+        to: steps that get a delivery for each event.
+        slots: joins with several parameters.
+        into: steps that take a list, if the event descends from a collection they close.
+    """
+
+    name: EventName
+    to: tuple[StepName, ...]
+    slots: tuple[SlotRoute, ...]
+    into: tuple[StepName, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.to or self.slots or self.into)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinPlan:
+    """A step that takes the list a collection closes with.
+
+    Attributes:
+        take: start at the n-th member; 0: when the collection closes.
+        event: names the stream the join's delivery goes to.
+    """
+
+    step: StepName
+    take: int
+    event: EventName
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """The routes of a workflow."""
+
+    spec: WorkflowSpec
+    _routes: dict[tuple[EventClass, StepName | None], Route] = field(default_factory=dict[tuple[EventClass, StepName | None], Route])
+
+    def route(self, event_class: EventClass, target: StepName | None = None) -> Route:
+        """The route of a class; with ``target`` only to that step."""
+        found = self._routes.get((event_class, target))
+        if found is None:
+            found = self._routes[event_class, target] = _route(self.spec, event_class, target)
+        return found
+
+    def joins_of(self, step: StepName) -> tuple[JoinPlan, ...]:
+        """What closes the collections that ``step`` opens by returning a list."""
+        bound = (self.spec.steps[name] for name in self.spec.bindings.get(step, ()))
+        return tuple(_join_plan(self.spec, one) for one in bound)
+
+
+def _route(spec: WorkflowSpec, event_class: EventClass, target: StepName | None) -> Route:
+    takers = [s for s in spec.acceptors(event_class) if target is None or s.name == target]
+    return Route(
+        name=spec.name_of(event_class),
+        to=tuple(s.name for s in takers if s.intake is Intake.SINGLE),
+        slots=tuple(_slot_route(spec, s, event_class) for s in takers if s.intake is Intake.SLOTS),
+        into=tuple(s.name for s in takers if s.intake is Intake.COLLECTION),
+    )
+
+
+def _slot_route(spec: WorkflowSpec, step: StepSpec, event_class: EventClass) -> SlotRoute:
+    index = next((i for i, slot in enumerate(step.slots, 1) if event_class in slot.types), 0)
+    if index == 0:
+        index = next(i for i, slot in enumerate(step.slots, 1) if issubclass(event_class, slot.types))
+    return SlotRoute(step=step.name, index=index, count=len(step.slots), event=stream_event(spec, step))
+
+
+def _join_plan(spec: WorkflowSpec, step: StepSpec) -> JoinPlan:
+    take = step.cardinality.n if isinstance(step.cardinality, Take) else 0
+    return JoinPlan(step=step.name, take=take, event=stream_event(spec, step))
+
+
+def stream_event(spec: WorkflowSpec, step: StepSpec) -> EventName:
+    """Names the stream of a join's deliveries: that of the first class it takes."""
+    return spec.name_of(step.slots[0].types[0])

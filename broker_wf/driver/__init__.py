@@ -1,0 +1,1 @@
+"""A process that submits, and follows what it submitted."""

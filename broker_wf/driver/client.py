@@ -1,0 +1,85 @@
+"""A driver's connection to a namespace, for one event loop: submit, follow, send, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from broker_wf.broker.broker import Broker
+from broker_wf.broker.feed import FeedEntry
+from broker_wf.broker.runs import RunState, Submission
+from broker_wf.core.ids import DriverId, RunId
+from broker_wf.driver.feeds import Feeds, without_gaps
+from broker_wf.driver.follow import Follow
+from broker_wf.errors import BrokerError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """One driver in one event loop."""
+
+    broker: Broker
+    id: DriverId
+    follow: Follow
+    feeds: Feeds
+    tasks: tuple[asyncio.Task[None], ...]
+
+    async def submit(self, submission: Submission) -> asyncio.Future[RunState]:
+        """Submit a run and follow it. Returns its end, to be awaited.
+
+        Raises:
+            RunConflictError, BackpressureError, ServerUnreachableError: the run was not accepted.
+        """
+        end = self.follow.add(submission.run_id, lambda: self.broker.runs.submit(submission))
+        try:
+            status = await self.broker.runs.submit(submission)
+        except BrokerError as error:
+            self.follow.drop(submission.run_id, error)
+            raise
+        if status != "running":
+            await self.follow.look(submission.run_id)
+        return end
+
+    async def attach(self, run_id: RunId) -> asyncio.Future[RunState]:
+        """Follow a run that somebody has submitted. Returns its end, to be awaited.
+
+        Raises:
+            RunNotFoundError: no such run.
+        """
+        end = self.follow.add(run_id, None)
+        try:
+            await self.broker.runs.attach(run_id, self.id)
+        except BrokerError as error:
+            self.follow.drop(run_id, error)
+            raise
+        await self.follow.look(run_id)
+        return end
+
+    def events(self, run_id: RunId, after: int) -> AsyncIterator[FeedEntry]:
+        """The run's events behind the cursor, without gaps; ends with the run."""
+        return without_gaps(self.feeds.read(run_id, after), after)
+
+    async def close(self) -> None:
+        """Stop following. Runs go on."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.follow.close()
+        await self.feeds.close()
+        await self.broker.pipe.close()
+
+
+def open_client(broker: Broker) -> Client:
+    """Begin to follow runs in the running event loop."""
+    driver = DriverId(f"{socket.gethostname()[:16]}-{os.getpid()}-{secrets.token_hex(3)}")
+    follow = Follow(broker=broker, driver=driver)
+    feeds = Feeds(broker=broker, driver=driver)
+    loop = asyncio.get_running_loop()
+    tasks = tuple(
+        loop.create_task(one) for one in (follow.read_for_ever(), follow.look_for_ever(), feeds.read_for_ever())
+    )
+    return Client(broker=broker, id=driver, follow=follow, feeds=feeds, tasks=tasks)

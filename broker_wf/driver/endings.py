@@ -1,0 +1,105 @@
+"""How a run ended, in a driver's terms: the stop event, or the exception to raise, or the feed's last event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from broker_wf.broker.feed import FeedEntry
+from broker_wf.broker.runs import RunState
+from broker_wf.broker.packing import unpack
+from broker_wf.errors import DecodeError, PoisonError, WorkflowCancelledByUser, WorkflowRuntimeError, WorkflowTimeoutError
+from broker_wf.events import (
+    Event,
+    StopEvent,
+    WorkflowCancelledEvent,
+    WorkflowFailedEvent,
+    WorkflowTimedOutEvent,
+)
+from broker_wf.wire.codec import Codec
+from broker_wf.wire.remote_errors import decode_error
+
+
+def stop_event_of(state: RunState, codec: Codec) -> StopEvent:
+    """The event that ended a run.
+
+    Raises:
+        WorkflowTimeoutError, WorkflowCancelledByUser, PoisonError, or the step's own exception: it ended badly.
+        DecodeError: its result is of a class not known here.
+    """
+    if state.status != "completed":
+        raise error_of(state, codec)
+    event = codec.decode_event(state.result)
+    if not isinstance(event, StopEvent):
+        raise DecodeError("the run's result", f"it is {type(event).__name__}, no StopEvent")
+    return event
+
+
+def error_of(state: RunState, codec: Codec) -> Exception:
+    """Why a run ended badly."""
+    if state.status == "cancelled":
+        return WorkflowCancelledByUser()
+    if state.error.startswith(b"!"):
+        return _engine_error(_record(state.error[1:]))
+    record = _record(state.error)
+    data = {k: v.decode("utf-8", "replace") for k, v in record.items() if isinstance(v, bytes)}
+    return decode_error(data, codec.registry.errors)
+
+
+def event_of(entry: FeedEntry, codec: Codec) -> Event:
+    """An entry of a feed as an event.
+
+    Raises:
+        DecodeError: it is of a class not known here.
+    """
+    if not entry.name.startswith("!"):
+        return codec.decode_event(entry.payload)
+    record = _record(entry.payload) if entry.payload else {}
+    if entry.name == "!cancelled":
+        return WorkflowCancelledEvent()
+    if entry.name == "!timed_out":
+        return WorkflowTimedOutEvent(timeout=cast(int, record["timeout_ms"]) / 1000, active_steps=_steps(record))
+    error = _engine_error(record)
+    return WorkflowFailedEvent(step_name=entry.step, exception=error)
+
+
+def is_last(event: Event) -> bool:
+    """Whether nothing follows this event in its feed."""
+    return isinstance(event, StopEvent)
+
+
+def _engine_error(record: Mapping[str, object]) -> Exception:
+    match _text(record["kind"]):
+        case "timeout":
+            return WorkflowTimeoutError(_timeout_text(record))
+        case "poison":
+            crashes = cast(int, record["crashes"])
+            return PoisonError(_text(record["step"]), _text(record["delivery"]), crashes)
+        case "stuck":
+            return WorkflowRuntimeError(
+                "Workflow is idle but collection streams are still open, so the run can never complete: "
+                + ", ".join(_text(one) for one in cast("list[bytes]", record["collections"]))
+            )
+        case "orphaned":
+            return WorkflowRuntimeError("the process that executed the run has gone and nobody resumed the run in time")
+        case kind:
+            return WorkflowRuntimeError(f"the run was ended: {kind}")
+
+
+def _timeout_text(record: Mapping[str, object]) -> str:
+    timeout_s = cast(int, record["timeout_ms"]) / 1000
+    steps = _steps(record)
+    active = f"Currently active steps: {', '.join(steps)}" if steps else "No steps active"
+    return f"Operation timed out after {timeout_s:g} seconds. {active}"
+
+
+def _steps(record: Mapping[str, object]) -> list[str]:
+    return [_text(one) for one in cast("list[bytes]", record["steps"] or [])]
+
+
+def _record(raw: bytes) -> dict[str, object]:
+    return {key.decode(): value for key, value in cast("dict[bytes, object]", unpack(raw)).items()}
+
+
+def _text(raw: object) -> str:
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)

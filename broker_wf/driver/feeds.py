@@ -1,0 +1,117 @@
+"""One blocked read for all feeds that somebody in this event loop streams."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from broker_wf.broker.broker import Broker
+from broker_wf.broker.connection import LOST, RedisClient, async_client
+from broker_wf.broker.feed import FeedEntry, wait_for_feeds
+from broker_wf.core.ids import DriverId, RunId
+from broker_wf.errors import EventsTrimmedError
+
+log = logging.getLogger("broker_wf.driver")
+
+
+@dataclass(slots=True, eq=False)
+class _Reader:
+    run_id: RunId
+    cursor: int
+    arrived: asyncio.Queue[FeedEntry]
+
+
+@dataclass(slots=True, kw_only=True)
+class Feeds:
+    """The feeds read in one event loop; each reader has a cursor of its own."""
+
+    broker: Broker
+    driver: DriverId
+    _readers: list[_Reader] = field(default_factory=list[_Reader])
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _client: RedisClient | None = None
+
+    async def read(self, run_id: RunId, after: int) -> AsyncIterator[FeedEntry]:
+        """Every entry behind the cursor, as it comes; ends when the run has ended and nothing is left.
+
+        Raises:
+            EventsTrimmedError: the feed no longer has what follows the cursor; names the first id missing.
+            RunNotFoundError: no such run.
+        """
+        reader = _Reader(run_id, after, asyncio.Queue())
+        self._readers.append(reader)
+        self._changed.set()
+        try:
+            await self.broker.feed.wake(self.driver)
+            while True:
+                entry = await self._next(reader)
+                if entry is None:
+                    return
+                yield entry
+        finally:
+            self._readers.remove(reader)
+
+    async def _next(self, reader: _Reader) -> FeedEntry | None:
+        while True:
+            seen = reader.cursor
+            try:
+                entry = await asyncio.wait_for(reader.arrived.get(), self.broker.timeouts.block_ms / 1000)
+            except asyncio.TimeoutError:
+                if await self._is_over(reader.run_id, seen) and reader.arrived.empty():
+                    return None
+                continue
+            return entry
+
+    async def _is_over(self, run_id: RunId, cursor: int) -> bool:
+        state = await self.broker.runs.attach(run_id, None)
+        return state.status != "running" and not await self.broker.feed.read(run_id, cursor, 1)
+
+    async def read_for_ever(self) -> None:
+        """Serve the readers until cancelled."""
+        wake_from = "0-0"
+        while True:
+            if not self._readers:
+                self._changed.clear()
+                await self._changed.wait()
+            try:
+                wake_from = await self._read(wake_from)
+            except LOST as error:
+                log.debug("the blocked read was lost: %s", error)
+                await self.close()
+                await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    async def _read(self, wake_from: str) -> str:
+        if self._client is None:
+            self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
+        cursors: dict[RunId, int] = {}
+        for reader in self._readers:
+            cursors[reader.run_id] = min(reader.cursor, cursors.get(reader.run_id, reader.cursor))
+        found, wake_from = await wait_for_feeds(
+            self._client, self.broker.keys, self.driver, cursors, wake_from, self.broker.timeouts.block_ms
+        )
+        for reader in list(self._readers):
+            for entry in found.get(reader.run_id, ()):
+                if entry.seq > reader.cursor:
+                    reader.cursor = entry.seq
+                    reader.arrived.put_nowait(entry)
+        return wake_from
+
+
+async def without_gaps(entries: AsyncIterator[FeedEntry], after: int) -> AsyncIterator[FeedEntry]:
+    """Entries as they come; a gap is an error and never silent.
+
+    Raises:
+        EventsTrimmedError: names the first id missing.
+    """
+    async for entry in entries:
+        if entry.seq != after + 1:
+            raise EventsTrimmedError(after + 1)
+        after = entry.seq
+        yield entry

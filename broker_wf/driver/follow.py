@@ -1,0 +1,143 @@
+"""Hear of the ends of runs: one blocked read for all handlers of a process, and a look at the state now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from broker_wf.broker.broker import Broker
+from broker_wf.broker.connection import LOST, RedisClient, async_client
+from broker_wf.broker.runs import RunState
+from broker_wf.broker.packing import unpack
+from broker_wf.core.ids import DriverId, RunId
+from broker_wf.errors import BrokerError, RunNotFoundError
+
+log = logging.getLogger("broker_wf.driver")
+
+_LOOKED_AT_ONCE = 200
+
+Resubmit = Callable[[], Awaitable[object]]
+
+
+@dataclass(slots=True)
+class Follower:
+    """A run somebody here waits for.
+
+    Attributes:
+        resubmit: makes the run again, under its id, should the server have lost it; None for a run made elsewhere.
+    """
+
+    run_id: RunId
+    end: asyncio.Future[RunState]
+    resubmit: Resubmit | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Follow:
+    """The runs that are waited for in one event loop."""
+
+    broker: Broker
+    driver: DriverId
+    _followers: dict[RunId, Follower] = field(default_factory=dict[RunId, Follower])
+    _client: RedisClient | None = None
+
+    def add(self, run_id: RunId, resubmit: Resubmit | None) -> asyncio.Future[RunState]:
+        """The end of a run, once it comes. Adding it twice gives the same future."""
+        found = self._followers.get(run_id)
+        if found is None:
+            future: asyncio.Future[RunState] = asyncio.get_running_loop().create_future()
+            found = self._followers[run_id] = Follower(run_id, future, resubmit)
+        return found.end
+
+    def drop(self, run_id: RunId, error: BaseException) -> None:
+        """Give up on a run that could not be submitted."""
+        follower = self._followers.pop(run_id, None)
+        if follower is not None and not follower.end.done():
+            follower.end.set_exception(error)
+            follower.end.exception()
+
+    async def look(self, run_id: RunId) -> None:
+        """Ask how a run stands, and end its follower if it has ended."""
+        follower = self._followers.get(run_id)
+        if follower is None:
+            return
+        try:
+            state = await self.broker.runs.attach(run_id, self.driver)
+        except RunNotFoundError as error:
+            await self._lost(follower, error)
+            return
+        if state.status != "running":
+            self._end(run_id, state)
+
+    async def read_for_ever(self) -> None:
+        """Read the inbox until cancelled."""
+        wait_s = 0.05
+        while True:
+            try:
+                await self._read()
+                wait_s = 0.05
+            except LOST as error:
+                log.debug("the blocked read was lost: %s", error)
+                await self.close()
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+                wait_s = min(wait_s * 2, 2.0)
+
+    async def look_for_ever(self) -> None:
+        """Look at every run now and then: a message may be lost, a run may be lost."""
+        while True:
+            await asyncio.sleep(self.broker.timeouts.block_ms / 1000)
+            waiting = list(self._followers)
+            for start in range(0, len(waiting), _LOOKED_AT_ONCE):
+                try:
+                    await asyncio.gather(*(self.look(one) for one in waiting[start : start + _LOOKED_AT_ONCE]))
+                except BrokerError as error:
+                    log.warning("%s", error)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    async def _read(self) -> None:
+        if self._client is None:
+            self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
+        inbox = self.broker.keys.of("inbox", self.driver)
+        raw = await self._client.execute_command("BLPOP", inbox, self.broker.timeouts.block_ms / 1000)
+        if raw is None:
+            return
+        await self._take(cast("tuple[bytes, bytes]", raw)[1])
+        more = await self._client.execute_command("LPOP", inbox, 500)
+        for message in cast("list[bytes]", more or []):
+            await self._take(message)
+
+    async def _take(self, raw: bytes) -> None:
+        message = cast("dict[bytes, bytes]", unpack(raw))
+        run_id = RunId(message[b"run"].decode())
+        value = message.get(b"result", message.get(b"error"))
+        if value is None:
+            await self.look(run_id)
+            return
+        state = RunState(
+            status=message[b"status"].decode(),
+            workflow="",
+            result=message.get(b"result", b""),
+            error=message.get(b"error", b""),
+            start_hash="",
+        )
+        self._end(run_id, state)
+
+    def _end(self, run_id: RunId, state: RunState) -> None:
+        follower = self._followers.pop(run_id, None)
+        if follower is not None and not follower.end.done():
+            follower.end.set_result(state)
+
+    async def _lost(self, follower: Follower, error: RunNotFoundError) -> None:
+        if follower.resubmit is None:
+            self.drop(follower.run_id, error)
+            return
+        log.warning("run %s is not on the server any more; submitting it again", follower.run_id)
+        await follower.resubmit()

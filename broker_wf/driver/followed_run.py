@@ -1,0 +1,173 @@
+"""A run as the process that waits for it holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from broker_wf.broker.broker import Broker
+from broker_wf.broker.runs import RunState
+from broker_wf.context.state_store import DictState
+from broker_wf.core.ids import EventId, RunId, StepName
+from broker_wf.core.routing import Router
+from broker_wf.driver.client import Client
+from broker_wf.driver.endings import event_of, is_last, stop_event_of
+from broker_wf.driver.run_state import RunStateStore
+from broker_wf.errors import BrokerError, WorkflowRuntimeError
+from broker_wf.events import Event, InternalDispatchEvent, StopEvent
+from broker_wf.wire.codec import Codec
+
+Launch = Callable[[], Awaitable[tuple[Client, asyncio.Future[RunState]]]]
+
+
+@dataclass(slots=True, kw_only=True)
+class FollowedRun:
+    """One run, followed. Also the backend of ``handler.ctx``.
+
+    Attributes:
+        launch: connects, and submits the run or attaches to it.
+    """
+
+    run_id: RunId
+    router: Router
+    codec: Codec
+    launch: Launch
+    _client: asyncio.Task[tuple[Client, asyncio.Future[RunState]]] | None = None
+    _end: asyncio.Task[StopEvent] | None = None
+    _cursor: int = 0
+    _streaming: int = 0
+    _streamed_out: bool = False
+    _sends: list[asyncio.Task[None]] = field(default_factory=list["asyncio.Task[None]"])
+
+    def begin(self) -> None:
+        """Start to submit and to follow. Returns at once."""
+        loop = asyncio.get_running_loop()
+        self._client = loop.create_task(_awaited(self.launch()))
+        self._end = loop.create_task(self._follow())
+        self._end.add_done_callback(_seen)
+
+    @property
+    def end(self) -> asyncio.Task[StopEvent]:
+        """The stop event, or why there is none."""
+        assert self._end is not None
+        return self._end
+
+    async def broker(self) -> Broker:
+        """The namespace, once the run was accepted."""
+        return (await self._joined())[0].broker
+
+    @property
+    def store(self) -> RunStateStore:
+        """See ``RunBackend``."""
+        return RunStateStore(
+            run_id=self.run_id,
+            state_type=self.router.spec.state_type or DictState,
+            codec=self.codec,
+            broker=self.broker,
+        )
+
+    @property
+    def is_running(self) -> bool:
+        """See ``RunBackend``."""
+        return not self.end.done()
+
+    def stop_event(self) -> StopEvent:
+        """See ``RunBackend``."""
+        if not self.end.done() or self.end.cancelled() or self.end.exception() is not None:
+            raise WorkflowRuntimeError(f"Workflow run {self.run_id} is not complete")
+        return self.end.result()
+
+    def send(self, event: Event, step: str | None) -> None:
+        """See ``RunBackend``. The event is encoded now, and on its way soon."""
+        target = None if step is None else StepName(step)
+        if target is not None:
+            _check_target(self.router, event, target)
+        route = self.router.route(type(event), target)
+        payload = self.codec.encode_event(event)
+        event_id = EventId(f"x{secrets.token_hex(8)}")
+        before = self._sends[-1] if self._sends else None
+
+        async def hand_over() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            broker = await self.broker()
+            await broker.runs.send(self.run_id, event_id, route.name, payload, route)
+
+        task = asyncio.get_running_loop().create_task(hand_over())
+        self._sends.append(task)
+
+    async def sent(self) -> None:
+        """Wait until every event that was sent has arrived.
+
+        Raises:
+            RunEndedError, RunNotFoundError: the run takes no events any more.
+        """
+        waiting, self._sends = self._sends, []
+        for task in waiting:
+            await task
+
+    async def cancel(self) -> None:
+        """End the run as cancelled, unless it has ended."""
+        broker = await self.broker()
+        await broker.runs.cancel(self.run_id)
+
+    def stream(self) -> AsyncGenerator[Event, None]:
+        """See ``RunBackend``."""
+        return self.events(expose_internal=True)
+
+    async def events(self, *, expose_internal: bool, after: int | None = None) -> AsyncGenerator[Event, None]:
+        """The run's events from the first one on, or from where the last reader left; until the one that ends it.
+
+        Args:
+            after: a cursor to read from instead: the sequence number of the last event seen.
+
+        Raises:
+            WorkflowRuntimeError: a reader before has seen them all.
+            EventsTrimmedError: the feed no longer has the next one.
+        """
+        if after is None and self._streamed_out:
+            raise WorkflowRuntimeError("All the streamed events have already been consumed.")
+        continued = after is None and self._streaming == 0
+        cursor = self._cursor if continued else (after or 0)
+        client, _ = await self._joined()
+        self._streaming += 1
+        try:
+            async for entry in client.events(self.run_id, cursor):
+                event = event_of(entry, self.codec)
+                if continued:
+                    self._cursor = entry.seq
+                    self._streamed_out = is_last(event)
+                if expose_internal or not isinstance(event, InternalDispatchEvent):
+                    yield event
+                if is_last(event):
+                    return
+        finally:
+            self._streaming -= 1
+
+    async def _joined(self) -> tuple[Client, asyncio.Future[RunState]]:
+        assert self._client is not None
+        return await asyncio.shield(self._client)
+
+    async def _follow(self) -> StopEvent:
+        _, ended = await self._joined()
+        return stop_event_of(await ended, self.codec)
+
+
+def _check_target(router: Router, event: Event, step: StepName) -> None:
+    spec = router.spec.steps.get(step)
+    if spec is None:
+        raise WorkflowRuntimeError(f"Step {step} does not exist")
+    if not spec.accepts(type(event)):
+        raise WorkflowRuntimeError(f"Step {step} does not accept event of type {type(event)}")
+
+
+async def _awaited(launching: Awaitable[tuple[Client, asyncio.Future[RunState]]]) -> tuple[Client, asyncio.Future[RunState]]:
+    return await launching
+
+
+def _seen(task: asyncio.Task[StopEvent]) -> None:
+    """Nobody has to await a handler; an error nobody asks for is no accident."""
+    if not task.cancelled():
+        task.exception()

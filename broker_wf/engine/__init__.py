@@ -1,0 +1,1 @@
+"""One delivery, one commit. No loop, no process."""

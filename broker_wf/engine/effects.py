@@ -1,0 +1,126 @@
+"""Effects a step makes by call: encoded at the call, sent in order, each once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+
+from broker_wf.broker.deliveries import Ended
+from broker_wf.broker.plans import EffectIds, Plan, effect_map
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.outcome import Effect
+from broker_wf.engine.site import Site
+from broker_wf.errors import LeaseLostError
+from broker_wf.wire.codec import Codec
+
+
+@dataclass(slots=True)
+class _Put:
+    plan: Plan
+    reply: asyncio.Future[str] | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Effects:
+    """The effects of one execution.
+
+    Attributes:
+        held: kept back until the commit, which verifies what they follow from.
+    """
+
+    site: Site
+    delivery: Delivery
+    codec: Codec
+    held: bool = False
+    ids: EffectIds = field(init=False)
+    _pending: list[_Put] = field(default_factory=list[_Put])
+    _free: int = 0
+    _sender: asyncio.Task[None] | None = None
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.ids = EffectIds(self.delivery)
+
+    def put(self, effect: Effect) -> None:
+        """Make an effect; from any thread. It is on its way at the end of this tick.
+
+        Raises:
+            EncodeError, LimitExceededError: the event cannot travel.
+        """
+        with self._guard:
+            self._pending.append(_Put(effect_map(effect, self.ids, self.codec), None))
+        if not self.held:
+            self._loop.call_soon_threadsafe(self._begin_sending)
+
+    async def apply(self, effect: Effect) -> str:
+        """Make an effect and wait for what became of it.
+
+        Returns:
+            ``ok``, ``seen``, ``conflict``, ``locked`` or ``lost``; ``held`` if it is kept for the commit.
+
+        Raises:
+            LeaseLostError: the delivery is no longer ours, or its run has ended.
+        """
+        if self.held:
+            self.put(effect)
+            return "held"
+        reply: asyncio.Future[str] = self._loop.create_future()
+        with self._guard:
+            self._pending.append(_Put(effect_map(effect, self.ids, self.codec), reply))
+        self._begin_sending()
+        return await reply
+
+    def hold(self) -> None:
+        """Keep what comes from now on for the commit."""
+        with self._guard:
+            if not self.held:
+                self.held, self._free = True, len(self._pending)
+
+    async def settle(self) -> tuple[list[Plan], list[Plan]]:
+        """Wait for what is on its way.
+
+        Returns:
+            What was not sent, in order: the free ones, and those held for the commit.
+        """
+        while self._sender is not None and not self._sender.done():
+            await asyncio.wait([self._sender])
+        free = self._free if self.held else len(self._pending)
+        left, self._pending = [one.plan for one in self._pending], []
+        return left[:free], left[free:]
+
+    def replace_held(self, kind: str, effect: Effect) -> None:
+        """Let one held effect of this kind stand for the former one."""
+        with self._guard:
+            self._pending = [one for one in self._pending if one.plan["kind"] != kind]
+        self.put(effect)
+
+    def _begin_sending(self) -> None:
+        if self._sender is None or self._sender.done():
+            self._sender = self._loop.create_task(self._send())
+
+    async def _send(self) -> None:
+        while self._pending and not self.held:
+            with self._guard:
+                batch, self._pending = self._pending, []
+            plans = [one.plan for one in batch]
+            try:
+                ended, words = await self.site.broker.deliveries.apply(
+                    self.delivery, plans, busy=self.site.is_busy()
+                )
+            except BaseException as error:
+                _refuse(batch, error)
+                raise
+            if ended is not Ended.DONE or len(words) != len(batch):
+                _refuse(batch, LeaseLostError(self.delivery.id))
+                return
+            for one, word in zip(batch, words, strict=True):
+                if one.reply is not None and not one.reply.done():
+                    one.reply.set_result(word)
+
+
+def _refuse(batch: list[_Put], error: BaseException) -> None:
+    for one in batch:
+        if one.reply is not None and not one.reply.done():
+            one.reply.set_exception(error)

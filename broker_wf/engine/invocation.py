@@ -1,0 +1,124 @@
+"""Call a step. The only place that catches whatever a user's code raises."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided
+from broker_wf.core.spec import StepSpec
+from broker_wf.errors import StepTimeoutError, WorkflowRuntimeError
+from broker_wf.events import Event
+from broker_wf.resource import ResourceManager
+
+
+class BufferNeeded(BaseException):
+    """Leaves a step whose ``collect_events`` needs events that the claim did not carry. Not for users to catch."""
+
+    def __init__(self, needed: Undecided) -> None:
+        super().__init__(needed.buffer)
+        self.needed = needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a step.
+
+    Attributes:
+        events: by parameter; a list for a collection.
+        context: what the Context parameter gets.
+        threads: where steps run that are not async.
+    """
+
+    step: StepSpec
+    events: dict[str, object]
+    context: object
+    resources: ResourceManager
+    threads: Executor
+
+
+async def invoke(call: Call) -> Outcome:
+    """Call the step and say what came of it.
+
+    Raises:
+        asyncio.CancelledError: the task was cancelled; nothing came of it.
+    """
+    try:
+        async with call.resources.resolution_scope():
+            arguments = dict(call.events)
+            if call.step.context_parameter is not None:
+                arguments[call.step.context_parameter] = call.context
+            for name, definition in call.step.resources:
+                arguments[name] = await call.resources.get(definition.resource)
+            result = await _called(call, arguments)
+        return _checked(call.step, result)
+    except BufferNeeded as needed:
+        return needed.needed
+    except Exception as error:  # noqa: BLE001 - whatever a user's code raises is the step's failure
+        return Raised(error=error)
+
+
+async def _called(call: Call, arguments: dict[str, object]) -> object:
+    if call.step.is_async:
+        running = cast("Awaitable[object]", call.step.function(**arguments))
+    else:
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(call.threads, partial(context.run, call.step.function, **arguments))
+    if call.step.timeout_ms is None:
+        return await running
+    done = asyncio.ensure_future(running)
+    try:
+        finished, _ = await asyncio.wait([done], timeout=call.step.timeout_ms / 1000)
+        if finished:
+            return done.result()
+        done.cancel()
+        await asyncio.wait([done], timeout=_GRACE_S)
+        raise StepTimeoutError(call.step.name, call.step.timeout_ms)
+    finally:
+        done.cancel()
+
+
+_GRACE_S = 5.0
+"""How long a step that ran into its time-out may take to notice its cancellation."""
+
+
+def _checked(step: StepSpec, result: object) -> Returned:
+    """What a step returned, if it may return that.
+
+    Raises:
+        WorkflowRuntimeError: it is no event, or a list where none is declared, or the other way round.
+    """
+    if result is None:
+        return Returned(events=(), listed=False)
+    if isinstance(result, list):
+        return _checked_list(step, cast("list[object]", result))
+    if not isinstance(result, Event):
+        raise WorkflowRuntimeError(
+            f"Step function {step.name} returned {type(result).__name__} instead of an Event instance."
+        )
+    bare_is_declared = not step.list_returns or isinstance(result, step.returns)
+    if not bare_is_declared and type(result) in step.list_returns:
+        raise WorkflowRuntimeError(
+            f"Step function {step.name} returned a bare {type(result).__name__}, which it declares inside a list only."
+        )
+    return Returned(events=(result,), listed=False)
+
+
+def _checked_list(step: StepSpec, result: list[object]) -> Returned:
+    if not step.list_returns:
+        raise WorkflowRuntimeError(
+            f"Step function {step.name} returned list instead of an Event instance. "
+            "Annotate its return as list[E] to hand on several events."
+        )
+    for item in result:
+        if not isinstance(item, Event):
+            raise WorkflowRuntimeError(
+                f"Step function {step.name} returned list with {type(item).__name__} instead of an Event instance."
+            )
+    return Returned(events=tuple(cast("list[Event]", result)), listed=True)

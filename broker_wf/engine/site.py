@@ -1,0 +1,49 @@
+"""Where a delivery executes: what its worker lends the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from broker_wf.broker.broker import Broker
+from broker_wf.core.ids import WorkerId
+
+
+@dataclass(slots=True)
+class Grants:
+    """Locks of runs that steps of this worker wait for, by token."""
+
+    _waiting: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
+
+    def expect(self, token: str) -> asyncio.Event:
+        """An event that is set when the lock is granted."""
+        return self._waiting.setdefault(token, asyncio.Event())
+
+    def granted(self, token: str) -> None:
+        """The lock was granted to this token."""
+        event = self._waiting.get(token)
+        if event is not None:
+            event.set()
+
+    def forget(self, token: str) -> None:
+        self._waiting.pop(token, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A worker, as the engine sees it.
+
+    Attributes:
+        is_busy: no place is free, so others should be woken for new work.
+        timer_set: a delivery will be due in so many milliseconds.
+        threads: where steps run that are not async.
+    """
+
+    broker: Broker
+    worker: WorkerId
+    grants: Grants
+    threads: Executor
+    is_busy: Callable[[], bool]
+    timer_set: Callable[[int], None]

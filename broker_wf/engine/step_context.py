@@ -1,0 +1,151 @@
+"""What stands behind the Context of a step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import cast
+
+from broker_wf.broker.packing import unpack
+from broker_wf.context.state_store import DictState
+from broker_wf.core.delivery import BufferSnapshot, Delivery
+from broker_wf.core.ids import DeliveryId, EventName, StepName
+from broker_wf.core.outcome import CollectDecision, Sent, Undecided, Written
+from broker_wf.engine.effects import Effects
+from broker_wf.engine.invocation import BufferNeeded
+from broker_wf.engine.program import Program
+from broker_wf.engine.site import Site
+from broker_wf.engine.step_state import StepState
+from broker_wf.errors import WorkflowRuntimeError
+from broker_wf.events import Event
+from broker_wf.retry_policy import RetryInfo
+from broker_wf.wire.remote_errors import decode_error
+
+_EMPTY = BufferSnapshot(counts={}, items=None)
+
+
+@dataclass(slots=True, kw_only=True)
+class StepContext:
+    """Effects of one execution, and what ``collect_events`` decided in it.
+
+    Attributes:
+        buffers: what collect_events decides on.
+        decisions: what it has decided; the commit verifies them.
+    """
+
+    program: Program
+    site: Site
+    delivery: Delivery
+    buffers: Mapping[str, BufferSnapshot]
+    effects: Effects
+    decisions: list[CollectDecision] = field(default_factory=list[CollectDecision])
+    _store: StepState | None = None
+
+    @property
+    def store(self) -> StepState:
+        """The run's state."""
+        if self._store is None:
+            self._store = StepState(
+                state_type=self.program.spec.state_type or DictState,
+                site=self.site,
+                delivery=self.delivery,
+                codec=self.program.codec,
+                effects=self.effects,
+            )
+        return self._store
+
+    def send(self, event: Event, step: str | None) -> None:
+        """See ``ContextBackend``."""
+        target = None if step is None else StepName(step)
+        check_target(self.program, event, target)
+        self.effects.put(Sent(event=event, route=self.program.router.route(type(event), target)))
+
+    def write(self, event: Event) -> None:
+        """See ``ContextBackend``."""
+        self.effects.put(Written(event=event))
+
+    def retry_info(self) -> RetryInfo:
+        """See ``ContextBackend``."""
+        delivery = self.delivery
+        if delivery.last_error is None:
+            return RetryInfo(0, 0.0, None, None)
+        record = cast("dict[bytes, object]", unpack(delivery.last_error))
+        data = {k.decode(): v.decode("utf-8", "replace") for k, v in record.items() if isinstance(v, bytes)}
+        failed_ms = cast(int, record.get(b"failed_ms", delivery.started_ms))
+        return RetryInfo(
+            retry_number=delivery.attempt - 1,
+            elapsed_seconds=max(0, delivery.started_ms - delivery.first_started_ms) / 1000,
+            last_exception=decode_error(data, self.program.codec.registry.errors),
+            last_failed_at=datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=failed_ms),
+        )
+
+    def collect(self, event: Event, expected: list[type[Event]], buffer_id: str | None) -> list[Event] | None:
+        """See ``ContextBackend``. Decides on what the claim brought; what follows is held until that is verified."""
+        if not expected:
+            return []
+        if type(event) not in expected:
+            return None
+        buffer = buffer_id or "default"
+        name_of = self.program.spec.name_of
+        want = Counter(name_of(cls) for cls in expected)
+        own = name_of(type(event))
+        snapshot = self.buffers.get(buffer, _EMPTY)
+        missing = {n for n, k in want.items() if snapshot.counts.get(n, 0) + (n == own) < k}
+        if missing:
+            self._decide(buffer, event, own, want, {}, fire=False)
+            return None
+        taken = self._taken(buffer, snapshot, want, own)
+        used = {name: (items[0][0], len(items)) for name, items in taken.items() if items}
+        self._decide(buffer, event, own, want, used, fire=True)
+        return self._in_order(event, expected, taken)
+
+    def _taken(
+        self, buffer: str, snapshot: BufferSnapshot, want: Mapping[EventName, int], own: EventName
+    ) -> dict[EventName, Sequence[tuple[DeliveryId, bytes]]]:
+        need = {name: count - (name == own) for name, count in want.items()}
+        if snapshot.items is None:
+            if any(need.values()):
+                raise BufferNeeded(Undecided(buffer=buffer, want=dict(want)))
+            return {}
+        items = snapshot.items
+        return {name: items.get(name, ())[:count] for name, count in need.items() if count}
+
+    def _in_order(
+        self, event: Event, expected: list[type[Event]], taken: Mapping[EventName, Sequence[tuple[DeliveryId, bytes]]]
+    ) -> list[Event]:
+        name_of, decode = self.program.spec.name_of, self.program.codec.decode_event
+        queues = {name: [decode(payload) for _, payload in items] for name, items in taken.items()}
+        queues.setdefault(name_of(type(event)), []).append(event)
+        return [queues[name_of(cls)].pop(0) for cls in expected]
+
+    def _decide(
+        self,
+        buffer: str,
+        event: Event,
+        own: EventName,
+        want: Mapping[EventName, int],
+        used: Mapping[EventName, tuple[DeliveryId, int]],
+        *,
+        fire: bool,
+    ) -> None:
+        self.effects.hold()
+        self.decisions.append(
+            CollectDecision(buffer=buffer, name=own, event=event, want=dict(want), fire=fire, used=used)
+        )
+
+
+def check_target(program: Program, event: Event, step: StepName | None) -> None:
+    """Refuse an event for a step that is not there or does not take it.
+
+    Raises:
+        WorkflowRuntimeError: nothing was sent.
+    """
+    if step is None:
+        return
+    spec = program.spec.steps.get(step)
+    if spec is None:
+        raise WorkflowRuntimeError(f"Step {step} does not exist")
+    if not spec.accepts(type(event)):
+        raise WorkflowRuntimeError(f"Step {step} does not accept event of type {type(event)}")

@@ -1,0 +1,179 @@
+"""The run's state inside a step: reads from Redis, writes as fenced effects."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from broker_wf.context.paths import split_path
+from broker_wf.context.state_store import copy_state_for_edit, create_cleared_state, merge_state
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.outcome import StateEdit, StateSet
+from broker_wf.engine.effects import Effects
+from broker_wf.engine.site import Site
+from broker_wf.errors import LeaseLostError
+from broker_wf.wire.codec import Codec
+from broker_wf.wire.state import decoded_state, encoded_state, value_at, value_with
+
+_editing: ContextVar[bool] = ContextVar("editing_state", default=False)
+_ASKED_AGAIN_AFTER_S = 2.0
+
+
+@dataclass(slots=True, kw_only=True)
+class StepState:
+    """The store a step's Context gives.
+
+    While effects are held for the commit, what was written is read back from ``_overlay``.
+    """
+
+    state_type: type[BaseModel]
+    site: Site
+    delivery: Delivery
+    codec: Codec
+    effects: Effects
+    _overlay: dict[str, bytes | None] = field(default_factory=dict[str, "bytes | None"])
+    _held_token: str | None = None
+    _own: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def get(self, path: str, default: Any = ...) -> Any:
+        """See ``StateStore``. What is returned is a copy."""
+        if not path:
+            return await self.get_state()
+        raw, _ = await self._read(path.split(".")[0])
+        return value_at(self.codec, self.state_type, path, raw, default)
+
+    async def set(self, path: str, value: Any) -> None:
+        """See ``StateStore``."""
+        _refuse_inside_edit()
+        segments = split_path(path)
+        while True:
+            raw, version = await self._read(segments[0])
+            key, encoded = value_with(self.codec, self.state_type, path, raw, value)
+            expected = version if len(segments) > 1 else None
+            word = await self.effects.apply(StateSet(key=key, value=encoded, version=expected))
+            if word == "held":
+                self._overlay[key] = encoded
+            if word == "locked":
+                await self._set_under_lock(path, value)
+            if word != "conflict":
+                return
+
+    async def get_state(self) -> BaseModel:
+        """See ``StateStore``."""
+        return decoded_state(self.codec, self.state_type, await self._read_all())
+
+    async def set_state(self, state: BaseModel) -> None:
+        """See ``StateStore``."""
+        _refuse_inside_edit()
+        async with self._locked() as (before, commit):
+            current = decoded_state(self.codec, self.state_type, before)
+            await commit(encoded_state(self.codec, merge_state(current, state)))
+
+    async def clear(self) -> None:
+        """See ``StateStore``."""
+        _refuse_inside_edit()
+        async with self._locked() as (_, commit):
+            await commit(encoded_state(self.codec, create_cleared_state(self.state_type)))
+
+    @asynccontextmanager
+    async def edit_state(self) -> AsyncGenerator[BaseModel, None]:
+        """See ``StateStore``."""
+        _refuse_inside_edit()
+        async with self._locked() as (before, commit):
+            edited = copy_state_for_edit(decoded_state(self.codec, self.state_type, before))
+            token = _editing.set(True)
+            try:
+                yield edited
+            finally:
+                _editing.reset(token)
+            await commit(encoded_state(self.codec, edited))
+
+    async def _set_under_lock(self, path: str, value: object) -> None:
+        async with self._locked() as (before, commit):
+            key, encoded = value_with(self.codec, self.state_type, path, before.get(path.split(".")[0]), value)
+            await commit({**before, key: encoded})
+
+    async def _read(self, key: str) -> tuple[bytes | None, int]:
+        if key in self._overlay:
+            return self._overlay[key], 0
+        found = await self.site.broker.state.get(self.delivery.run_id, key)
+        return found.value, found.version
+
+    async def _read_all(self) -> dict[str, bytes]:
+        stored = await self.site.broker.state.all(self.delivery.run_id)
+        values = {key: one.value for key, one in stored.items()} | self._overlay
+        return {key: value for key, value in values.items() if value is not None}
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncGenerator[tuple[dict[str, bytes], _Commit], None]:
+        """Hold the run's lock; what was last committed, and how to commit what it is to be."""
+        async with self._own:
+            token = self._held_token or f"{self.delivery.fence}.{secrets.token_hex(6)}"
+            if self._held_token is None:
+                await self._acquire(token)
+            commit = _Commit(self, token)
+            try:
+                commit.before = await self._read_all()
+                yield commit.before, commit
+            finally:
+                if not commit.released and self._held_token is None:
+                    await asyncio.shield(self.site.broker.state.unlock(self.delivery.run_id, token))
+
+    async def _acquire(self, token: str) -> None:
+        granted = self.site.grants.expect(token)
+        try:
+            while not await self.site.broker.state.lock(self.delivery, token, self.site.worker):
+                try:
+                    await asyncio.wait_for(granted.wait(), _ASKED_AGAIN_AFTER_S)
+                except asyncio.TimeoutError:
+                    continue
+                return
+        except asyncio.CancelledError:
+            await asyncio.shield(self.site.broker.state.unlock(self.delivery.run_id, token))
+            raise
+        finally:
+            self.site.grants.forget(token)
+
+    async def commit_edit(self, token: str, before: dict[str, bytes], after: dict[str, bytes]) -> bool:
+        """Commit what differs. True if the lock has gone with it."""
+        sets = {key: value for key, value in after.items() if before.get(key) != value}
+        removed = tuple(key for key in before if key not in after)
+        if not sets and not removed:
+            return False
+        if self.effects.held:
+            self._hold(token, sets, removed)
+            return True
+        word = await self.effects.apply(StateEdit(token=token, sets=sets, removed=removed))
+        if word == "lost":
+            raise LeaseLostError(self.delivery.id, "the lock of edit_state was lost; the change was not written")
+        return word == "ok"
+
+    def _hold(self, token: str, sets: dict[str, bytes], removed: tuple[str, ...]) -> None:
+        self._held_token = token
+        self._overlay |= {**sets, **dict.fromkeys(removed)}
+        held_sets = {key: value for key, value in self._overlay.items() if value is not None}
+        held_removed = tuple(key for key, value in self._overlay.items() if value is None)
+        self.effects.replace_held("edit", StateEdit(token=token, sets=held_sets, removed=held_removed))
+
+
+@dataclass(slots=True)
+class _Commit:
+    state: StepState
+    token: str
+    before: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    released: bool = False
+
+    async def __call__(self, after: dict[str, bytes]) -> None:
+        self.released = await self.state.commit_edit(self.token, self.before, after)
+
+
+def _refuse_inside_edit() -> None:
+    if _editing.get():
+        raise RuntimeError("writer called inside edit_state: change the state that the block was given")

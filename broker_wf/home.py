@@ -1,0 +1,161 @@
+"""How a process reaches a namespace: one connection per event loop, and its own worker where runs execute here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from broker_wf.broker.broker import Broker, open_broker
+from broker_wf.core.ids import Lane, RunId
+from broker_wf.driver.client import Client, open_client
+from broker_wf.embedded import BundledServer
+from broker_wf.engine.program import Program
+from broker_wf.settings import Settings
+from broker_wf.worker.worker import Served, Worker
+
+log = logging.getLogger("broker_wf")
+
+_servers: dict[Path, BundledServer] = {}
+_servers_lock = threading.Lock()
+
+
+def resolve_url(settings: Settings) -> tuple[str, Callable[[], object] | None]:
+    """The server's URL, and what starts it again; the bundled server is started or joined. Blocks for up to 15 s.
+
+    Raises:
+        ServerStartError: the bundled server does not start.
+    """
+    if not settings.is_bundled:
+        return settings.full_url, None
+    directory = settings.data_dir
+    with _servers_lock:
+        server = _servers.get(directory)
+        if server is None:
+            server = _servers[directory] = BundledServer(
+                directory, server_binary=settings.server_bin, linger_s=settings.linger_ms / 1000
+            )
+        return server.acquire(), server.ensure
+
+
+@dataclass(slots=True, kw_only=True)
+class Home:
+    """A namespace, reached from one event loop.
+
+    Attributes:
+        worker: executes the runs of this process that nobody else may take; None until there is one.
+    """
+
+    settings: Settings
+    broker: Broker
+    client: Client
+    worker: Worker | None = None
+    _lanes: dict[int, Lane] = field(default_factory=dict[int, Lane])
+    _programs: list[Program] = field(default_factory=list[Program])
+    _warned: set[Lane] = field(default_factory=set[Lane])
+    _serving: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def private_lane(self, program: Program) -> Lane:
+        """The lane in which runs of this very program execute here."""
+        async with self._serving:
+            lane = self._lanes.get(id(program))
+            if lane is None:
+                lane = Lane(f"{program.spec.name}@{self.client.id}.{secrets.token_hex(2)}")
+                if self.worker is None:
+                    self.worker = Worker(self.broker, self.settings)
+                    self.worker.start()
+                await self.worker.serve(Served(program=program, lane=lane, private=True))
+                self._lanes[id(program)] = lane
+                self._programs.append(program)
+            return lane
+
+    async def shared_lane(self, program: Program) -> Lane:
+        """The lane of the workers that serve this workflow. Warns if there are none."""
+        lane = Lane(program.spec.name)
+        if lane not in self._warned:
+            self._warned.add(lane)
+            wait_s = self.settings.no_worker_warning_ms / 1000
+            asyncio.get_running_loop().call_later(wait_s, self._warn_later, lane, program.spec.class_path)
+        return lane
+
+    async def adopt(self, run_id: RunId, program: Program) -> None:
+        """Let an in-process run whose process has gone execute here.
+
+        Raises:
+            RunNotFoundError, RunEndedError: there is nothing to resume.
+            NoWorkerForStepError: the run began with another graph of the workflow.
+        """
+        await self.broker.runs.adopt(run_id, await self.private_lane(program), program.spec.digest)
+
+    async def close(self) -> None:
+        """Stop executing and following. Runs that have not ended stay as they are."""
+        if self.worker is not None:
+            await self.worker.stop(0)
+        await self.client.close()
+
+    def _warn_later(self, lane: Lane, class_path: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._warn_if_nobody_serves(lane, class_path))
+        _kept.add(task)
+        task.add_done_callback(_kept.discard)
+
+    async def _warn_if_nobody_serves(self, lane: Lane, class_path: str) -> None:
+        if await self.broker.roster.serving(lane) == 0:
+            log.warning(
+                "no worker serves workflow %s; its runs wait until one does. Start one: broker-wf worker %s --url %s "
+                "--namespace %s",
+                lane,
+                class_path,
+                self.settings.url or "bundled://",
+                self.settings.namespace,
+            )
+            self._warned.discard(lane)
+
+
+_kept: set[asyncio.Task[None]] = set()
+_homes: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, asyncio.Task[Home]]] = WeakKeyDictionary()
+
+
+async def home_of(settings: Settings) -> Home:
+    """The home of the running event loop for these settings; made when first asked for.
+
+    Raises:
+        ServerUnreachableError, ServerRefusedError, ServerStartError: there is no server to be at home at.
+    """
+    loop = asyncio.get_running_loop()
+    homes = _homes.setdefault(loop, {})
+    task = homes.get(settings)
+    if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        task = homes[settings] = loop.create_task(_open(settings))
+    return await asyncio.shield(task)
+
+
+async def close_homes() -> None:
+    """Close what the running event loop has open. Without it that happens when the loop ends."""
+    for task in list(_homes.pop(asyncio.get_running_loop(), {}).values()):
+        if task.done() and not task.cancelled() and task.exception() is None:
+            await task.result().close()
+
+
+async def _open(settings: Settings) -> Home:
+    url, revive = await asyncio.to_thread(resolve_url, settings)
+    broker = await open_broker(settings, url, patience_s=None, revive=revive)
+    home = Home(settings=settings, broker=broker, client=open_client(broker))
+    keeper = asyncio.get_running_loop().create_task(_keep(home))
+    _kept.add(keeper)
+    keeper.add_done_callback(_kept.discard)
+    return home
+
+
+async def _keep(home: Home) -> None:
+    """Live as long as the event loop; when it cancels its tasks at its end, close the home."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        if asyncio.get_running_loop() in _homes:
+            _homes.pop(asyncio.get_running_loop(), None)
+            await home.close()

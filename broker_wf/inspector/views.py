@@ -1,0 +1,284 @@
+"""The answers: the same records for the command line, an HTTP server and a page."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import cast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One run in a list.
+
+    Attributes:
+        status: running, completed, failed, cancelled or timed_out.
+        started_at: when its first delivery was claimed; None: it waits for a worker.
+        cursor: goes into ``before`` to ask for what follows this run in the list.
+    """
+
+    run_id: str
+    workflow: str
+    status: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorView:
+    """Why a run or an attempt ended badly.
+
+    Attributes:
+        type: qualified name of the exception class; ours where the engine ended the run.
+        step: that failed; None where no single step did.
+        attempts: how many it had; None where that does not apply.
+        traceback: as printed where it was raised; empty if there is none.
+    """
+
+    type: str
+    message: str
+    step: str | None
+    attempts: int | None
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCounts:
+    """Deliveries of one step of a run, by state.
+
+    Attributes:
+        waiting: parked until an answer comes.
+        backlog: beyond the dispatch window, among the first 1,000 of each list of the backlog.
+    """
+
+    step: str
+    queued: int = 0
+    leased: int = 0
+    delayed: int = 0
+    waiting: int = 0
+    backlog: int = 0
+    done: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryView:
+    """A live delivery.
+
+    Attributes:
+        state: queued, leased, delayed or waiting.
+        worker: that holds it; None unless leased.
+        started_at: of this attempt; None unless leased.
+        due_at: end of the lease, or when it is tried again.
+        last_error: why the attempt before failed.
+    """
+
+    id: str
+    step: str
+    event: str
+    state: str
+    attempt: int
+    crashes: int
+    worker: str | None
+    created_at: datetime
+    started_at: datetime | None
+    due_at: datetime | None
+    last_error: ErrorView | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """All about one run.
+
+    Attributes:
+        deadline_at: when it times out; None: it has no timeout, or has not started.
+        result: plain data; only if completed. That of a plain StopEvent is bare, else it is the stop event's fields.
+        result_type: class name of the stop event.
+        done: deliveries that have ended.
+        backlog: deliveries beyond the dispatch window.
+    """
+
+    run_id: str
+    workflow: str
+    status: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    deadline_at: datetime | None
+    digest: str
+    lane: str
+    result: object
+    result_type: str | None
+    error: ErrorView | None
+    done: int
+    backlog: int
+    steps: tuple[StepCounts, ...]
+    deliveries: tuple[DeliveryView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionView:
+    """One delivery of a run as a row of its waterfall.
+
+    Attributes:
+        state: done, or that of a live delivery.
+        outcome: ok, ended (the run), failed or poison; None while live.
+        started_at: of its last attempt; None if it waits.
+    """
+
+    delivery: str
+    step: str
+    state: str
+    outcome: str | None
+    attempt: int
+    worker: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """One event of a run's feed.
+
+    Attributes:
+        seq: from 1, without gaps.
+        type: its class.
+        value: its fields, plain data.
+        step: that published it; None: none did.
+    """
+
+    seq: int
+    type: str
+    value: object
+    step: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """A worker that is alive.
+
+    Attributes:
+        running: deliveries it executed at its last heartbeat.
+        done: deliveries it has executed in its life.
+    """
+
+    id: str
+    host: str
+    pid: int
+    workflows: tuple[str, ...]
+    concurrency: int
+    running: int
+    done: int
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerView:
+    """The server as it describes itself.
+
+    Attributes:
+        url: without its password.
+        max_memory_bytes: 0: no limit.
+        log: state of the append-only file: ``on``, ``off`` or ``failing``.
+    """
+
+    url: str
+    name: str
+    version: str
+    uptime_s: int
+    used_memory_bytes: int
+    max_memory_bytes: int
+    clients: int
+    log: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowView:
+    """A workflow's load.
+
+    Attributes:
+        class_path: None: it was submitted to but no worker has served it yet.
+        workers: how many serve it.
+        waiting: deliveries in streams that nobody has taken; an upper bound for events several steps take.
+        running: deliveries in the hands of workers.
+        oldest_waiting_ms: age of the delivery that has waited longest; None: nothing waits.
+    """
+
+    workflow: str
+    class_path: str | None
+    digest: str | None
+    workers: int
+    live_runs: int
+    ended_runs: int
+    waiting: int
+    running: int
+    oldest_waiting_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusView:
+    """A namespace at one glance."""
+
+    namespace: str
+    server: ServerView
+    workers: tuple[WorkerView, ...]
+    workflows: tuple[WorkflowView, ...]
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterView:
+    """A delivery, or bytes, that were given up on.
+
+    Attributes:
+        id: of the entry among the dead letters.
+        kind: malformed, undecodable or poison.
+        facts: what else is known of it, plain data.
+    """
+
+    id: str
+    kind: str
+    at: datetime
+    run_id: str | None
+    delivery: str | None
+    workflow: str | None
+    step: str | None
+    event: str | None
+    reason: str
+    facts: Mapping[str, object]
+
+
+View = (
+    RunSummary
+    | RunView
+    | ExecutionView
+    | EventView
+    | WorkerView
+    | StatusView
+    | WorkflowView
+    | DeadLetterView
+)
+
+
+def as_dict(view: View) -> dict[str, object]:
+    """A view as JSON has it: moments as ISO 8601 in UTC, everything else as it is."""
+    return cast("dict[str, object]", _jsonable(view))
+
+
+def _jsonable(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, tuple):
+        return [_jsonable(item) for item in cast("tuple[object, ...]", value)]
+    return value
+
+
+def moment(ms: int) -> datetime:
+    """Milliseconds since 1970 as a moment in UTC."""
+    return datetime.fromtimestamp(ms / 1000, timezone.utc)

@@ -1,0 +1,173 @@
+"""Every knob: unit, default, variable ``BROKER_WF_<FIELD>``. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from broker_wf.errors import SettingsError, without_password
+
+PREFIX = "BROKER_WF_"
+BUNDLED = "bundled://"
+_SCHEMES = ("redis", "rediss", "unix", "bundled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be set. ``Settings.load()`` reads the environment; arguments win over it.
+
+    Raises:
+        SettingsError: a value is out of its range; names the field, the value and the range.
+    """
+
+    url: str | None = None
+    """The server: ``redis://``, ``rediss://``, ``unix://``, or ``bundled://`` for the bundled one. None: the bundled
+    one, and runs execute in the process that starts them."""
+    password_file: str | None = None
+    """A file whose first line is the server's password, for a URL that holds none."""
+    namespace: str = "default"
+    """Prefix of every key. Letters, digits, ``. _ -``."""
+    data: str = ""
+    """Directory of the bundled server. Empty: ``broker_wf`` in the user's data directory."""
+    server_bin: str | None = None
+    """Binary the bundled server runs: ``valkey-server`` or ``redis-server`` 7.0 or later. None: found by itself."""
+    concurrency: int = 64
+    """Deliveries one worker process executes at one time; also the threads for steps that are not async."""
+    processes: int = 1
+    """Worker processes under one ``broker-wf worker``."""
+    lease_ms: int = 15_000
+    """How long a delivery stays a worker's without a renewal. Renewed every third of it. At least 300."""
+    sweep_ms: int = 1_000
+    """How often a worker looks for what is due."""
+    audit_ms: int = 60_000
+    """How often a worker holds indexes against the truth, give or take half of it."""
+    heartbeat_ms: int = 5_000
+    """How often a worker says that it is alive; it counts as alive for three times as long."""
+    max_crashes: int = 3
+    """Leases of one delivery that may run out; then it is a dead letter and its run fails."""
+    queued_check_ms: int = 30_000
+    """When a delivery that waits in a stream is checked for being there."""
+    dispatch_window: int = 1_000
+    """Deliveries of one run in streams at one time; the rest waits in the run's backlog."""
+    max_live_runs: int = 0
+    """Live runs of one workflow beyond which submits are refused. 0: no limit."""
+    drain_timeout_ms: int = 25_000
+    """How long a worker that was told to stop lets its steps go on."""
+    keep_ms: int = 24 * 3_600_000
+    """How long a completed run is kept."""
+    keep_failed_ms: int = 7 * 24 * 3_600_000
+    """How long a run is kept that failed, timed out or was cancelled."""
+    block_ms: int = 2_000
+    """Longest blocked read. Each is followed by a look at the state."""
+    socket_timeout_ms: int = 5_000
+    """How long a reply may take, besides the time a read may block."""
+    connect_timeout_ms: int = 5_000
+    """How long a driver tries to reach the server before it gives up; workers try for ever."""
+    max_bytes: int = 32 * 1024 * 1024
+    """Largest encoded event, state value or result."""
+    compress_from: int = 64 * 1024
+    """Encoded values from this size on are compressed. Bytes."""
+    linger_ms: int = 3_000
+    """How long the bundled server outlives its last user."""
+    no_worker_warning_ms: int = 2_000
+    """When a driver warns that nobody serves the workflow it submitted."""
+    health_file: str | None = None
+    """A file that a worker touches while its claim loop is alive."""
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise SettingsError(name, getattr(self, name), f"must be at least {least}")
+        if not self.namespace or not all(c.isalnum() or c in "._-" for c in self.namespace):
+            raise SettingsError("namespace", self.namespace, "may hold letters, digits, '.', '_' and '-'")
+        if self.url is not None and urlsplit(self.url).scheme not in _SCHEMES:
+            raise SettingsError("url", without_password(self.url), f"must begin with one of {', '.join(_SCHEMES)}")
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None, **given: object) -> Settings:
+        """Settings from ``BROKER_WF_*`` and from arguments, which win; an argument that is None is not given.
+
+        Raises:
+            SettingsError: an unknown argument, or a value that does not fit its field.
+        """
+        source = os.environ if environment is None else environment
+        known = {field.name: field for field in fields(cls)}
+        values: dict[str, object] = {}
+        for name, field in known.items():
+            text = source.get(PREFIX + name.upper())
+            if text is not None and text != "":
+                values[name] = _parsed(name, str(field.type), text)
+        for name, value in given.items():
+            if name not in known:
+                raise SettingsError(name, value, f"is not a setting; there are {', '.join(known)}")
+            if value is not None:
+                values[name] = value
+        return cls(**values)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the bundled server keeps its data."""
+        if self.data:
+            return Path(self.data).expanduser()
+        base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+        return Path(base).expanduser() / "broker_wf"
+
+    @property
+    def is_bundled(self) -> bool:
+        return self.url is None or self.url.startswith(BUNDLED)
+
+    @property
+    def full_url(self) -> str:
+        """The URL with the password of ``password_file`` in it.
+
+        Raises:
+            SettingsError: the file cannot be read.
+        """
+        url = self.url or BUNDLED
+        parts = urlsplit(url)
+        if self.password_file is None or parts.password is not None or parts.scheme == "bundled":
+            return url
+        try:
+            secret = Path(self.password_file).read_text("utf-8").splitlines()[0].strip()
+        except (OSError, IndexError) as error:
+            raise SettingsError("password_file", self.password_file, f"cannot be read: {error}") from error
+        user, host = parts.username or "", parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{user}:{quote(secret, safe='')}@{host}"))
+
+
+_LEAST = {
+    "concurrency": 1,
+    "processes": 1,
+    "lease_ms": 300,
+    "sweep_ms": 10,
+    "audit_ms": 50,
+    "heartbeat_ms": 50,
+    "max_crashes": 1,
+    "queued_check_ms": 100,
+    "dispatch_window": 1,
+    "max_live_runs": 0,
+    "drain_timeout_ms": 0,
+    "keep_ms": 1,
+    "keep_failed_ms": 1,
+    "block_ms": 10,
+    "socket_timeout_ms": 100,
+    "connect_timeout_ms": 50,
+    "max_bytes": 1024,
+    "compress_from": 1024,
+    "linger_ms": 0,
+    "no_worker_warning_ms": 0,
+}
+
+
+def _parsed(name: str, kind: str, text: str) -> object:
+    if not kind.startswith("int"):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(PREFIX + name.upper(), text, "must be a whole number") from None
+

@@ -1,0 +1,32 @@
+"""An instance of a registered class on the wire: ``[class, payload]`` or ``[class, payload, extras]``."""
+
+from __future__ import annotations
+
+from msgpack import ExtType
+
+TYPE = 13
+"""Extension code of a class that is a value itself; its bytes are the wire's name of the class."""
+CLASS = 64
+"""Extension code of the first element of an instance; its bytes are the wire's name of the class."""
+
+Fields = dict[str, object]
+Extras = dict[int, object]
+
+DYNAMIC = 0
+"""Undeclared values of an event: dict by name."""
+UNSET = 1
+"""Names of the fields that were not given but took their default."""
+RESULT = 2
+"""Result of a StopEvent."""
+ADDITIONAL = 3
+"""Values of a model with ``extra="allow"``: dict by name."""
+CUSTOM = 4
+"""Fields that travel as their own serializer writes them: dict by name."""
+
+Parts = tuple[object, Extras | None]
+"""Payload (a dict is the fields by name) and what there is beside it."""
+
+
+def class_tag(name: str) -> ExtType:
+    """Make the first element for a class of this name."""
+    return ExtType(CLASS, name.encode())

@@ -1,0 +1,103 @@
+"""Claim while there are free places. A claim rides in the round trip of the commit that freed one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from broker_wf.broker.deliveries import Asking, Claimed, DeliveryStore, Serving
+from broker_wf.broker.packing import pack
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.ids import Fence, WorkerId
+from broker_wf.errors import BrokerError
+
+log = logging.getLogger("broker_wf.worker")
+
+_SHARE_PATIENCE_S = 0.05
+"""How long others may take their share of a fan-out before one worker takes what is left."""
+_LARGEST_CLAIM = 128
+
+
+@dataclass(slots=True, kw_only=True)
+class Claimer:
+    """Asks for work, at most one claim at a time.
+
+    Attributes:
+        held: how many deliveries are under execution.
+        start: begins one; called in the event loop.
+    """
+
+    store: DeliveryStore
+    worker: WorkerId
+    concurrency: int
+    lease_ms: int
+    held: Callable[[], int]
+    start: Callable[[Delivery], None]
+    claims: int = 0
+    _serves: bytes = field(default_factory=lambda: pack([]))
+    _open: bool = True
+    _asking: asyncio.Task[None] | None = None
+    _asked_again: bool = False
+    _greedy_later: asyncio.TimerHandle | None = None
+
+    def serve(self, lanes: list[Serving]) -> None:
+        """Claim from these lanes from now on, in this order."""
+        self._serves = pack([[one.lane, one.digest, dict(one.limits)] for one in lanes])
+
+    @property
+    def is_full(self) -> bool:
+        return self.held() >= self.concurrency
+
+    def ask(self, *, greedy: bool = False) -> None:
+        """Claim now, unless nothing is free; after the claim that is under way, if there is one."""
+        if not self._open or self.is_full:
+            return
+        if self._asking is not None and not self._asking.done():
+            self._asked_again = True
+            return
+        self._asked_again = False
+        asking = Asking(
+            worker=self.worker,
+            fence=new_fence(),
+            free=min(self.concurrency - self.held(), _LARGEST_CLAIM),
+            held=self.held(),
+            greedy=greedy,
+            lease_ms=self.lease_ms,
+            serves=self._serves,
+        )
+        self._asking = asyncio.ensure_future(self._take(self.store.claim(asking)))
+
+    async def close(self) -> None:
+        """Stop claiming; what a claim under way brings is still started."""
+        self._open = False
+        if self._greedy_later is not None:
+            self._greedy_later.cancel()
+        if self._asking is not None and not self._asking.done():
+            await asyncio.wait([self._asking], timeout=2.0)
+
+    async def _take(self, claim: Coroutine[object, object, Claimed]) -> None:
+        try:
+            claimed = await claim
+        except BrokerError as error:
+            log.error("a claim failed: %s", error)
+            return
+        self.claims += 1
+        for delivery in claimed.deliveries:
+            self.start(delivery)
+        if claimed.capped and self._open and self._greedy_later is None:
+            self._greedy_later = asyncio.get_running_loop().call_later(_SHARE_PATIENCE_S, self._take_the_rest)
+        if claimed.deliveries or self._asked_again:
+            asyncio.get_running_loop().call_soon(self.ask)
+
+    def _take_the_rest(self) -> None:
+        self._greedy_later = None
+        self.ask(greedy=True)
+
+
+def new_fence() -> Fence:
+    """A nonce no lease has had: 64 random bits."""
+    return Fence(base64.urlsafe_b64encode(secrets.token_bytes(8)).rstrip(b"=").decode())

@@ -1,0 +1,65 @@
+"""Keep the leases, from a thread of its own: a blocked event loop loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+from broker_wf.broker.broker import Broker
+from broker_wf.broker.connection import LOST
+from broker_wf.broker.renewal import Renewal
+from broker_wf.worker.active import Active, ActiveSet
+
+log = logging.getLogger("broker_wf.worker")
+
+_BATCH = 500
+
+
+class LeaseKeeper(threading.Thread):
+    """Renews every lease each third of its length."""
+
+    def __init__(
+        self, broker: Broker, lease_ms: int, active: ActiveSet, on_lost: Callable[[Active], None]
+    ) -> None:
+        """Prepare; ``start()`` begins.
+
+        Args:
+            on_lost: called in the event loop of the caller for a delivery that is no longer ours.
+        """
+        super().__init__(name="broker-wf-leases", daemon=True)
+        self._lease_ms, self._active, self._on_lost = lease_ms, active, on_lost
+        self._renewal = Renewal(broker.url, broker.keys, broker.timeouts)
+        self._loop = asyncio.get_running_loop()
+        self._over = threading.Event()
+
+    def stop(self) -> None:
+        """End the thread; returns at once."""
+        self._over.set()
+
+    def run(self) -> None:
+        """Renew until stopped."""
+        pause_s = self._lease_ms / 3000
+        while not self._over.wait(pause_s):
+            try:
+                self._renew_all()
+                pause_s = self._lease_ms / 3000
+            except LOST as error:
+                log.warning("leases could not be renewed: %s; trying again", error)
+                self._renewal.close()
+                pause_s = min(0.5, self._lease_ms / 3000)
+        self._renewal.close()
+
+    def _renew_all(self) -> None:
+        everything = [one for one in self._active.all() if one.stopped is None]
+        for start in range(0, len(everything), _BATCH):
+            batch = everything[start : start + _BATCH]
+            for position in self._renewal.renew([one.delivery for one in batch], self._lease_ms):
+                self._tell(batch[position])
+
+    def _tell(self, active: Active) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._on_lost, active)
+        except RuntimeError:
+            self._over.set()

@@ -1,0 +1,84 @@
+"""The one blocked read of a worker: its bells, and messages to its inbox."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from broker_wf.broker.broker import Broker
+from broker_wf.broker.connection import LOST, RedisClient, async_client
+from broker_wf.broker.packing import unpack
+from broker_wf.core.ids import Lane, WorkerId
+
+log = logging.getLogger("broker_wf.worker")
+
+Message = Mapping[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Mailbox:
+    """Waits at the bells while there is a free place, and for messages always.
+
+    Attributes:
+        on_bell: there may be work; also called when a wait timed out.
+        on_message: a grant of the lock, or that a run has ended.
+        is_full: no place is free; then a bell is rung on for others.
+    """
+
+    broker: Broker
+    worker: WorkerId
+    on_bell: Callable[[], None]
+    on_message: Callable[[Message], None]
+    is_full: Callable[[], bool]
+    lanes: list[Lane] = field(default_factory=list[Lane])
+    _client: RedisClient | None = None
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        wait_s = 0.05
+        while True:
+            try:
+                await self._read()
+                wait_s = 0.05
+            except LOST as error:
+                log.debug("the blocked read was lost: %s", error)
+                await self.close()
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+                wait_s = min(wait_s * 2, 2.0)
+
+    async def poke(self) -> None:
+        """End the read under way, because the lanes have changed."""
+        key = self.broker.keys.of("inbox", self.worker)
+        await self.broker.pipe.command("RPUSH", key, b"\x80")
+
+    async def close(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    async def _read(self) -> None:
+        if self._client is None:
+            self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
+        inbox = self.broker.keys.of("inbox", self.worker)
+        bells = [] if self.is_full() else [self.broker.keys.of("bell", lane) for lane in self.lanes]
+        raw = await self._client.execute_command("BLPOP", inbox, *bells, self.broker.timeouts.block_ms / 1000)
+        if raw is None:
+            self.on_bell()
+            return
+        key, value = cast("tuple[bytes, bytes]", raw)
+        if key.decode() == inbox:
+            self._take(value)
+        elif self.is_full():
+            await self.broker.pipe.command("RPUSH", key, value)
+        else:
+            self.on_bell()
+
+    def _take(self, raw: bytes) -> None:
+        message = unpack(raw)
+        if isinstance(message, dict):
+            pairs = cast("dict[bytes, bytes]", message).items()
+            self.on_message({name.decode(): value.decode() for name, value in pairs})

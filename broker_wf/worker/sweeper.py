@@ -1,0 +1,91 @@
+"""Look for what is due, and hold indexes against the truth. Every worker does; twice is harmless."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from broker_wf.broker.broker import Broker
+from broker_wf.errors import BrokerError
+from broker_wf.settings import Settings
+
+log = logging.getLogger("broker_wf.worker")
+
+_SWEPT_AT_ONCE = 100
+_AUDITED_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweeper:
+    """Sweeps and audits one namespace.
+
+    Attributes:
+        on_work: something went back into a stream.
+    """
+
+    broker: Broker
+    settings: Settings
+    on_work: Callable[[], None]
+
+    async def sweep_for_ever(self) -> None:
+        """Sweep every ``sweep_ms``, give or take a quarter."""
+        while True:
+            await asyncio.sleep(self.settings.sweep_ms / 1000 * random.uniform(0.75, 1.25))
+            await self._guarded(self.sweep)
+
+    async def audit_for_ever(self) -> None:
+        """Audit every ``audit_ms``, give or take half of it."""
+        while True:
+            await asyncio.sleep(self.settings.audit_ms / 1000 * random.uniform(0.5, 1.5))
+            await self._guarded(self.audit)
+
+    async def sweep(self) -> None:
+        """Look at all that is due now."""
+        while True:
+            swept = await self.broker.schedule.sweep(
+                _SWEPT_AT_ONCE, self.settings.lease_ms, self.settings.max_crashes
+            )
+            if swept.redispatched:
+                log.info("put %d deliveries back into their streams", swept.redispatched)
+                self.on_work()
+            if swept.due < _SWEPT_AT_ONCE:
+                return
+
+    async def audit(self) -> None:
+        """Look at every live run of the namespace, in parts."""
+        for workflow in await self.broker.roster.workflows():
+            offset = 0
+            while True:
+                audited = await self.broker.schedule.audit(workflow, offset, _AUDITED_AT_ONCE)
+                if audited.repairs or audited.stuck:
+                    log.warning(
+                        "audit of %s: %d repairs, %d runs failed that could never end",
+                        workflow,
+                        audited.repairs,
+                        audited.stuck,
+                    )
+                if audited.runs < _AUDITED_AT_ONCE:
+                    break
+                offset += _AUDITED_AT_ONCE
+
+    def look_in(self, delay_ms: int) -> None:
+        """Sweep once when a timer that was just set is due."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(delay_ms / 1000 + 0.002, self._look)
+
+    def _look(self) -> None:
+        task = asyncio.ensure_future(self._guarded(self.sweep))
+        _kept.add(task)
+        task.add_done_callback(_kept.discard)
+
+    async def _guarded(self, action: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await action()
+        except BrokerError as error:
+            log.warning("%s", error)
+
+
+_kept: set[asyncio.Task[None]] = set()

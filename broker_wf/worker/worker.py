@@ -1,0 +1,304 @@
+"""A worker: claims, executes, renews, sweeps; drains when told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker_wf.broker.broker import Broker
+from broker_wf.broker.deliveries import Ended, Serving
+from broker_wf.broker.roster import Group, groups_of
+from broker_wf.broker.packing import pack
+from broker_wf.core.definition import facts_of
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.ids import Lane, WorkerId, WorkflowName
+from broker_wf.engine.attempt import execute
+from broker_wf.engine.program import Program
+from broker_wf.engine.site import Grants, Site
+from broker_wf.errors import BrokerError
+from broker_wf.settings import Settings
+from broker_wf.worker.active import Active, ActiveSet
+from broker_wf.worker.claimer import Claimer
+from broker_wf.worker.leases import LeaseKeeper
+from broker_wf.worker.mailbox import Mailbox, Message
+from broker_wf.worker.sweeper import Sweeper
+
+log = logging.getLogger("broker_wf.worker")
+
+_HEALTH_EVERY_S = 2.0
+_STOP_GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A workflow served in a lane. A private lane belongs to this process: its keys go when it closes."""
+
+    program: Program
+    lane: Lane
+    private: bool = False
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lane itself, and that of runs set aside for this digest."""
+        return self.lane, Lane(f"{self.lane}#{self.program.spec.digest}")
+
+    @property
+    def groups(self) -> list[Group]:
+        return [group for lane in self.lanes for group in groups_of(self.program.spec, lane)]
+
+
+class Worker:
+    """Executes the deliveries of the workflows it serves, in one event loop."""
+
+    def __init__(self, broker: Broker, settings: Settings) -> None:
+        """Prepare; :meth:`start` begins. Must be made inside the event loop."""
+        self.id = WorkerId(f"{socket.gethostname()[:16]}-{os.getpid()}-{secrets.token_hex(2)}")
+        self._broker, self._settings = broker, settings
+        self._served: dict[Lane, Served] = {}
+        self._active = ActiveSet()
+        self._ending = 0
+        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="broker-wf-step")
+        self._grants = Grants()
+        self._claimer = Claimer(
+            store=broker.deliveries,
+            worker=self.id,
+            concurrency=settings.concurrency,
+            lease_ms=settings.lease_ms,
+            held=self._held,
+            start=self._start_delivery,
+        )
+        self._mailbox = Mailbox(
+            broker=broker,
+            worker=self.id,
+            on_bell=self._claimer.ask,
+            on_message=self._take_message,
+            is_full=lambda: self._claimer.is_full,
+        )
+        self._sweeper = Sweeper(broker=broker, settings=settings, on_work=self._claimer.ask)
+        self._leases = LeaseKeeper(broker, settings.lease_ms, self._active, self._lost)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._done = 0
+        self._site = Site(
+            broker=broker,
+            worker=self.id,
+            grants=self._grants,
+            threads=self._threads,
+            is_busy=lambda: self._claimer.is_full,
+            timer_set=self._sweeper.look_in,
+        )
+
+    async def serve(self, served: Served) -> None:
+        """Register a workflow and claim its deliveries from now on.
+
+        Raises:
+            WorkflowConflictError: another class holds the workflow's name; nothing was changed.
+        """
+        spec = served.program.spec
+        if not served.private:
+            fresh_ms = 3 * self._settings.heartbeat_ms
+            await self._broker.roster.register(spec, pack(facts_of(spec)), served.groups, fresh_ms)
+        self._served[served.lane] = served
+        serving: list[Serving] = []
+        for one in self._served.values():
+            limits = {s.name: s.num_workers for s in one.program.spec.steps.values() if s.num_workers is not None}
+            serving += [Serving(lane=lane, digest=one.program.spec.digest, limits=limits) for lane in one.lanes]
+        self._claimer.serve(serving)
+        self._mailbox.lanes = [one.lane for one in serving]
+        await self._beat()
+        if self._tasks:
+            await self._mailbox.poke()
+        self._claimer.ask()
+
+    def start(self) -> None:
+        """Begin to claim, renew, sweep."""
+        loop = asyncio.get_running_loop()
+        jobs = (
+            self._mailbox.run(),
+            self._sweeper.sweep_for_ever(),
+            self._sweeper.audit_for_ever(),
+            self._beat_for_ever(),
+            self._prove_health(),
+        )
+        self._tasks = [loop.create_task(job) for job in jobs]
+        self._leases.start()
+        self._claimer.ask()
+
+    def ask(self) -> None:
+        """There may be work: claim without waiting for the bell."""
+        self._claimer.ask()
+
+    async def stop(self, drain_ms: int) -> None:
+        """Stop claiming, let the steps go on for ``drain_ms``, hand the rest back, leave the roster."""
+        await self._claimer.close()
+        await self._drain(drain_ms)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._leases.stop()
+        await self._mailbox.close()
+        try:
+            await asyncio.wait_for(self._leave(), _STOP_GRACE_S)
+        except (BrokerError, asyncio.TimeoutError) as error:
+            log.warning("left without a goodbye: %r", error)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _drain(self, drain_ms: int) -> None:
+        waiting = [one.task for one in self._active.all() if one.task is not None]
+        if waiting and drain_ms > 0:
+            log.info("draining: %d deliveries have %d ms to finish", len(waiting), drain_ms)
+            await asyncio.wait(waiting, timeout=drain_ms / 1000)
+        rest = self._active.all()
+        if not rest:
+            return
+        log.info("handing %d deliveries back", len(rest))
+        for one in rest:
+            one.stop("drain")
+        await asyncio.wait([one.task for one in rest if one.task is not None], timeout=0.5)
+        await self._broker.deliveries.release([one.delivery for one in rest])
+
+    async def _leave(self) -> None:
+        groups = [group for one in self._served.values() for group in one.groups]
+        lanes = [lane for one in self._served.values() for lane in one.lanes]
+        await self._broker.roster.goodbye(self.id, lanes, groups)
+        for one in self._served.values():
+            for lane in one.lanes if one.private else ():
+                await self._broker.roster.keep_lane(lane, 0, groups_of(one.program.spec, lane))
+
+    def _held(self) -> int:
+        return len(self._active) - self._ending
+
+    def _workflows(self) -> list[WorkflowName]:
+        return sorted({one.program.spec.name for one in self._served.values()})
+
+    def _start_delivery(self, delivery: Delivery) -> None:
+        served = self._served_for(delivery)
+        if served is None:
+            log.error("step %s of %s was claimed and is not served here", delivery.step, delivery.workflow)
+            return
+        active = Active(delivery, served.lane)
+        self._active.add(active)
+        active.task = asyncio.get_running_loop().create_task(self._execute(active, served.program))
+
+    def _served_for(self, delivery: Delivery) -> Served | None:
+        return self._served.get(delivery.lane)
+
+    async def _execute(self, active: Active, program: Program) -> None:
+        delivery, loop = active.delivery, asyncio.get_running_loop()
+        began = loop.time()
+        before_ms = delivery.started_ms - delivery.first_started_ms
+        level = logging.INFO if program.verbose else logging.DEBUG
+        log.log(level, "step %s of run %s begins, attempt %d", delivery.step, delivery.run_id, delivery.attempt)
+        leaving = _Once(self._begin_ending)
+        ended: Ended | None = None
+        try:
+            ended = await execute(
+                program, self._site, delivery, lambda: before_ms + round((loop.time() - began) * 1000), leaving
+            )
+        except asyncio.CancelledError:
+            if active.stopped is None:
+                raise
+        except BrokerError as error:
+            log.error("step %s of run %s was given up here: %s", delivery.step, delivery.run_id, error)
+        finally:
+            self._finished(active, leaving)
+        if ended is Ended.DONE:
+            self._done += 1
+            log.log(level, "step %s of run %s is done", delivery.step, delivery.run_id)
+        elif active.stopped != "drain":
+            log.info("step %s of run %s ended without effect: %s", delivery.step, delivery.run_id, ended and ended.value)
+            await self._broker.deliveries.free_places(active.lane, [delivery])
+
+    def _finished(self, active: Active, leaving: _Once) -> None:
+        self._active.remove(active)
+        if leaving.happened:
+            self._ending -= 1
+        self._claimer.ask()
+
+    def _begin_ending(self) -> None:
+        self._ending += 1
+        self._claimer.ask()
+
+    def _lost(self, active: Active) -> None:
+        log.info("step %s of run %s is no longer ours", active.delivery.step, active.delivery.run_id)
+        active.stop("lost")
+
+    def _take_message(self, message: Message) -> None:
+        if message.get("kind") == "grant":
+            self._grants.granted(message["token"])
+        elif message.get("kind") == "stop":
+            for active in self._active.all():
+                if active.delivery.run_id == message["run"]:
+                    active.stop("ended")
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.heartbeat_ms / 1000)
+            await self._beat()
+
+    async def _beat(self) -> None:
+        life_ms = 3 * self._settings.heartbeat_ms
+        lanes = [lane for one in self._served.values() for lane in one.lanes]
+        facts: dict[str, object] = {
+            "id": self.id,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "workflows": ",".join(self._workflows()),
+            "concurrency": self._settings.concurrency,
+            "running": len(self._active),
+            "done": self._done,
+        }
+        try:
+            await self._broker.roster.heartbeat(self.id, facts, life_ms, lanes)
+            for one in self._served.values():
+                for lane in one.lanes if one.private else ():
+                    await self._broker.roster.keep_lane(lane, self._settings.keep_ms, groups_of(one.program.spec, lane))
+        except BrokerError as error:
+            log.warning("%s", error)
+
+    async def _prove_health(self) -> None:
+        """Touch the health file while the server answers this worker's event loop."""
+        if self._settings.health_file is None:
+            return
+        path = Path(self._settings.health_file)
+        while True:
+            await self._broker.pipe.command("PING")
+            await asyncio.to_thread(path.touch)
+            await asyncio.sleep(_HEALTH_EVERY_S)
+
+
+class _Once:
+    """Calls an action the first time it is called."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action = action
+        self.happened = False
+
+    def __call__(self) -> None:
+        if not self.happened:
+            self.happened = True
+            self._action()
+
+
+async def run_worker(programs: Sequence[Program], broker: Broker, settings: Settings, stop: asyncio.Event) -> None:
+    """Serve workflows until ``stop`` is set, then drain.
+
+    Raises:
+        WorkflowConflictError: another class holds a workflow's name.
+    """
+    worker = Worker(broker, settings)
+    try:
+        for program in programs:
+            await worker.serve(Served(program=program, lane=Lane(program.spec.name)))
+        worker.start()
+        log.info("worker %s serves %s", worker.id, ", ".join(p.spec.name for p in programs))
+        await stop.wait()
+    finally:
+        await worker.stop(settings.drain_timeout_ms)
+        await broker.pipe.close()

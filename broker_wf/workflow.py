@@ -1,0 +1,419 @@
+"""Workflow: subclass it, mark methods with ``@step``, run it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import string
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+from broker_wf.broker.runs import RunState, Submission
+from broker_wf.configuration import current_settings
+from broker_wf.context.context import BeforeRun, Context, InRun
+from broker_wf.core.ids import RunId, StepName, WorkflowName
+from broker_wf.core.resource_checks import config_problems
+from broker_wf.core.routing import Router
+from broker_wf.core.spec import StepSpec, WorkflowSpec
+from broker_wf.core.spec_builder import build_spec, events_of, state_type
+from broker_wf.core.validation import check_classes, check_graph_check_names, validate
+from broker_wf.decorators import step_config, step_spec, steps_of
+from broker_wf.driver.client import Client
+from broker_wf.driver.followed_run import FollowedRun, Launch
+from broker_wf.engine.program import Program
+from broker_wf.errors import (
+    ContextStateError,
+    WorkflowRuntimeError,
+    WorkflowValidationError,
+)
+from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.handler import WorkflowHandler
+from broker_wf.home import home_of
+from broker_wf.resource import ResourceManager
+from broker_wf.settings import Settings
+from broker_wf.wire.codec import Codec
+from broker_wf.wire.limits import Limits
+from broker_wf.wire.registry import EventRegistry
+from broker_wf.wire.state import encoded_state
+
+log = logging.getLogger("broker_wf")
+
+_NAME_CHARACTERS_REFUSED = frozenset("{}|/#@:,\"'\\") | frozenset(string.whitespace)
+_RUN_ID_ALPHABET = string.ascii_letters + string.digits
+_LONGEST_RUN_ID = 200
+
+class WorkflowMeta(type):
+    """Gives each workflow class a place for the steps that are added to it later."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
+        super().__init__(name, bases, namespace)
+        cls._step_functions: dict[str, Callable[..., object]] = {}
+
+
+class Workflow(metaclass=WorkflowMeta):
+    """A class whose ``@step`` methods take and return events.
+
+    Each execution of a step is a message: the steps of one run spread over all workers. With no server configured
+    runs execute in this process, on this very instance.
+    """
+
+    def __init__(
+        self,
+        timeout: float | None = 45.0,
+        disable_validation: bool = False,
+        verbose: bool = False,
+        resource_manager: ResourceManager | None = None,
+        num_concurrent_runs: int | None = None,
+        runtime: object = None,
+        workflow_name: str | None = None,
+        skip_graph_checks: Iterable[str] | None = None,
+        serializer: object = None,
+        *,
+        broker: Settings | str | None = None,
+    ) -> None:
+        """Check the workflow's start and stop events.
+
+        Args:
+            timeout: seconds of one run, from the first start of a step on; None: none.
+            disable_validation: ``run()`` does not validate the graph.
+            verbose: log each step's start and end.
+            resource_manager: where resources are kept.
+            num_concurrent_runs: None or at least 1.
+            workflow_name: what the workflow is known by; the default is its module and class.
+            skip_graph_checks: of ``reachability``, ``terminal_event``, ``dead_end``.
+            broker: the server, or all settings, for this workflow alone.
+
+        Raises:
+            WorkflowConfigurationError: not exactly one start and one stop class.
+            WorkflowValidationError: an argument has a value it cannot have.
+        """
+        bad_number = isinstance(num_concurrent_runs, bool) or not isinstance(num_concurrent_runs, int)
+        if num_concurrent_runs is not None and (bad_number or num_concurrent_runs < 1):
+            raise WorkflowValidationError("num_concurrent_runs must be an integer greater than 0 or None")
+        if workflow_name is not None:
+            _check_name(workflow_name)
+        check_graph_check_names(skip_graph_checks or ())
+        self._timeout = timeout
+        self._disable_validation = disable_validation
+        self._verbose = verbose
+        self._resource_manager = resource_manager or ResourceManager()
+        self._num_concurrent_runs = num_concurrent_runs
+        self._workflow_name = workflow_name
+        self._skip_graph_checks = tuple(skip_graph_checks or ())
+        self._runtime, self._serializer, self._broker = runtime, serializer, broker
+        self._programs: dict[tuple[bool, int], Program] = {}
+        self._validated: tuple[int, bool] | None = None
+        check_classes(self._steps(), type(self).__name__)
+
+    @classmethod
+    def add_step(cls, func: Callable[..., object]) -> None:
+        """Add a decorated free function as a step; instances there are already have it too.
+
+        Raises:
+            WorkflowValidationError: it is not decorated, or its name is taken.
+        """
+        name = getattr(func, "__name__", "")
+        if step_config(func) is None:
+            raise WorkflowValidationError(f"Step function {name} is missing the `@step` decorator.")
+        if name in steps_of(cls) or name in cls._added_steps():
+            raise WorkflowValidationError(
+                f"A step {name} is already part of this workflow, please choose another name."
+            )
+        cls._step_functions[name] = func
+
+    @classmethod
+    def _added_steps(cls) -> dict[str, Callable[..., object]]:
+        added: dict[str, Callable[..., object]] = {}
+        for base in reversed(cls.__mro__):
+            added |= getattr(base, "_step_functions", {})
+        return added
+
+    @property
+    def workflow_name(self) -> str:
+        """What the workflow is known by."""
+        return self._workflow_name or f"{_module_of(type(self))}.{type(self).__qualname__}"
+
+    @property
+    def start_event_class(self) -> type[StartEvent]:
+        """The class a run begins with."""
+        return cast("type[StartEvent]", self.spec.start_class)
+
+    @property
+    def stop_event_class(self) -> type[StopEvent]:
+        """The class a run ends with."""
+        return cast("type[StopEvent]", self.spec.stop_class)
+
+    @property
+    def events(self) -> list[type[Event]]:
+        """All event classes of the steps' signatures."""
+        return events_of(self._steps())
+
+    @property
+    def serializer(self) -> object:
+        """As given to the constructor."""
+        return self._serializer
+
+    @property
+    def runtime(self) -> object:
+        """As given to the constructor."""
+        return self._runtime
+
+    @property
+    def spec(self) -> WorkflowSpec:
+        """The facts of the workflow: steps, events, policies, digest."""
+        return self.program().spec
+
+    def get_state_class(self) -> type[BaseModel]:
+        """The class of the run's state.
+
+        Raises:
+            ValueError: the ``Context[S]`` annotations do not agree.
+        """
+        return state_type(self._steps())
+
+    def program(self, *, is_open: bool = False) -> Program:
+        """What a worker needs to execute the workflow's steps on this instance.
+
+        Args:
+            is_open: classes met only behind ``Any`` may travel: for runs that never leave this process.
+        """
+        version = len(self._added_steps())
+        program = self._programs.get((is_open, version))
+        if program is None:
+            program = self._programs[is_open, version] = self._make_program(is_open)
+        return program
+
+    def validate(self, *, validate_resource_configs: bool = True, validate_resources: bool = False) -> bool:
+        """Check the graph of the workflow, and its resources.
+
+        Returns:
+            Whether a person takes part.
+
+        Raises:
+            WorkflowConfigurationError: no steps, or not exactly one start and one stop class.
+            WorkflowValidationError: anything else that is wrong; each kind of fault with all its cases.
+        """
+        steps = self._steps()
+        asks_person = validate(steps, type(self).__name__, self._skip_graph_checks)
+        problems = config_problems(steps) if validate_resource_configs else []
+        if problems:
+            raise WorkflowValidationError("Resource config validation failed:\n" + "\n".join(problems))
+        if validate_resources:
+            asyncio.run(self._make_resources(steps))
+        return asks_person
+
+    def run(
+        self, ctx: Context[Any] | None = None, start_event: StartEvent | None = None, **kwargs: Any
+    ) -> WorkflowHandler:
+        """Begin a run. Returns at once; needs a running event loop.
+
+        Args:
+            ctx: what the run's state begins with.
+            start_event: else made of ``kwargs``.
+            kwargs: fields of the start event, and ``run_id``: the same id with the same start event attaches to the
+                run there is.
+
+        Raises:
+            WorkflowValidationError, WorkflowConfigurationError: the workflow is wrong.
+            WorkflowRuntimeError: no start event can be made of the arguments.
+            EncodeError, LimitExceededError: the start event cannot travel.
+            ContextStateError: a run with this context goes on.
+        """
+        asyncio.get_running_loop()
+        self._validate_once()
+        run_id = kwargs.pop("run_id", None)
+        run_id = _new_run_id() if run_id is None else _checked_run_id(run_id)
+        event = self._start_event(start_event, kwargs)
+        settings = current_settings(self._broker)
+        program = self._program_for(settings)
+        payload = program.codec.encode_event(event)
+        state = self._first_state(ctx, program)
+        launch = self._submitting(settings, program, run_id, event, payload, state)
+        return _followed(run_id, program, launch, ctx)
+
+    def attach(self, run_id: str, *, resume: bool = False) -> WorkflowHandler:
+        """Follow a run that was begun elsewhere, from its first event on.
+
+        Args:
+            resume: execute here what an in-process run left behind whose process has gone.
+
+        Raises (when awaited):
+            RunNotFoundError: no such run, or it is not kept any more.
+        """
+        settings = current_settings(self._broker)
+        program = self._program_for(settings)
+
+        async def launch() -> tuple[Client, asyncio.Future[RunState]]:
+            home = await home_of(settings)
+            if resume:
+                await home.adopt(RunId(run_id), program)
+            return home.client, await home.client.attach(RunId(run_id))
+
+        return _followed(RunId(run_id), program, launch, None)
+
+    def _submitting(
+        self,
+        settings: Settings,
+        program: Program,
+        run_id: RunId,
+        event: StartEvent,
+        payload: bytes,
+        state: _FirstState,
+    ) -> Launch:
+        async def launch() -> tuple[Client, asyncio.Future[RunState]]:
+            home = await home_of(settings)
+            is_here = settings.url is None
+            lane = await (home.private_lane(program) if is_here else home.shared_lane(program))
+            spec = program.spec
+            submission = Submission(
+                run_id=run_id,
+                workflow=spec.name,
+                lane=lane,
+                digest=spec.digest,
+                timeout_ms=spec.timeout_ms or 0,
+                route=program.router.route(type(event)),
+                payload=payload,
+                start_hash=hashlib.blake2b(payload, digest_size=16).hexdigest(),
+                state=await state(),
+                inbox=home.client.id,
+            )
+            submitting = home.client.submit(submission)
+            if is_here and home.worker is not None:
+                asyncio.get_running_loop().call_soon(home.worker.ask)
+            return home.client, await submitting
+
+        return launch
+
+    def _first_state(self, ctx: Context[Any] | None, program: Program) -> _FirstState:
+        if ctx is None:
+            return _no_state
+        face = ctx.face
+        if isinstance(face, BeforeRun):
+            begun = "store" in face.__dict__
+            ready = encoded_state(program.codec, face.store.state) if begun else {}
+            return lambda: _given_state(ready)
+        if isinstance(face, InRun):
+            if face.backend.is_running:
+                raise ContextStateError("The context belongs to a run that is already running")
+            store = face.backend.store
+
+            async def earlier() -> dict[str, bytes]:
+                return encoded_state(program.codec, await store.get_state())
+
+            return earlier
+        raise ContextStateError("A step's context cannot begin another run")
+
+    def _start_event(self, given: StartEvent | None, kwargs: dict[str, Any]) -> StartEvent:
+        if given is not None:
+            if not isinstance(given, StartEvent):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ValueError("The 'start_event' argument must be an instance of 'StartEvent'.")
+            if kwargs:
+                log.warning("keyword arguments beside start_event are ignored: %s", ", ".join(kwargs))
+            return given
+        start_class = self.start_event_class
+        try:
+            return start_class(**kwargs)
+        except ValidationError as error:
+            raise WorkflowRuntimeError(
+                f"Failed creating a start event of type '{start_class.__name__}' with the keyword arguments: {kwargs}"
+            ) from error
+
+    def _steps(self) -> dict[StepName, StepSpec]:
+        methods = steps_of(self)
+        added = {StepName(name): function for name, function in self._added_steps().items()}
+        return {
+            name: step_spec(name, function, config)
+            for name, function in {**methods, **added}.items()
+            if (config := step_config(function)) is not None
+        }
+
+    def _validate_once(self) -> None:
+        version = len(self._added_steps())
+        if not self._disable_validation and (self._validated is None or self._validated[0] != version):
+            self._validated = (version, self.validate())
+
+    def _program_for(self, settings: Settings) -> Program:
+        return self.program(is_open=settings.url is None)
+
+    def _make_program(self, is_open: bool) -> Program:
+        cls = type(self)
+        spec = build_spec(
+            name=WorkflowName(self.workflow_name),
+            class_path=f"{_module_of(cls)}:{cls.__qualname__}",
+            steps=self._steps(),
+            timeout=self._timeout,
+            num_concurrent_runs=self._num_concurrent_runs,
+        )
+        roots = () if spec.state_type is None else (spec.state_type,)
+        registry = EventRegistry(spec.names, roots=roots, modules=[cls.__module__], is_open=is_open)
+        settings = current_settings(self._broker)
+        limits = Limits(max_bytes=settings.max_bytes, compress_from=settings.compress_from)
+        return Program(
+            spec=spec,
+            router=Router(spec),
+            codec=Codec(registry, limits),
+            resources=self._resource_manager,
+            verbose=self._verbose,
+        )
+
+    async def _make_resources(self, steps: dict[StepName, StepSpec]) -> None:
+        for step in steps.values():
+            for _, definition in step.resources:
+                await self._resource_manager.get(definition.resource)
+
+
+_FirstState = Callable[[], Awaitable[dict[str, bytes]]]
+
+
+async def _no_state() -> dict[str, bytes]:
+    return {}
+
+
+async def _given_state(state: dict[str, bytes]) -> dict[str, bytes]:
+    return state
+
+
+def _followed(run_id: RunId, program: Program, launch: Launch, ctx: Context[Any] | None) -> WorkflowHandler:
+    run = FollowedRun(run_id=run_id, router=program.router, codec=program.codec, launch=launch)
+    run.begin()
+    return WorkflowHandler(run, ctx)
+
+
+def _module_of(cls: type) -> str:
+    """The module's importable name, also for the script that is being run."""
+    if cls.__module__ != "__main__":
+        return cls.__module__
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return spec.name.removesuffix(".__main__")
+    file = getattr(main, "__file__", None)
+    return Path(file).stem if file else "__main__"
+
+
+def _check_name(name: str) -> None:
+    refused = sorted(_NAME_CHARACTERS_REFUSED.intersection(name))
+    if not name or refused:
+        raise WorkflowValidationError(
+            f"workflow_name cannot be {name!r}: it must not be empty and must not hold {' '.join(map(repr, refused))}"
+        )
+
+
+def _checked_run_id(run_id: object) -> RunId:
+    text = run_id if isinstance(run_id, str) else ""
+    bad = not text or len(text) > _LONGEST_RUN_ID or any(c in "|{}" or not c.isprintable() for c in text)
+    if bad:
+        raise ValueError(
+            f"run_id cannot be {run_id!r}: use 1 to {_LONGEST_RUN_ID} printable characters without '|', '{{' and '}}'"
+        )
+    return RunId(text)
+
+
+def _new_run_id() -> RunId:
+    return RunId("".join(secrets.choice(_RUN_ID_ALPHABET) for _ in range(10)))

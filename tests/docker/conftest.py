@@ -1,0 +1,72 @@
+"""The engine that container tests need, and the stack that they look at."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import docker
+import pytest
+from docker import DockerClient
+from docker.errors import DockerException
+
+from tests.docker.stack import Stack, build_image, compose_command
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerClient]:
+    """A container engine that answers, or a skip with the reason why none does."""
+    try:
+        client = docker.from_env(timeout=2)
+    except DockerException as reason:
+        pytest.skip(f"no container engine: {reason}")
+    with closing(client):
+        try:
+            client.ping()
+        except DockerException as reason:
+            pytest.skip(f"no container engine: {reason}")
+        yield client
+
+
+@pytest.fixture(scope="session")
+def compose() -> list[str]:
+    """The command of Compose v2, or of docker-compose 1.29, or a skip."""
+    command = compose_command()
+    if command is None:
+        pytest.skip("neither `docker compose` nor `docker-compose` is here")
+    return command
+
+
+@pytest.fixture(scope="session")
+def image(engine: DockerClient) -> Iterator[str]:
+    """The image of `workers/Dockerfile` as the source is now; its first stage has a name to remove it by."""
+    tag = f"broker-wf-worker:test-{uuid.uuid4().hex[:8]}"
+    first_stage = f"{tag}-builder"
+    build_image(first_stage, "--target", "builder")
+    build_image(tag)
+    yield tag
+    with closing(docker.from_env()) as patient:
+        patient.images.remove(tag)
+        patient.images.remove(first_stage)
+
+
+@pytest.fixture(scope="module")
+def stack(
+    engine: DockerClient, compose: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A project of docker-compose.yml with a name, password and port of its own; nothing is left of it."""
+    made = Stack(compose, docker.from_env(timeout=60), _password(tmp_path_factory.mktemp("secret")))
+    with closing(made.engine):
+        try:
+            yield made
+        finally:
+            made.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+
+def _password(directory: Path) -> Path:
+    path = directory / "redis_password"
+    path.write_text(uuid.uuid4().hex)
+    path.chmod(0o444)
+    return path

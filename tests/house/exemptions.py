@@ -1,0 +1,24 @@
+"""Every exemption from the rules of the house, with its reason; the tests beside it read no other list.
+
+Paths are relative to the root of the project. An entry that nothing needs any more fails a test.
+"""
+
+from __future__ import annotations
+
+# Names and signatures owed to the public contract, which keeps upstream's.
+OWED = "owed to the public contract"
+ANY = {
+    "broker_wf/broker/connection.py": "redis-py's options and replies; the one cast stands here",
+    "broker_wf/context/backend.py": OWED,
+    "broker_wf/context/paths.py": OWED,
+    "broker_wf/context/state_store.py": OWED,
+    "broker_wf/events/__init__.py": OWED,
+    "broker_wf/events/dict_like.py": OWED,
+    "broker_wf/types.py": OWED,
+}
+CLASS_NAMES = {"broker_wf/resource.py::ResourceManager": OWED}
+MANY_PUBLIC_METHODS: dict[str, str] = {}
+
+LONG_FILES: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {}
+LONG_SCRIPTS: dict[str, str] = {}

@@ -1,0 +1,1 @@
+"""Example applications: each package holds an ``app`` module whose ``workflow`` a worker serves."""

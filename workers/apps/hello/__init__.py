@@ -1,0 +1,1 @@
+"""The smallest application: two steps and one event between them."""

@@ -1,0 +1,1 @@
+"""A parallel search and answer system: one question becomes some sixty steps on many processes."""

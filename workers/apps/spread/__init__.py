@@ -1,0 +1,1 @@
+"""Spread: one run whose parallel steps tell which machine they ran on."""

@@ -1,0 +1,3 @@
+#!/bin/sh
+# The process is replaced, so that signals reach the worker itself.
+exec broker-wf "$@"
