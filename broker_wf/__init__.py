@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from broker_wf.configuration import configure
-    from broker_wf.context import Context
-    from broker_wf.decorators import catch_error, step
-    from broker_wf.home import close_homes
-    from broker_wf.settings import Settings
-    from broker_wf.workflow import Workflow
-
-__all__ = ["Context", "Settings", "Workflow", "catch_error", "close_homes", "configure", "step"]
 
 _WHERE = {
     "Context": "broker_wf.context",
+    "RunOutcome": "broker_wf.many",
     "Settings": "broker_wf.settings",
     "Workflow": "broker_wf.workflow",
+    "__version__": "broker_wf._version",
     "catch_error": "broker_wf.decorators",
     "close_homes": "broker_wf.home",
     "configure": "broker_wf.configuration",
+    "run_many": "broker_wf.many",
     "step": "broker_wf.decorators",
 }
 
+__all__ = list(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
+
 
 def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for, so that ``import broker_wf`` costs nothing."""
     if name not in _WHERE:
         raise AttributeError(f"module 'broker_wf' has no attribute {name!r}")
     return getattr(import_module(_WHERE[name]), name)

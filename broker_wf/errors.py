@@ -101,9 +101,7 @@ class ServerUnreachableError(BrokerError):
 
     def __init__(self, url: str, reason: str) -> None:
         shown = without_password(url)
-        super().__init__(
-            f"no Redis server answers at {shown}: {reason}. Is it running, and is BROKER_WF_URL right?"
-        )
+        super().__init__(f"no Redis server answers at {shown}: {reason}. Is it running, and is BROKER_WF_URL right?")
         self.url = shown
         self.reason = reason
 
@@ -147,8 +145,7 @@ class RunNotFoundError(BrokerError):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
-            f"no run {run_id} is known here: the id is wrong, it lives in another namespace, or its "
-            f"record has expired"
+            f"no run {run_id} is known here: the id is wrong, it lives in another namespace, or its record has expired"
         )
         self.run_id = run_id
 

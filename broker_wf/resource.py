@@ -92,6 +92,10 @@ class _Resource:
     def made_by(self) -> object:
         return self.factory
 
+    @property
+    def has_end(self) -> bool:
+        return inspect.isgeneratorfunction(self.factory) or inspect.isasyncgenfunction(self.factory)
+
     def set_type_annotation(self, type_annotation: Any) -> None:
         """Nothing depends on it: the factory knows its type."""
 
@@ -160,9 +164,7 @@ class _ResourceConfig:
 
     cache = True
 
-    def __init__(
-        self, config_file: str, path_selector: str | None, label: str | None, description: str | None
-    ) -> None:
+    def __init__(self, config_file: str, path_selector: str | None, label: str | None, description: str | None) -> None:
         if Path(config_file).suffix != ".json":
             raise ValueError("Only JSON files can be used to load Pydantic-based resources.")
         self._file = config_file
@@ -262,7 +264,7 @@ class _Resolution:
 
     manager: ResourceManager
     exits: AsyncExitStack
-    made: dict[str, Any] = field(default_factory=dict[str, Any])
+    made: dict[tuple[str, bool], Any] = field(default_factory=dict["tuple[str, bool]", Any])
 
 
 _resolution: ContextVar[_Resolution | None] = ContextVar("resolution", default=None)
@@ -281,9 +283,7 @@ class ResourceManager:
         self.resources: dict[str, Any] = {}
         self._makers: dict[str, object] = {}
         self._acyclic: set[str] = set()
-        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = (
-            WeakKeyDictionary()
-        )
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
         self._exits = AsyncExitStack()
 
     async def set(self, name: str, val: Any) -> None:
@@ -323,31 +323,32 @@ class ResourceManager:
         key = self._key(resource)
         if resource.cache and key in self.resources:
             return self.resources[key]
-        chain = _chain.get()
-        if key not in self._acyclic:
-            _refuse_circle(resource, chain)
-            self._acyclic.add(key)
-        token = _chain.set((*chain, resource))
+        chain = (*_chain.get(), resource)
+        # Followed before a lock is taken: two that need each other would wait for each other.
+        _refuse_circle(chain, follow=key not in self._acyclic)
+        self._acyclic.add(key)
+        tokens = _chain.set(chain), _resolution.set(self._current())
         try:
             return await (self._cached(key, resource) if resource.cache else self._single(key, resource))
         finally:
-            _chain.reset(token)
+            _chain.reset(tokens[0])
+            _resolution.reset(tokens[1])
 
     def exits(self) -> AsyncExitStack:
         """Where the end of what is being made belongs: with the cached resource that needs it, if any."""
-        current = self._current()
-        if current is None or any(r.cache for r in _chain.get()):
-            return self._exits
-        return current.exits
+        return self._exits if any(r.cache for r in _chain.get()) else self._current().exits
 
     async def close(self) -> None:
         """Resume the generators of cached resources, last made first, and forget what is cached."""
         self.resources.clear()
         await self._exits.aclose()
 
-    def _current(self) -> _Resolution | None:
+    def _current(self) -> _Resolution:
+        """The execution that asks; what is asked for outside one has a resolution of its own."""
         current = _resolution.get()
-        return current if current is not None and current.manager is self else None
+        if current is None or current.manager is not self:
+            return _Resolution(self, self._exits)
+        return current
 
     def _key(self, resource: ResourceDescriptor) -> str:
         maker = getattr(resource, "made_by", resource)
@@ -365,34 +366,27 @@ class ResourceManager:
         return self.resources[key]
 
     async def _single(self, key: str, resource: ResourceDescriptor) -> Any:
-        current = self._current()
-        token = None
-        if current is None:
-            current = _Resolution(self, self._exits)
-            token = _resolution.set(current)
-        try:
-            if key not in current.made:
-                current.made[key] = await resource.resolve(self)
-            return current.made[key]
-        finally:
-            if token is not None:
-                _resolution.reset(token)
+        made = self._current().made
+        # One that ends with the execution must not be handed to what outlives it.
+        kept = (key, getattr(resource, "has_end", False) and self.exits() is self._exits)
+        if kept not in made:
+            made[kept] = await resource.resolve(self)
+        return made[kept]
 
 
-def _refuse_circle(resource: ResourceDescriptor, chain: tuple[ResourceDescriptor, ...]) -> None:
-    """Follow what it needs, before anything is made or waited for.
+def _refuse_circle(chain: tuple[ResourceDescriptor, ...], *, follow: bool) -> None:
+    """Look whether the last of the chain is on it already; if ``follow``, also whatever it needs.
 
     Raises:
         ValueError: the way leads back to something on it.
     """
-    maker = getattr(resource, "made_by", resource)
-    walked = (*chain, resource)
-    if any(getattr(r, "made_by", r) == maker for r in chain):
-        names = " -> ".join(r.name for r in walked)
+    *before, last = ((r, getattr(r, "made_by", r)) for r in chain)
+    if any(maker == last[1] for _, maker in before):
+        names = " -> ".join(r.name for r in chain)
         raise ValueError(f"Circular resource dependency detected: {names}")
-    for _, needed, annotation in resource.get_dependencies():
+    for _, needed, annotation in chain[-1].get_dependencies() if follow else ():
         needed.set_type_annotation(annotation)
-        _refuse_circle(needed, walked)
+        _refuse_circle((*chain, needed), follow=True)
 
 
 worker_resources = ResourceManager()

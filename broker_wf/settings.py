@@ -118,6 +118,7 @@ class Settings:
 
     @property
     def is_bundled(self) -> bool:
+        """Whether the server is the bundled one."""
         return self.url is None or self.url.startswith(BUNDLED)
 
     @property
@@ -170,4 +171,3 @@ def _parsed(name: str, kind: str, text: str) -> object:
         return int(text)
     except ValueError:
         raise SettingsError(PREFIX + name.upper(), text, "must be a whole number") from None
-

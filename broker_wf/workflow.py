@@ -48,12 +48,13 @@ _NAME_CHARACTERS_REFUSED = frozenset("{}|/#@:,\"'\\") | frozenset(string.whitesp
 _RUN_ID_ALPHABET = string.ascii_letters + string.digits
 _LONGEST_RUN_ID = 200
 
+
 class WorkflowMeta(type):
     """Gives each workflow class a place for the steps that are added to it later."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
-        cls._step_functions: dict[str, Callable[..., object]] = {}
+        cls.added_step_functions: dict[str, Callable[..., object]] = {}
 
 
 class Workflow(metaclass=WorkflowMeta):
@@ -125,13 +126,13 @@ class Workflow(metaclass=WorkflowMeta):
             raise WorkflowValidationError(
                 f"A step {name} is already part of this workflow, please choose another name."
             )
-        cls._step_functions[name] = func
+        cls.added_step_functions[name] = func
 
     @classmethod
     def _added_steps(cls) -> dict[str, Callable[..., object]]:
         added: dict[str, Callable[..., object]] = {}
         for base in reversed(cls.__mro__):
-            added |= getattr(base, "_step_functions", {})
+            added |= getattr(base, "added_step_functions", {})
         return added
 
     @property

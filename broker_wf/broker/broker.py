@@ -49,7 +49,9 @@ async def open_broker(
         ServerRefusedError: it would lose work, or wants another password, or the namespace is of another version.
     """
     timeouts = Timeouts(
-        socket_ms=settings.socket_timeout_ms, connect_ms=settings.connect_timeout_ms, block_ms=settings.block_ms
+        socket_ms=settings.socket_timeout_ms,
+        connect_ms=settings.connect_timeout_ms,
+        block_ms=settings.block_ms,
     )
     client = async_client(url, timeouts)
     keys = Keys(settings.namespace)

@@ -34,6 +34,7 @@ from redis.retry import Retry
 
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import Script
+from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.errors import BackpressureError, BrokerError, ServerRefusedError, ServerUnreachableError
 
 log = logging.getLogger("broker_wf.connection")
@@ -42,29 +43,47 @@ Argument = bytes | str | int | float
 LOST = (ConnectionError, TimeoutError, OSError)
 _LATER = ("LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF")
 _LATER_CLASSES = (BusyLoadingError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 2.0
+_FIRST_WAIT_MS, _LONGEST_WAIT_MS = 50, 2000
 
 
 class RedisClient(Protocol):
     """What is used of redis-py's asyncio client."""
 
-    async def execute_command(self, *args: Argument) -> object: ...
-    def pipeline(self, transaction: bool = ...) -> RedisPipeline: ...
-    async def aclose(self) -> None: ...
+    async def execute_command(self, *args: Argument) -> object:
+        """Send one command and wait for its reply."""
+        ...
+
+    def pipeline(self, transaction: bool = ...) -> RedisPipeline:  # noqa: FBT001 - redis-py's signature
+        """Collect commands for one round trip."""
+        ...
+
+    async def aclose(self) -> None:
+        """Drop the connections."""
+        ...
 
 
 class RedisPipeline(Protocol):
     """What is used of redis-py's pipeline."""
 
-    def execute_command(self, *args: Argument) -> object: ...
-    async def execute(self, raise_on_error: bool = ...) -> list[object]: ...
+    def execute_command(self, *args: Argument) -> object:
+        """Add a command."""
+        ...
+
+    async def execute(self, raise_on_error: bool = ...) -> list[object]:  # noqa: FBT001 - redis-py's signature
+        """Send all; give the replies in order, errors among them."""
+        ...
 
 
 class SyncClient(Protocol):
     """What is used of redis-py's blocking client."""
 
-    def execute_command(self, *args: Argument) -> object: ...
-    def close(self) -> None: ...
+    def execute_command(self, *args: Argument) -> object:
+        """Send one command and wait for its reply."""
+        ...
+
+    def close(self) -> None:
+        """Drop the connection."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +103,17 @@ def async_client(url: str, timeouts: Timeouts, *, blocked: bool = False) -> Redi
     """
     wait_ms = timeouts.socket_ms + (timeouts.block_ms if blocked else 0)
     options: dict[str, Any] = _options(timeouts, wait_ms)
-    client = aredis.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), max_connections=4, **options)
+    client: object = cast(Any, aredis.Redis).from_url(
+        url, retry=AsyncRetry(NoBackoff(), 0), max_connections=4, **options
+    )
     return cast(RedisClient, client)
 
 
 def sync_client(url: str, timeouts: Timeouts) -> SyncClient:
     """A blocking client, for a thread of its own."""
     options: dict[str, Any] = _options(timeouts, timeouts.socket_ms)
-    return cast(SyncClient, redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options))
+    client: object = cast(Any, redis.Redis).from_url(url, retry=Retry(NoBackoff(), 0), **options)
+    return cast(SyncClient, client)
 
 
 def _options(timeouts: Timeouts, wait_ms: int) -> dict[str, Any]:
@@ -146,6 +168,7 @@ class Pipe:
     keys: Keys
     patience_s: float | None
     revive: Callable[[], object] | None = None
+    clock: Clock = field(default_factory=SystemClock)
     _waiting: list[_Call] = field(default_factory=list[_Call])
     _sender: asyncio.Task[None] | None = None
     connected: bool = True
@@ -195,7 +218,7 @@ class Pipe:
 
     async def _deliver(self, batch: list[_Call]) -> None:
         loop = asyncio.get_running_loop()
-        began, wait_s = loop.time(), _FIRST_WAIT_S
+        began, wait_ms = loop.time(), _FIRST_WAIT_MS
         while batch:
             reason: Exception | None = None
             self._pausing = False
@@ -211,8 +234,8 @@ class Pipe:
                 if self.patience_s is not None and loop.time() - began > self.patience_s:
                     self._fail(batch, ServerUnreachableError(self.url, str(reason or "it takes no commands now")))
                     return
-                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
-                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+                await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))
+                wait_ms = min(wait_ms * 2, _LONGEST_WAIT_MS)
 
     async def _noticed_loss(self, error: Exception) -> None:
         if self.connected:
@@ -293,7 +316,9 @@ async def check_server(client: RedisClient, url: str) -> None:
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise ServerRefusedError(
-            url, f"it may evict keys (maxmemory-policy {policy}), which loses work", "Set maxmemory-policy noeviction."
+            url,
+            f"it may evict keys (maxmemory-policy {policy}), which loses work",
+            "Set maxmemory-policy noeviction.",
         )
     if facts.get("aof_enabled") == "0":
         log.warning("the server keeps no log (appendonly no): runs are lost when it restarts")

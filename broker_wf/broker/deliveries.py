@@ -111,8 +111,7 @@ class DeliveryStore:
         ended = _ended(reply)
         if ended is not Ended.DONE or len(reply) < 2:
             return ended, []
-        words = reply[1] if isinstance(reply[1], list) else []
-        return ended, [word.decode() for word in cast("list[bytes]", words)]
+        return ended, [word.decode() for word in cast("list[bytes]", reply[1] or [])]
 
     async def commit(
         self, commit: StepCommit, effects: list[Plan], codec: Codec, *, busy: bool, sent: Callable[[], None]
@@ -145,17 +144,25 @@ class DeliveryStore:
         token = f"{delivery.child_base}.{delivery.fence}"
         inner = commit.opening.id if commit.opening else delivery.collection
         items = [
-            [id_, name, payload, list(e.route.to)] for (id_, name, payload), e in zip(emits, commit.emissions, strict=True)
+            [id_, name, payload, list(e.route.to)]
+            for (id_, name, payload), e in zip(emits, commit.emissions, strict=True)
         ]
         for start in range(0, len(items), _STAGED_PART):
-            part: Plan = {"nonce": delivery.fence, "token": token, "part": start, "items": items[start : start + _STAGED_PART]}
+            part: Plan = {
+                "nonce": delivery.fence,
+                "token": token,
+                "part": start,
+                "items": items[start : start + _STAGED_PART],
+            }
             if inner is not None:
                 part["m"] = inner
             raw = await self.pipe.call(load("stage"), delivery.run_id, delivery.id, part)
             ended = _ended(cast("list[object]", raw))
             if ended is not Ended.DONE:
                 return ended
-        joined = [(one, e.route) for one, e in zip(emits, commit.emissions, strict=True) if e.route.slots or e.route.into]
+        joined = [
+            (one, e.route) for one, e in zip(emits, commit.emissions, strict=True) if e.route.slots or e.route.into
+        ]
         plan["staged"] = token
         plan["emits"] = [one for one, _ in joined]
         plan["routes"] = {route.name: {**route_map(route), "to": []} for _, route in joined}

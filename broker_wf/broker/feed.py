@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from broker_wf.broker.connection import Pipe, RedisClient
-from broker_wf.broker.keys import Keys
+from broker_wf.broker.keys import Keys, RedisKey
 from broker_wf.core.ids import DriverId, RunId
 
 _WAKE_LIFE_MS = 3_600_000
@@ -51,7 +51,12 @@ class FeedStore:
 
 
 async def wait_for_feeds(
-    client: RedisClient, keys: Keys, driver: DriverId, cursors: Mapping[RunId, int], wake_from: str, block_ms: int
+    client: RedisClient,
+    keys: Keys,
+    driver: DriverId,
+    cursors: Mapping[RunId, int],
+    wake_from: str,
+    block_ms: int,
 ) -> tuple[dict[RunId, list[FeedEntry]], str]:
     """One blocked read of several feeds and of the driver's own wake stream.
 
@@ -69,14 +74,16 @@ async def wait_for_feeds(
         if key == wake_key:
             wake_from = cast("tuple[bytes, object]", entries[-1])[0].decode()
         else:
-            found[names[key]] = [_entry(one) for one in entries]
+            found[names[RedisKey(key)]] = [_entry(one) for one in entries]
     return found, wake_from
 
 
 def _streams(raw: object) -> list[tuple[str, list[object]]]:
     if not raw:
         return []
-    pairs = cast("dict[bytes, object]", raw).items() if isinstance(raw, dict) else cast("list[tuple[bytes, object]]", raw)
+    pairs = (
+        cast("dict[bytes, object]", raw).items() if isinstance(raw, dict) else cast("list[tuple[bytes, object]]", raw)
+    )
     return [(key.decode(), cast("list[object]", entries)) for key, entries in pairs]
 
 

@@ -61,33 +61,93 @@ _ALL = (
     _family("protocol", "HASH", "", Life.NAMESPACE, "version of the protocol, number of partitions"),
     _family("workflows", "SET", "", Life.NAMESPACE, "names of workflows ever used here"),
     _family("definition", "HASH", "workflow", Life.NAMESPACE, "class, latest digest, facts per digest"),
-    _family("run", "HASH", "run", Life.RUN, "the run's record: status, workflow, lane, digest, times, result or error"),
+    _family(
+        "run",
+        "HASH",
+        "run",
+        Life.RUN,
+        "the run's record: status, workflow, lane, digest, times, result or error",
+    ),
     _family("live", "HASH", "run", Life.LIVE, "delivery id -> record; live and not in the backlog"),
     _family("done", "HASH", "run", Life.RUN, "delivery id -> step, worker, start, end, attempt, outcome, nonce"),
-    _family("backlog", "LIST", "run", Life.LIVE, "deliveries that do not fit the dispatch window, or names of staged lists"),
+    _family(
+        "backlog",
+        "LIST",
+        "run",
+        Life.LIVE,
+        "deliveries that do not fit the dispatch window, or names of staged lists",
+    ),
     _family("staged", "LIST", "run token", Life.LIVE, "deliveries of a large fan-out, put down before its commit"),
     _family("aux", "SET", "run", Life.LIVE, "further keys of the run, dropped at its end"),
     _family("state", "HASH", "run", Life.RUN, "Context: top-level key -> '<version>:<value>'"),
     _family("blob", "HASH", "run", Life.RUN, "content hash -> payload too large to travel in every record"),
-    _family("feed", "STREAM", "run", Life.RUN, "events the run publishes; id '<seq>-0'; the terminal event is last"),
+    _family(
+        "feed",
+        "STREAM",
+        "run",
+        Life.RUN,
+        "events the run publishes; id '<seq>-0'; the terminal event is last",
+    ),
     _family("effects", "SET", "run delivery", Life.LIVE, "ids of effects a live delivery has applied"),
     _family("collections", "HASH", "run", Life.LIVE, "collection id -> parent, joins, which of them fired"),
-    _family("open", "SET", "run collection", Life.LIVE, "members of a collection not yet ended: delivery or collection ids"),
+    _family(
+        "open",
+        "SET",
+        "run collection",
+        Life.LIVE,
+        "members of a collection not yet ended: delivery or collection ids",
+    ),
     _family("batch", "LIST", "run collection step", Life.LIVE, "events a join step will get, in order of arrival"),
-    _family("slot", "LIST", "run step collection index", Life.LIVE, "events that wait in a slot of a several-parameter join"),
-    _family("buffers", "HASH", "run", Life.LIVE, "'<step>:<buffer>' -> how many of each event collect_events wants"),
+    _family(
+        "slot",
+        "LIST",
+        "run step collection index",
+        Life.LIVE,
+        "events that wait in a slot of a several-parameter join",
+    ),
+    _family(
+        "buffers",
+        "HASH",
+        "run",
+        Life.LIVE,
+        "'<step>:<buffer>' -> how many of each event collect_events wants",
+    ),
     _family("buffer", "LIST", "run buffer event", Life.LIVE, "collected events: delivery id and payload"),
     _family("lock", "HASH", "run", Life.LIVE, "who holds the lock of edit_state: delivery, nonce, token"),
     _family("lockers", "LIST", "run", Life.LIVE, "who waits for that lock, in order"),
-    _family("work", "STREAM", "lane event", Life.LANE, "new deliveries of one event type; a consumer group per step"),
+    _family(
+        "work",
+        "STREAM",
+        "lane event",
+        Life.LANE,
+        "new deliveries of one event type; a consumer group per step",
+    ),
     _family("again", "STREAM", "lane event", Life.LANE, "re-dispatches and joins, read first; groups as on work"),
-    _family("ready", "ZSET", "lane", Life.LANE, "'<w|a>:<event>|<step>' of groups that may hold something -> last served"),
+    _family(
+        "ready",
+        "ZSET",
+        "lane",
+        Life.LANE,
+        "'<w|a>:<event>|<step>' of groups that may hold something -> last served",
+    ),
     _family("bell", "LIST", "lane", Life.LANE, "tokens; one wakes one idle worker"),
     _family("serving", "ZSET", "lane", Life.LANE, "workers that serve the lane -> last heard of"),
-    _family("running", "ZSET", "lane step", Life.LANE, "places of a limited step: '<place>|<run>|<delivery>|<nonce>' -> end"),
+    _family(
+        "running",
+        "ZSET",
+        "lane step",
+        Life.LANE,
+        "places of a limited step: '<place>|<run>|<delivery>|<nonce>' -> end",
+    ),
     _family("parked", "SET", "lane step", Life.LANE, "ready members that wait for a place of the step"),
     _family("watch", "ZSET", "", Life.NAMESPACE, "'<run>|<delivery>' or '<run>|!deadline' -> when to look at it"),
-    _family("queued", "ZSET", "", Life.NAMESPACE, "'<run>|<delivery>' that waits in a stream -> when to check that it is there"),
+    _family(
+        "queued",
+        "ZSET",
+        "",
+        Life.NAMESPACE,
+        "'<run>|<delivery>' that waits in a stream -> when to check that it is there",
+    ),
     _family("swept", "STRING", "", Life.NAMESPACE, "when a sweep last ran, to tell an outage from a slow run"),
     _family("live_runs", "ZSET", "workflow", Life.NAMESPACE, "run id -> when it was accepted"),
     _family("ended_runs", "ZSET", "workflow", Life.NAMESPACE, "run id -> when it ended; trimmed by retention"),
@@ -96,10 +156,19 @@ _ALL = (
     _family("worker", "STRING", "worker", Life.PROCESS, "what people want to know of a worker"),
     _family("claimed", "STRING", "worker", Life.PROCESS, "the worker's last claim, should its reply be lost"),
     _family("inbox", "LIST", "process", Life.PROCESS, "messages for one process: ends of runs, grants, stops"),
-    _family("wake", "STREAM", "process", Life.PROCESS, "wakes a driver's blocked read of feeds when it has to read others"),
+    _family(
+        "wake",
+        "STREAM",
+        "process",
+        Life.PROCESS,
+        "wakes a driver's blocked read of feeds when it has to read others",
+    ),
 )
 
 FAMILIES = {family.name: family for family in _ALL}
+
+
+_FIRST = Partition(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +176,7 @@ class Keys:
     """The keys of one partition of a namespace."""
 
     namespace: str
-    partition: Partition = Partition(0)
+    partition: Partition = _FIRST
 
     @property
     def tag(self) -> str:

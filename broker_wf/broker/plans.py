@@ -110,7 +110,12 @@ def commit_map(commit: StepCommit, effects: list[Plan], codec: Codec) -> Plan:
         plan["opens"] = {"id": commit.opening.id, "joins": joins}
     if commit.stop is not None:
         payload = codec.encode_event(commit.stop)
-        plan["ends"] = {"status": "completed", "result": payload, "name": event_label(commit.stop), "payload": payload}
+        plan["ends"] = {
+            "status": "completed",
+            "result": payload,
+            "name": event_label(commit.stop),
+            "payload": payload,
+        }
     return plan
 
 
@@ -147,6 +152,7 @@ def delivery_of(raw: Mapping[bytes, object], fence: Fence) -> Delivery:
         first_started_ms=cast(int, raw[b"f"]),
         started_ms=cast(int, raw[b"x"]),
         last_error=cast("bytes | None", raw.get(b"g")),
+        timeout_ms=cast(int, raw.get(b"dl", 0)),
         place=cast("int | None", raw.get(b"l")),
         buffers=buffers_of(raw.get(b"buffers") or ()),
     )

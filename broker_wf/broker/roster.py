@@ -27,6 +27,7 @@ class Group:
     step: StepName
 
     def as_list(self) -> list[str]:
+        """As the scripts take it."""
         return [self.lane, self.kind, self.event, self.step]
 
 
@@ -76,7 +77,13 @@ class RosterStore:
         reply = cast(
             "list[bytes]",
             await self.pipe.call(
-                load("register"), spec.name, spec.class_path, spec.digest, facts, fresh_ms, [g.as_list() for g in groups]
+                load("register"),
+                spec.name,
+                spec.class_path,
+                spec.digest,
+                facts,
+                fresh_ms,
+                [g.as_list() for g in groups],
             ),
         )
         if reply[0] == b"CONFLICT":

@@ -126,7 +126,11 @@ class RunStore:
         if raw[0] == b"missing":
             raise RunNotFoundError(run_id)
         return RunState(
-            status=raw[0].decode(), workflow=raw[1].decode(), result=raw[2], error=raw[3], start_hash=raw[4].decode()
+            status=raw[0].decode(),
+            workflow=raw[1].decode(),
+            result=raw[2],
+            error=raw[3],
+            start_hash=raw[4].decode(),
         )
 
     async def cancel(self, run_id: RunId) -> str:

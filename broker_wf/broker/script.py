@@ -147,7 +147,12 @@ def _read(name: str) -> _Source:
         elif word == "flags":
             allow_oom = rest != ["none"]
     return _Source(
-        body="\n".join(body), uses=tuple(uses), keys=tuple(keys), args=tuple(args), packed_reply=packed, allow_oom=allow_oom
+        body="\n".join(body),
+        uses=tuple(uses),
+        keys=tuple(keys),
+        args=tuple(args),
+        packed_reply=packed,
+        allow_oom=allow_oom,
     )
 
 

@@ -85,9 +85,7 @@ class Context(Generic[MODEL_T]):
         """
         found = current_step.get()
         if found is None:
-            raise WorkflowRuntimeError(
-                "Context.get_step_context() may only be called from within a step function"
-            )
+            raise WorkflowRuntimeError("Context.get_step_context() may only be called from within a step function")
         return found
 
     @property
@@ -124,9 +122,7 @@ class Context(Generic[MODEL_T]):
         """
         match self.face:
             case BeforeRun():
-                raise ContextStateError(
-                    "send_event() called before workflow started. Call workflow.run() first."
-                )
+                raise ContextStateError("send_event() called before workflow started. Call workflow.run() first.")
             case InStep(backend) | InRun(backend):
                 backend.send(message, step)
 
@@ -182,9 +178,7 @@ class Context(Generic[MODEL_T]):
             WorkflowRuntimeError: the run is not complete.
             ContextStateError: not called from handler code.
         """
-        warnings.warn(
-            "Context.get_result() is deprecated, await the handler instead", DeprecationWarning, stacklevel=2
-        )
+        warnings.warn("Context.get_result() is deprecated, await the handler instead", DeprecationWarning, stacklevel=2)
         stop = self._in_run("get_result").stop_event()
         return stop.result if type(stop) is StopEvent else stop
 
@@ -204,6 +198,4 @@ class Context(Generic[MODEL_T]):
             case BeforeRun():
                 raise ContextStateError(f"{method} requires a running workflow. Call workflow.run() first.")
             case InStep():
-                raise ContextStateError(
-                    f"{method} is only available from handler code, not from within steps."
-                )
+                raise ContextStateError(f"{method} is only available from handler code, not from within steps.")

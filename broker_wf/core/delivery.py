@@ -38,6 +38,7 @@ class Delivery:
         batch: the members' payloads; None if there are more than a claim carries (``batch_size`` of them).
         first_started_ms, started_ms: when the first attempt and this start began, by the server's clock.
         last_error: the encoded error of the attempt before.
+        timeout_ms: the run's time began with this claim and ends so much later; 0 if neither.
         place: which of the step's ``num_workers`` places it holds; None for an unlimited step.
     """
 
@@ -58,6 +59,7 @@ class Delivery:
     first_started_ms: int
     started_ms: int
     last_error: bytes | None
+    timeout_ms: int
     place: int | None
     buffers: Mapping[str, BufferSnapshot]
 

@@ -93,9 +93,7 @@ def _dangling(edges: _Edges, events: Iterable[EventClass]) -> GraphFault | None:
     )
 
 
-def _dead_ends(
-    steps: Mapping[StepName, StepSpec], edges: _Edges, events: Iterable[EventClass]
-) -> GraphFault | None:
+def _dead_ends(steps: Mapping[StepName, StepSpec], edges: _Edges, events: Iterable[EventClass]) -> GraphFault | None:
     back: dict[_Node, list[_Node]] = {}
     for source, targets in edges.items():
         for target in targets:

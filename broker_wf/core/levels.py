@@ -17,9 +17,7 @@ from broker_wf.core.spec import EventClass, Intake, StepSpec
 Steps = Mapping[StepName, StepSpec]
 
 
-def level_of(
-    steps: Steps, seeds: Iterable[EventClass], inside: frozenset[StepName] = frozenset()
-) -> set[EventClass]:
+def level_of(steps: Steps, seeds: Iterable[EventClass], inside: frozenset[StepName] = frozenset()) -> set[EventClass]:
     """Return the classes that can come of the seeds on their own level.
 
     Args:

@@ -36,6 +36,7 @@ class Route:
 
     @property
     def is_empty(self) -> bool:
+        """Whether nobody takes such an event."""
         return not (self.to or self.slots or self.into)
 
 
@@ -58,7 +59,9 @@ class Router:
     """The routes of a workflow."""
 
     spec: WorkflowSpec
-    _routes: dict[tuple[EventClass, StepName | None], Route] = field(default_factory=dict[tuple[EventClass, StepName | None], Route])
+    _routes: dict[tuple[EventClass, StepName | None], Route] = field(
+        default_factory=dict[tuple[EventClass, StepName | None], Route]
+    )
 
     def route(self, event_class: EventClass, target: StepName | None = None) -> Route:
         """The route of a class; with ``target`` only to that step."""

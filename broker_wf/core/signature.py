@@ -197,8 +197,7 @@ def _checked_intake(slots: Sequence[tuple[Slot, Collect | None]]) -> Collect | N
     lists = [slot.parameter for slot, marker in slots if marker is not None]
     if len(lists) > 1:
         raise WorkflowValidationError(
-            f"A step may declare at most one list[E] collection parameter, but found "
-            f"{' and '.join(map(repr, lists))}."
+            f"A step may declare at most one list[E] collection parameter, but found {' and '.join(map(repr, lists))}."
         )
     if lists and len(slots) > 1:
         raise WorkflowValidationError(
@@ -216,9 +215,7 @@ def _checked_intake(slots: Sequence[tuple[Slot, Collect | None]]) -> Collect | N
 
 def _returns(hints: Mapping[str, object]) -> Returns:
     if "return" not in hints:
-        raise WorkflowValidationError(
-            "Return types of workflows step functions must be annotated with their type."
-        )
+        raise WorkflowValidationError("Return types of workflows step functions must be annotated with their type.")
     bare: dict[object, None] = {}
     listed: dict[object, None] = {}
     none = False

@@ -45,8 +45,7 @@ def _only(kind: type[E], classes: list[EventClass], verbs: tuple[str, str], clas
     if len(found) > 1:
         names = ", ".join(sorted(c.__qualname__ for c in found))
         raise WorkflowConfigurationError(
-            f"Only one type of {name} is allowed per workflow, found {len(found)}: {names} "
-            f"in workflow '{class_name}'."
+            f"Only one type of {name} is allowed per workflow, found {len(found)}: {names} in workflow '{class_name}'."
         )
     return found.pop()
 
@@ -60,8 +59,7 @@ def check_graph_check_names(names: Iterable[str]) -> None:
     unknown = sorted(set(names) - set(GRAPH_CHECKS))
     if unknown:
         raise WorkflowValidationError(
-            f"Unknown graph check names: {', '.join(unknown)}. "
-            f"Valid names are: {', '.join(sorted(GRAPH_CHECKS))}"
+            f"Unknown graph check names: {', '.join(unknown)}. Valid names are: {', '.join(sorted(GRAPH_CHECKS))}"
         )
 
 
@@ -193,9 +191,7 @@ def _never_consumed(steps: Steps, start: EventClass) -> list[str]:
     given = {start, *_given(steps)}
     names = {name for step in steps.values() for name in step.foreign_returns}
     names |= {
-        c.__name__
-        for c in given
-        if not issubclass(c, to_outside) and not any(s.accepts(c) for s in steps.values())
+        c.__name__ for c in given if not issubclass(c, to_outside) and not any(s.accepts(c) for s in steps.values())
     }
     return _named("produced but never consumed", names)
 

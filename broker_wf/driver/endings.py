@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from typing import cast
 
 from broker_wf.broker.feed import FeedEntry
-from broker_wf.broker.runs import RunState
 from broker_wf.broker.packing import unpack
-from broker_wf.errors import DecodeError, PoisonError, WorkflowCancelledByUser, WorkflowRuntimeError, WorkflowTimeoutError
+from broker_wf.broker.runs import RunState
+from broker_wf.errors import (
+    DecodeError,
+    PoisonError,
+    WorkflowCancelledByUser,
+    WorkflowRuntimeError,
+    WorkflowTimeoutError,
+)
 from broker_wf.events import (
     Event,
     StopEvent,

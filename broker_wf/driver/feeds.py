@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.connection import LOST, RedisClient, async_client
 from broker_wf.broker.feed import FeedEntry, wait_for_feeds
+from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import DriverId, RunId
 from broker_wf.errors import EventsTrimmedError
 
@@ -29,6 +30,7 @@ class Feeds:
 
     broker: Broker
     driver: DriverId
+    clock: Clock = field(default_factory=SystemClock)
     _readers: list[_Reader] = field(default_factory=list[_Reader])
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _client: RedisClient | None = None
@@ -80,9 +82,10 @@ class Feeds:
             except LOST as error:
                 log.debug("the blocked read was lost: %s", error)
                 await self.close()
-                await asyncio.sleep(0.1)
+                await self.clock.sleep_ms(100)
 
     async def close(self) -> None:
+        """Drop the connection; the next read makes a new one."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()

@@ -11,8 +11,9 @@ from typing import cast
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.connection import LOST, RedisClient, async_client
-from broker_wf.broker.runs import RunState
 from broker_wf.broker.packing import unpack
+from broker_wf.broker.runs import RunState
+from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import DriverId, RunId
 from broker_wf.errors import BrokerError, RunNotFoundError
 
@@ -42,6 +43,7 @@ class Follow:
 
     broker: Broker
     driver: DriverId
+    clock: Clock = field(default_factory=SystemClock)
     _followers: dict[RunId, Follower] = field(default_factory=dict[RunId, Follower])
     _client: RedisClient | None = None
 
@@ -75,21 +77,21 @@ class Follow:
 
     async def read_for_ever(self) -> None:
         """Read the inbox until cancelled."""
-        wait_s = 0.05
+        wait_ms = 50
         while True:
             try:
                 await self._read()
-                wait_s = 0.05
+                wait_ms = 50
             except LOST as error:
                 log.debug("the blocked read was lost: %s", error)
                 await self.close()
-                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
-                wait_s = min(wait_s * 2, 2.0)
+                await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))
+                wait_ms = min(wait_ms * 2, 2000)
 
     async def look_for_ever(self) -> None:
         """Look at every run now and then: a message may be lost, a run may be lost."""
         while True:
-            await asyncio.sleep(self.broker.timeouts.block_ms / 1000)
+            await self.clock.sleep_ms(self.broker.timeouts.block_ms)
             waiting = list(self._followers)
             for start in range(0, len(waiting), _LOOKED_AT_ONCE):
                 try:
@@ -98,6 +100,7 @@ class Follow:
                     log.warning("%s", error)
 
     async def close(self) -> None:
+        """Drop the connection; the next read makes a new one."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()

@@ -15,7 +15,7 @@ from broker_wf.core.routing import Router
 from broker_wf.driver.client import Client
 from broker_wf.driver.endings import event_of, is_last, stop_event_of
 from broker_wf.driver.run_state import RunStateStore
-from broker_wf.errors import BrokerError, WorkflowRuntimeError
+from broker_wf.errors import WorkflowRuntimeError
 from broker_wf.events import Event, InternalDispatchEvent, StopEvent
 from broker_wf.wire.codec import Codec
 
@@ -163,7 +163,9 @@ def _check_target(router: Router, event: Event, step: StepName) -> None:
         raise WorkflowRuntimeError(f"Step {step} does not accept event of type {type(event)}")
 
 
-async def _awaited(launching: Awaitable[tuple[Client, asyncio.Future[RunState]]]) -> tuple[Client, asyncio.Future[RunState]]:
+async def _awaited(
+    launching: Awaitable[tuple[Client, asyncio.Future[RunState]]],
+) -> tuple[Client, asyncio.Future[RunState]]:
     return await launching
 
 

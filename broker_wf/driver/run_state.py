@@ -75,7 +75,9 @@ class RunStateStore:
             await commit(edited)
 
     @asynccontextmanager
-    async def _changed(self) -> AsyncGenerator[tuple[BaseModel, Callable[[BaseModel], Awaitable[None]]], None]:
+    async def _changed(
+        self,
+    ) -> AsyncGenerator[tuple[BaseModel, Callable[[BaseModel], Awaitable[None]]], None]:
         current, before, versions = await self._read()
 
         async def commit(state: BaseModel) -> None:
@@ -92,4 +94,8 @@ class RunStateStore:
         broker = await self.broker()
         stored = await broker.state.all(self.run_id)
         values = {key: one.value for key, one in stored.items() if one.value is not None}
-        return decoded_state(self.codec, self.state_type, values), values, {k: v.version for k, v in stored.items()}
+        return (
+            decoded_state(self.codec, self.state_type, values),
+            values,
+            {k: v.version for k, v in stored.items()},
+        )

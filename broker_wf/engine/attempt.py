@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import cast
 
 from broker_wf.broker.deliveries import Ended
-from broker_wf.broker.plans import Plan, effect_map
 from broker_wf.broker.packing import pack, unpack
+from broker_wf.broker.plans import Plan, effect_map
 from broker_wf.context.context import Context, InStep, current_step
 from broker_wf.context.state_store import DictState
-from broker_wf.core.commit import StepCommit, StepFailure, plan_commit, plan_failure
+from broker_wf.core.commit import StepCommit, StepFailure, plan_commit
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided
 from broker_wf.core.spec import Intake, StepSpec
 from broker_wf.engine.effects import Effects
-from broker_wf.engine.invocation import Call, invoke
+from broker_wf.engine.invocation import Call, ask_policy, invoke
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Site
 from broker_wf.engine.step_context import StepContext
@@ -48,8 +48,10 @@ async def execute(
     while True:
         context = _context(program, site, delivery)
         outcome = await _called(program, site, step, context, arguments)
-        needed = outcome if isinstance(outcome, Undecided) else None
-        if needed is None:
+        needed: Undecided | None = None
+        if isinstance(outcome, Undecided):
+            needed = outcome
+        else:
             ended = await _end(program, context, outcome, elapsed_ms, sent)
             if ended is not Ended.STALE_BUFFER:
                 return ended
@@ -137,7 +139,7 @@ async def _failed(
     elapsed_ms: int,
     sent: Callable[[], None],
 ) -> Ended:
-    failure = _planned_failure(program, delivery, raised, elapsed_ms)
+    failure = ask_policy(program.router, delivery, raised, elapsed_ms)
     store, record = site.broker.deliveries, _error_record(failure, delivery.started_ms)
     if failure.delay_ms is not None:
         log.info("%s failed and is tried again in %d ms: %r", _named(delivery), failure.delay_ms, failure.error)
@@ -149,14 +151,6 @@ async def _failed(
     letter = _letter(delivery, failure.error) if isinstance(failure.error, DecodeError) else None
     ending = _ending(program, failure, record)
     return await store.fail(failure, effects, pack(record), ending, letter, busy=site.is_busy(), sent=sent)
-
-
-def _planned_failure(program: Program, delivery: Delivery, raised: Raised, elapsed_ms: int) -> StepFailure:
-    try:
-        return plan_failure(program.router, delivery, raised, elapsed_ms)
-    except Exception as broken:  # noqa: BLE001 - a user's retry policy may raise anything
-        broken.__cause__ = raised.error
-        return StepFailure(delivery=delivery, error=broken, delay_ms=None, elapsed_ms=elapsed_ms)
 
 
 def _error_record(failure: StepFailure, started_ms: int) -> Plan:

@@ -106,9 +106,7 @@ class Effects:
                 batch, self._pending = self._pending, []
             plans = [one.plan for one in batch]
             try:
-                ended, words = await self.site.broker.deliveries.apply(
-                    self.delivery, plans, busy=self.site.is_busy()
-                )
+                ended, words = await self.site.broker.deliveries.apply(self.delivery, plans, busy=self.site.is_busy())
             except BaseException as error:
                 _refuse(batch, error)
                 raise

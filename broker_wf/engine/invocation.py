@@ -1,4 +1,4 @@
-"""Call a step. The only place that catches whatever a user's code raises."""
+"""Call a step, or its retry policy. The only place that catches whatever a user's code raises."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
+from broker_wf.core.commit import StepFailure, plan_failure
+from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided
+from broker_wf.core.routing import Router
 from broker_wf.core.spec import StepSpec
 from broker_wf.errors import StepTimeoutError, WorkflowRuntimeError
 from broker_wf.events import Event
@@ -59,8 +62,17 @@ async def invoke(call: Call) -> Outcome:
         return _checked(call.step, result)
     except BufferNeeded as needed:
         return needed.needed
-    except Exception as error:  # noqa: BLE001 - whatever a user's code raises is the step's failure
+    except Exception as error:
         return Raised(error=error)
+
+
+def ask_policy(router: Router, delivery: Delivery, raised: Raised, elapsed_ms: int) -> StepFailure:
+    """Ask the step's retry policy, a user's too. If it raises, the step has failed for good, of that."""
+    try:
+        return plan_failure(router, delivery, raised, elapsed_ms)
+    except Exception as broken:
+        broken.__cause__ = raised.error
+        return StepFailure(delivery=delivery, error=broken, delay_ms=None, elapsed_ms=elapsed_ms)
 
 
 async def _called(call: Call, arguments: dict[str, object]) -> object:

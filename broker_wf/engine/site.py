@@ -28,6 +28,7 @@ class Grants:
             event.set()
 
     def forget(self, token: str) -> None:
+        """Nobody waits for it any more."""
         self._waiting.pop(token, None)
 
 

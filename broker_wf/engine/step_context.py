@@ -113,7 +113,10 @@ class StepContext:
         return {name: items.get(name, ())[:count] for name, count in need.items() if count}
 
     def _in_order(
-        self, event: Event, expected: list[type[Event]], taken: Mapping[EventName, Sequence[tuple[DeliveryId, bytes]]]
+        self,
+        event: Event,
+        expected: list[type[Event]],
+        taken: Mapping[EventName, Sequence[tuple[DeliveryId, bytes]]],
     ) -> list[Event]:
         name_of, decode = self.program.spec.name_of, self.program.codec.decode_event
         queues = {name: [decode(payload) for _, payload in items] for name, items in taken.items()}

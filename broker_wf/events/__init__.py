@@ -150,9 +150,7 @@ SerializableOptionalEvent = Annotated[
     Event | None, PlainSerializer(_dump_optional_event), PlainValidator(_load_optional_event)
 ]
 
-SerializableException = Annotated[
-    Exception, PlainSerializer(_dump_exception), PlainValidator(_load_exception)
-]
+SerializableException = Annotated[Exception, PlainSerializer(_dump_exception), PlainValidator(_load_exception)]
 """An exception in a field; it travels as type and message."""
 
 SerializableOptionalException = Annotated[
@@ -193,15 +191,19 @@ class StopEvent(Event):
 
     @model_serializer(mode="wrap")
     def custom_model_dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Dump the fields, and the result if it is not None."""
+        """Dump the fields, the undeclared values and the result, each if there is something."""
         dumped: dict[str, Any] = handler(self)
+        if self._data:
+            dumped["_data"] = self._data
         if self._result is not None:
             dumped["result"] = self._result
         return dumped
 
     def __repr__(self) -> str:
         """Show undeclared values, fields and result."""
-        shown = {**self._data, **self.model_dump()}
+        dumped = self.model_dump()
+        dumped.pop("_data", None)
+        shown = {**self._data, **dumped}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
     def __str__(self) -> str:

@@ -90,15 +90,17 @@ def plain_event(data: bytes, name: str) -> tuple[str, object]:
         instance = cast("dict[str, object]", found)
         if instance.keys() == {"type", "value"}:
             return cast(str, instance["type"]), instance["value"]
+        return name, instance
     return name, found
 
 
 def plain_result(data: bytes) -> tuple[str, object]:
     """A stop event's class name and result: bare for a plain StopEvent, else its fields."""
     name, value = plain_event(data, _PLAIN_STOP)
-    if name == _PLAIN_STOP and isinstance(value, dict) and "undecodable" not in value:
-        return name, cast("dict[str, object]", value).get("result")
-    return name, value
+    if name != _PLAIN_STOP or not isinstance(value, dict):
+        return name, value
+    fields = cast("dict[str, object]", value)
+    return name, fields if "undecodable" in fields else fields.get("result")
 
 
 def _extension(code: int, data: bytes) -> object:

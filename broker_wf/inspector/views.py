@@ -95,7 +95,7 @@ class RunView:
 
     Attributes:
         deadline_at: when it times out; None: it has no timeout, or has not started.
-        result: plain data; only if completed. That of a plain StopEvent is bare, else it is the stop event's fields.
+        result: plain data; only if completed. Bare for a plain StopEvent, else the stop event's fields.
         result_type: class name of the stop event.
         done: deliveries that have ended.
         backlog: deliveries beyond the dispatch window.
@@ -252,16 +252,7 @@ class DeadLetterView:
     facts: Mapping[str, object]
 
 
-View = (
-    RunSummary
-    | RunView
-    | ExecutionView
-    | EventView
-    | WorkerView
-    | StatusView
-    | WorkflowView
-    | DeadLetterView
-)
+View = RunSummary | RunView | ExecutionView | EventView | WorkerView | StatusView | WorkflowView | DeadLetterView
 
 
 def as_dict(view: View) -> dict[str, object]:

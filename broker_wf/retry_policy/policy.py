@@ -53,9 +53,7 @@ class RetryIn(Exception):
 class RetryPolicy(Protocol):
     """Decides on a failed attempt. Any object with such a ``next`` will do; ``seed`` may be left out."""
 
-    def next(
-        self, elapsed_time: float, attempts: int, error: Exception, *, seed: int | None = None
-    ) -> float | None:
+    def next(self, elapsed_time: float, attempts: int, error: Exception, *, seed: int | None = None) -> float | None:
         """Decide whether and when to try again.
 
         Args:
@@ -93,7 +91,7 @@ def retry_delay(
             return None
         policy = retry_policy()
     if _takes_seed(policy):
-        seed = int.from_bytes(hashlib.sha256(seed_text.encode()).digest()[:4], "big")
+        seed = int.from_bytes(hashlib.sha256(seed_text.encode()).digest()[-4:], "big")
         delay = policy.next(elapsed_time, attempts, error, seed=seed)
     else:
         delay = policy.next(elapsed_time, attempts, error)
@@ -115,9 +113,7 @@ class _Composed:
         self.wait = wait
         self.stop = stop
 
-    def next(
-        self, elapsed_time: float, attempts: int, error: Exception, *, seed: int | None = None
-    ) -> float | None:
+    def next(self, elapsed_time: float, attempts: int, error: Exception, *, seed: int | None = None) -> float | None:
         if isinstance(error, RetryIn):
             delay = error.seconds
         elif self.retry is not None and not self.retry(error):

@@ -62,9 +62,7 @@ def write_array(value: object) -> ExtType | None:
         return None
     array = numpy.asarray(value)
     if array.dtype.hasobject:
-        raise RefusedError(
-            value, "an array of Python objects has no encoding; give it a numeric or text dtype"
-        )
+        raise RefusedError(value, "an array of Python objects has no encoding; give it a numeric or text dtype")
     if not array.dtype.itemsize:
         raise RefusedError(value, "an array whose items have no bytes has no encoding")
     description = array.dtype.str if array.dtype.fields is None else array.dtype.descr
@@ -105,8 +103,7 @@ def _with_tuples(description: object) -> object:
         return description
     rows = cast("list[list[object]]", description)
     return [
-        (name, _with_tuples(kind), *(tuple(cast("list[int]", shape)) for shape in rest))
-        for name, kind, *rest in rows
+        (name, _with_tuples(kind), *(tuple(cast("list[int]", shape)) for shape in rest)) for name, kind, *rest in rows
     ]
 
 

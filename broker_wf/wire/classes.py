@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeGuard
 
 
 def derives(cls: type, bases: type | tuple[type, ...]) -> bool:
@@ -13,3 +14,8 @@ def derives(cls: type, bases: type | tuple[type, ...]) -> bool:
 def is_dataclass(cls: type) -> bool:
     """Like ``dataclasses.is_dataclass``, in the same way."""
     return dataclasses.is_dataclass(cls)
+
+
+def is_class(value: object) -> TypeGuard[type]:
+    """Like ``isinstance(value, type)``; on Python 3.10 that is true of ``list[int]`` too."""
+    return issubclass(type(value), type)

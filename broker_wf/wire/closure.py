@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel
 
-from broker_wf.wire.classes import derives, is_dataclass
+from broker_wf.wire.classes import derives, is_class, is_dataclass
 from broker_wf.wire.plans import is_named_tuple
 
 _LOCALS = "<locals>"
@@ -43,12 +43,12 @@ class _Walk:
         return sorted(self._seen, key=lambda cls: (cls.__module__, cls.__qualname__))
 
     def add(self, root: object) -> None:
-        if isinstance(root, type):
+        if is_class(root):
             self._scopes.add(scope_of(root))
         queue: list[object] = [root]
         while queue:
             annotation = queue.pop()
-            if isinstance(annotation, type) and get_origin(annotation) is None:
+            if is_class(annotation):
                 queue.extend(self._visit(annotation))
             elif hasattr(annotation, "__value__"):
                 queue.extend(self._alias(annotation))
@@ -112,7 +112,7 @@ def _arguments(annotation: object) -> Iterator[object]:
 def _field_annotations(cls: type) -> Iterator[object]:
     if derives(cls, BaseModel):
         model = cast("type[BaseModel]", cls)
-        yield from (info.annotation for info in model.__pydantic_fields__.values())
+        yield from (info.annotation for info in model.model_fields.values())
         yield from cast("Iterable[object]", model.__pydantic_generic_metadata__["args"])
     elif is_dataclass(cls) or is_named_tuple(cls) or _is_typed_dict(cls):
         yield from _hints(cls).values()

@@ -119,9 +119,7 @@ class Codec:
             # Another thread changed a dict or set meanwhile, or the stack was nearly used up before.
             raise EncodeError(what, "", type_name(type(value)), text_of(error)) from error
         except (ValueError, OverflowError, MemoryError, BufferError) as error:
-            raise EncodeError(
-                what, "", type_name(type(value)), f"too large to be packed: {text_of(error)}"
-            ) from error
+            raise EncodeError(what, "", type_name(type(value)), f"too large to be packed: {text_of(error)}") from error
         size = len(body) + 1
         if size > self.limits.max_bytes:
             raise LimitExceededError(

@@ -8,6 +8,7 @@ from typing import cast
 from msgpack import ExtType
 
 from broker_wf.wire.arrays import write_array
+from broker_wf.wire.classes import is_class
 from broker_wf.wire.containers import ERROR_MARK, ITEM_MARKS, PAIR_MARKS, PAIRS_MARK
 from broker_wf.wire.foreign import ForeignError
 from broker_wf.wire.leaves import LEAF_WRITERS, SCALARS
@@ -169,7 +170,7 @@ class Encoder:
 
     def _other(self, kind: type, value: object) -> object:
         """Encode what is neither common nor of a registered class."""
-        if isinstance(value, type):
+        if is_class(value):
             return self._class(value)
         if isinstance(value, BaseException):
             return [ERROR_MARK, encode_error(value)]
@@ -193,9 +194,7 @@ class Encoder:
         return "there is no encoding for this class; use a pydantic model, a dataclass or plain values"
 
     def _too_deep(self, value: object) -> OverLimitError:
-        return OverLimitError(
-            value, "levels of nesting (is it in a circle?)", self._max_depth + 1, self._max_depth
-        )
+        return OverLimitError(value, "levels of nesting (is it in a circle?)", self._max_depth + 1, self._max_depth)
 
 
 def _dumped(plan: ModelPlan, value: object, name: str) -> object:

@@ -35,7 +35,7 @@ class ModelPlan:
         self.cls = cls
         self.name = name
         self.tag = class_tag(name)
-        self._infos: Mapping[str, FieldInfo] = cls.__pydantic_fields__
+        self._infos: Mapping[str, FieldInfo] = cls.model_fields
         self._all = frozenset(self._infos)
         self._sent = tuple(n for n, info in self._infos.items() if not info.exclude or info.is_required())
         self._sent_set = frozenset(self._sent)
@@ -54,9 +54,7 @@ class ModelPlan:
         decorated = self.cls.__pydantic_decorators__.field_serializers.values()
         by_decorator = {field for serializer in decorated for field in serializer.info.fields}
         by_annotation = {n for n, info in self._infos.items() if _has_serializer(info)}
-        return frozenset(
-            n for n in by_decorator | by_annotation if n in self._all and not self._infos[n].frozen
-        )
+        return frozenset(n for n in by_decorator | by_annotation if n in self._all and not self._infos[n].frozen)
 
     def take(self, value: object) -> Parts:
         """Give the fields of an instance and what there is beside them.
@@ -173,7 +171,7 @@ class ModelPlan:
         private: Fields = {}
         for name, attribute in self._private.items():
             if attribute.default_factory is not None or attribute.default is not PydanticUndefined:
-                private[name] = _private_default(attribute, fields)
+                private[name] = _default(attribute, fields)
         if self._has_data and DYNAMIC in extras:
             private[_DATA] = _dict_of(extras[DYNAMIC])
         if self._has_result:
@@ -211,19 +209,12 @@ def _dict_of(value: object) -> Fields:
     return cast("Fields", value)
 
 
-def _default(info: FieldInfo, before: Fields) -> object:
-    takes_data = getattr(info, "default_factory_takes_validated_data", None)
-    if takes_data:
-        return called(lambda: info.get_default(call_default_factory=True, validated_data=before))
-    return called(lambda: info.get_default(call_default_factory=True))
-
-
-def _private_default(attribute: ModelPrivateAttr, fields: Fields) -> object:
-    """Make the default: a copy or what its factory gives. Which of them ``get_default`` does has changed."""
-    factory = attribute.default_factory
+def _default(source: FieldInfo | ModelPrivateAttr, fields: Fields) -> object:
+    """Make a default: a copy, or what its factory gives. What ``get_default`` does differs by version."""
+    factory = source.default_factory
     if factory is None:
-        return called(deepcopy, cast("object", attribute.default))
-    takes_fields = getattr(attribute, "default_factory_takes_validated_data", None)
+        return called(deepcopy, cast("object", source.default))
+    takes_fields = getattr(source, "default_factory_takes_validated_data", None)
     return called(cast("Callable[..., object]", factory), *((fields,) if takes_fields else ()))
 
 
@@ -233,7 +224,5 @@ def _has_serializer(info: FieldInfo) -> bool:
 
 def _has_post_init(cls: type[BaseModel]) -> bool:
     """Whether the user wrote a ``model_post_init``; pydantic puts one of its own into many classes."""
-    return (
-        bool(cls.__pydantic_post_init__)
-        and unwrap(cls.model_post_init).__module__.partition(".")[0] != "pydantic"
-    )
+    function = unwrap(cls.model_post_init)
+    return function is not BaseModel.model_post_init and function.__name__ != "init_private_attributes"

@@ -14,7 +14,7 @@ import pydantic.networks
 from msgpack import ExtType
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 
-from broker_wf.wire.classes import derives, is_dataclass
+from broker_wf.wire.classes import derives, is_class, is_dataclass
 from broker_wf.wire.foreign import called
 from broker_wf.wire.model_plan import ModelPlan
 from broker_wf.wire.parts import Extras, Fields, Parts, class_tag
@@ -270,7 +270,7 @@ def _url_classes() -> set[type]:
     urls = {pydantic.networks.AnyUrl, pydantic.networks.PostgresDsn}
     bases = tuple(base for url in urls for base in url.__mro__ if base is not object)
     known = cast("Mapping[str, object]", vars(pydantic.networks)).values()
-    return {cls for cls in known if isinstance(cls, type) and issubclass(cls, bases)}
+    return {cls for cls in known if is_class(cls) and issubclass(cls, bases)}
 
 
 TEXT_CLASSES: frozenset[type] = frozenset(

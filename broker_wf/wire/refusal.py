@@ -43,9 +43,7 @@ class OverLimitError(RefusedError):
         """Make what the caller of the codec sees."""
         joint = "." if self.path and not self.path.startswith("[") else ""
         where = f"{event}{joint}{self.path}"
-        return LimitExceededError(
-            f"{where} of type {self.type_name}, {self.reason}", self._actual, self._limit
-        )
+        return LimitExceededError(f"{where} of type {self.type_name}, {self.reason}", self._actual, self._limit)
 
 
 def type_name(cls: type) -> str:

@@ -13,7 +13,7 @@ from broker_wf import events
 from broker_wf.core.class_names import qualified_name
 from broker_wf.core.ids import EventName
 from broker_wf.events import Event, StepState
-from broker_wf.wire.classes import derives
+from broker_wf.wire.classes import derives, is_class
 from broker_wf.wire.closure import reachable_classes
 from broker_wf.wire.plans import TEXT_CLASSES, Plan, plan_for
 from broker_wf.wire.remote_errors import known_errors
@@ -59,7 +59,7 @@ class EventRegistry:
         self._plans: dict[type, Plan] = {}
         self._by_name: dict[str, Plan] = {}
         given = [*names, *roots]
-        self._modules = {*modules, *(root.__module__ for root in given if isinstance(root, type))}
+        self._modules = {*modules, *(root.__module__ for root in given if is_class(root))}
         given += [Event, *_events_in(sorted(self._modules))]
         for cls, name in names.items():
             self._bind(cls, name)
@@ -80,9 +80,7 @@ class EventRegistry:
             return cls
         self._add_all(found)
         if cls not in self._plans:
-            raise ValueError(
-                f"{cls.__qualname__} has no encoding; make it a dataclass, a pydantic model or an Enum"
-            )
+            raise ValueError(f"{cls.__qualname__} has no encoding; make it a dataclass, a pydantic model or an Enum")
         return cls
 
     def name_of(self, cls: type) -> str | None:
@@ -135,15 +133,13 @@ def can_travel(cls: type) -> bool:
 
 def _library_classes() -> list[type]:
     """Give the events of the library and the classes of others that it vouches for."""
-    own = [cls for cls in cast("Mapping[str, object]", vars(events)).values() if isinstance(cls, type)]
+    own = [cls for cls in cast("Mapping[str, object]", vars(events)).values() if is_class(cls)]
     kept = [cls for cls in own if issubclass(cls, Event) and cls.__module__.startswith(events.__name__)]
     return [*kept, *sorted({*TEXT_CLASSES, SecretStr, SecretBytes}, key=qualified_name)]
 
 
 def _events_in(modules: Iterable[str]) -> list[type[Event]]:
     """Give the event classes that the modules define or import: some are only ever published."""
-    loaded = [
-        cast("Mapping[str, object]", vars(sys.modules[name])) for name in modules if name in sys.modules
-    ]
+    loaded = [cast("Mapping[str, object]", vars(sys.modules[name])) for name in modules if name in sys.modules]
     values = [value for names in loaded for value in names.values()]
-    return [value for value in values if isinstance(value, type) and issubclass(value, Event)]
+    return [value for value in values if is_class(value) and issubclass(value, Event)]

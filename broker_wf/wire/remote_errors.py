@@ -14,6 +14,7 @@ from broker_wf import errors
 from broker_wf.core.class_names import qualified_name
 from broker_wf.errors import BrokerError, RemoteError
 from broker_wf.events import UnreconstructedException
+from broker_wf.wire.classes import is_class
 from broker_wf.wire.foreign import ForeignError, called, text_of
 
 MAX_TEXT_BYTES = 16 * 1024
@@ -54,9 +55,7 @@ def encode_error(error: BaseException) -> dict[str, object]:
     if len(error.args) == 1 and type(error.args[0]) is str and error.args[0] != message:
         record[_ARGUMENT] = _head(error.args[0])
     if isinstance(error, BrokerError):
-        record[_FIELDS] = {
-            k: v for k, v in vars(error).items() if type(v) in _FIELD_TYPES and k != _ATTRIBUTE
-        }
+        record[_FIELDS] = {k: v for k, v in vars(error).items() if type(v) in _FIELD_TYPES and k != _ATTRIBUTE}
     return record
 
 
@@ -95,7 +94,7 @@ def known_errors(modules: Iterable[str]) -> dict[str, type[Exception]]:
     for module in modules:
         names: Mapping[str, object] = vars(sys.modules[module]) if module in sys.modules else {}
         for value in list(names.values()):
-            if isinstance(value, type) and issubclass(value, Exception):
+            if is_class(value) and issubclass(value, Exception):
                 found[qualified_name(value)] = value
     return found
 

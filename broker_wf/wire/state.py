@@ -28,7 +28,7 @@ def state_of(cls: StateClass, values: Mapping[str, object]) -> BaseModel:
         if isinstance(state, DictLikeModel) and key not in cls.model_fields:
             state[key] = value
         else:
-            state.__dict__[key] = value
+            vars(state)[key] = value
     return state
 
 
@@ -52,9 +52,7 @@ def encoded_key(codec: Codec, key: str, value: object) -> bytes:
 
 def decoded_state(codec: Codec, cls: StateClass, values: Mapping[str, bytes]) -> BaseModel:
     """A state from its encoded keys."""
-    return state_of(
-        cls, {key: codec.decode_value(raw, what=f"state key {key!r}") for key, raw in values.items()}
-    )
+    return state_of(cls, {key: codec.decode_value(raw, what=f"state key {key!r}") for key, raw in values.items()})
 
 
 def value_at(codec: Codec, cls: StateClass, path: str, raw: bytes | None, default: object) -> object:

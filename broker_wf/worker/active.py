@@ -43,9 +43,11 @@ class ActiveSet:
         return len(self._all)
 
     def add(self, active: Active) -> None:
+        """Execution begins."""
         self._all[_key(active.delivery)] = active
 
     def remove(self, active: Active) -> None:
+        """Execution is over."""
         self._all.pop(_key(active.delivery), None)
 
     def all(self) -> list[Active]:
@@ -53,6 +55,7 @@ class ActiveSet:
         return list(self._all.values())
 
     def of_run(self, run_id: RunId) -> Iterable[Active]:
+        """Those of one run."""
         return [one for one in self.all() if one.delivery.run_id == run_id]
 
 

@@ -50,6 +50,7 @@ class Claimer:
 
     @property
     def is_full(self) -> bool:
+        """Whether no place is free."""
         return self.held() >= self.concurrency
 
     def ask(self, *, greedy: bool = False) -> None:

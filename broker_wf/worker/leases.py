@@ -20,9 +20,7 @@ _BATCH = 500
 class LeaseKeeper(threading.Thread):
     """Renews every lease each third of its length."""
 
-    def __init__(
-        self, broker: Broker, lease_ms: int, active: ActiveSet, on_lost: Callable[[Active], None]
-    ) -> None:
+    def __init__(self, broker: Broker, lease_ms: int, active: ActiveSet, on_lost: Callable[[Active], None]) -> None:
         """Prepare; ``start()`` begins.
 
         Args:

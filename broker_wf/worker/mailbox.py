@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import cast
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.connection import LOST, RedisClient, async_client
 from broker_wf.broker.packing import unpack
+from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import Lane, WorkerId
 
 log = logging.getLogger("broker_wf.worker")
@@ -34,21 +34,22 @@ class Mailbox:
     on_bell: Callable[[], None]
     on_message: Callable[[Message], None]
     is_full: Callable[[], bool]
+    clock: Clock = field(default_factory=SystemClock)
     lanes: list[Lane] = field(default_factory=list[Lane])
     _client: RedisClient | None = None
 
     async def run(self) -> None:
         """Read until cancelled."""
-        wait_s = 0.05
+        wait_ms = 50
         while True:
             try:
                 await self._read()
-                wait_s = 0.05
+                wait_ms = 50
             except LOST as error:
                 log.debug("the blocked read was lost: %s", error)
                 await self.close()
-                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
-                wait_s = min(wait_s * 2, 2.0)
+                await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))
+                wait_ms = min(wait_ms * 2, 2000)
 
     async def poke(self) -> None:
         """End the read under way, because the lanes have changed."""
@@ -56,6 +57,7 @@ class Mailbox:
         await self.broker.pipe.command("RPUSH", key, b"\x80")
 
     async def close(self) -> None:
+        """Drop the connection; the next read makes a new one."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()

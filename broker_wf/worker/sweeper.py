@@ -6,9 +6,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker_wf.broker.broker import Broker
+from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.errors import BrokerError
 from broker_wf.settings import Settings
 
@@ -16,6 +17,7 @@ log = logging.getLogger("broker_wf.worker")
 
 _SWEPT_AT_ONCE = 100
 _AUDITED_AT_ONCE = 20
+_SHARED_SWEEP_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,25 +31,26 @@ class Sweeper:
     broker: Broker
     settings: Settings
     on_work: Callable[[], None]
+    clock: Clock = field(default_factory=SystemClock)
+    _looks: set[int] = field(default_factory=set[int])
+    _sweeps: set[asyncio.Task[None]] = field(default_factory=set["asyncio.Task[None]"])
 
     async def sweep_for_ever(self) -> None:
         """Sweep every ``sweep_ms``, give or take a quarter."""
         while True:
-            await asyncio.sleep(self.settings.sweep_ms / 1000 * random.uniform(0.75, 1.25))
+            await self.clock.sleep_ms(round(self.settings.sweep_ms * random.uniform(0.75, 1.25)))
             await self._guarded(self.sweep)
 
     async def audit_for_ever(self) -> None:
         """Audit every ``audit_ms``, give or take half of it."""
         while True:
-            await asyncio.sleep(self.settings.audit_ms / 1000 * random.uniform(0.5, 1.5))
+            await self.clock.sleep_ms(round(self.settings.audit_ms * random.uniform(0.5, 1.5)))
             await self._guarded(self.audit)
 
     async def sweep(self) -> None:
         """Look at all that is due now."""
         while True:
-            swept = await self.broker.schedule.sweep(
-                _SWEPT_AT_ONCE, self.settings.lease_ms, self.settings.max_crashes
-            )
+            swept = await self.broker.schedule.sweep(_SWEPT_AT_ONCE, self.settings.lease_ms, self.settings.max_crashes)
             if swept.redispatched:
                 log.info("put %d deliveries back into their streams", swept.redispatched)
                 self.on_work()
@@ -72,20 +75,21 @@ class Sweeper:
                 offset += _AUDITED_AT_ONCE
 
     def look_in(self, delay_ms: int) -> None:
-        """Sweep once when a timer that was just set is due."""
+        """Sweep once when a timer that was just set is due. Timers due at nearly the same time share a sweep."""
         loop = asyncio.get_running_loop()
-        loop.call_later(delay_ms / 1000 + 0.002, self._look)
+        due = round((loop.time() + delay_ms / 1000) / _SHARED_SWEEP_S) + 1
+        if due not in self._looks:
+            self._looks.add(due)
+            loop.call_at(due * _SHARED_SWEEP_S, self._look, due)
 
-    def _look(self) -> None:
+    def _look(self, due: int) -> None:
+        self._looks.discard(due)
         task = asyncio.ensure_future(self._guarded(self.sweep))
-        _kept.add(task)
-        task.add_done_callback(_kept.discard)
+        self._sweeps.add(task)
+        task.add_done_callback(self._sweeps.discard)
 
     async def _guarded(self, action: Callable[[], Awaitable[None]]) -> None:
         try:
             await action()
         except BrokerError as error:
             log.warning("%s", error)
-
-
-_kept: set[asyncio.Task[None]] = set()

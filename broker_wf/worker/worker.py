@@ -14,8 +14,9 @@ from pathlib import Path
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.deliveries import Ended, Serving
-from broker_wf.broker.roster import Group, groups_of
 from broker_wf.broker.packing import pack
+from broker_wf.broker.roster import Group, groups_of
+from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.definition import facts_of
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Lane, WorkerId, WorkflowName
@@ -32,8 +33,10 @@ from broker_wf.worker.sweeper import Sweeper
 
 log = logging.getLogger("broker_wf.worker")
 
-_HEALTH_EVERY_S = 2.0
+_HEALTH_EVERY_MS = 2_000
 _STOP_GRACE_S = 5.0
+_SHORT_TIMEOUT_MS = 10_000
+"""Runs that may not take longer are timed out to the millisecond, others at the next sweep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +54,17 @@ class Served:
 
     @property
     def groups(self) -> list[Group]:
+        """The consumer groups of its steps in these lanes."""
         return [group for lane in self.lanes for group in groups_of(self.program.spec, lane)]
 
 
 class Worker:
     """Executes the deliveries of the workflows it serves, in one event loop."""
 
-    def __init__(self, broker: Broker, settings: Settings) -> None:
+    def __init__(self, broker: Broker, settings: Settings, clock: Clock | None = None) -> None:
         """Prepare; :meth:`start` begins. Must be made inside the event loop."""
         self.id = WorkerId(f"{socket.gethostname()[:16]}-{os.getpid()}-{secrets.token_hex(2)}")
-        self._broker, self._settings = broker, settings
+        self._broker, self._settings, self._clock = broker, settings, clock or SystemClock()
         self._served: dict[Lane, Served] = {}
         self._active = ActiveSet()
         self._ending = 0
@@ -182,6 +186,8 @@ class Worker:
         if served is None:
             log.error("step %s of %s was claimed and is not served here", delivery.step, delivery.workflow)
             return
+        if 0 < delivery.timeout_ms < _SHORT_TIMEOUT_MS:
+            self._sweeper.look_in(delivery.timeout_ms)
         active = Active(delivery, served.lane)
         self._active.add(active)
         active.task = asyncio.get_running_loop().create_task(self._execute(active, served.program))
@@ -199,7 +205,11 @@ class Worker:
         ended: Ended | None = None
         try:
             ended = await execute(
-                program, self._site, delivery, lambda: before_ms + round((loop.time() - began) * 1000), leaving
+                program,
+                self._site,
+                delivery,
+                lambda: before_ms + round((loop.time() - began) * 1000),
+                leaving,
             )
         except asyncio.CancelledError:
             if active.stopped is None:
@@ -212,7 +222,12 @@ class Worker:
             self._done += 1
             log.log(level, "step %s of run %s is done", delivery.step, delivery.run_id)
         elif active.stopped != "drain":
-            log.info("step %s of run %s ended without effect: %s", delivery.step, delivery.run_id, ended and ended.value)
+            log.info(
+                "step %s of run %s ended without effect: %s",
+                delivery.step,
+                delivery.run_id,
+                ended and ended.value,
+            )
             await self._broker.deliveries.free_places(active.lane, [delivery])
 
     def _finished(self, active: Active, leaving: _Once) -> None:
@@ -239,7 +254,7 @@ class Worker:
 
     async def _beat_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.heartbeat_ms / 1000)
+            await self._clock.sleep_ms(self._settings.heartbeat_ms)
             await self._beat()
 
     async def _beat(self) -> None:
@@ -270,7 +285,7 @@ class Worker:
         while True:
             await self._broker.pipe.command("PING")
             await asyncio.to_thread(path.touch)
-            await asyncio.sleep(_HEALTH_EVERY_S)
+            await self._clock.sleep_ms(_HEALTH_EVERY_MS)
 
 
 class _Once:

@@ -23,7 +23,7 @@ end
 
 local function handed(rid, did, rec, run)
   local given = { r = rid, d = did, s = rec.s, t = rec.t, p = rec.p, a = rec.a, c = rec.c, m = rec.m, f = rec.f,
-    g = rec.g, w = run.workflow, q = run.lane, j = rec.j, l = rec.l, x = rec.x }
+    g = rec.g, w = run.workflow, q = run.lane, j = rec.j, l = rec.l, x = rec.x, dl = run.begun }
   if rec.j and rec.j ~= 'slots' then
     local key = batch_key(rid, rec.j, rec.s)
     given.size = redis.call('LLEN', key)
@@ -35,7 +35,7 @@ end
 
 local function begin_run(run, rid)
   if run.started then return end
-  run.started = now
+  run.started, run.begun = now, run.timeout_ms
   redis.call('HSET', run_key(rid), 'started_ms', string.format('%.0f', now))
   if run.timeout_ms > 0 then
     redis.call('HSET', run_key(rid), 'deadline_ms', string.format('%.0f', now + run.timeout_ms))

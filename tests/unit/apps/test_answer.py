@@ -19,9 +19,7 @@ from apps.search.answer import (
 )
 from apps.search.settings import Settings
 
-CATS = Passage(
-    source="s1", title="cats", text="Cats sleep.\nCats eat fresh fish at noon. They purr.", score=0.5
-)
+CATS = Passage(source="s1", title="cats", text="Cats sleep.\nCats eat fresh fish at noon. They purr.", score=0.5)
 DOGS = Passage(source="s2", title="dogs", text="walk(dog, fish)\n\nDogs like to be walked.", score=0.4)
 
 
@@ -78,9 +76,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread.join()
 
 
-async def test_an_endpoint_in_the_environment_writes_the_answer(
-    endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_endpoint_in_the_environment_writes_the_answer(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_LLM_URL", endpoint)
     monkeypatch.setenv("APP_LLM_MODEL", "tiny")
     monkeypatch.setenv("APP_LLM_KEY", "secret")
@@ -91,9 +87,7 @@ async def test_an_endpoint_in_the_environment_writes_the_answer(
     assert CATS.text in str(body).replace("\\n", "\n")
 
 
-async def test_an_endpoint_that_fails_is_an_error_that_names_it(
-    endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_endpoint_that_fails_is_an_error_that_names_it(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Endpoint, "status", 500)
     writer = ChatWriter(url=endpoint, settings=Settings(cache_dir=Path("unused")))
     with pytest.raises(AnswerFailedError, match=r"/v1/chat/completions gave no answer: HTTP Error 500"):

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from apps.search import corpus
 from apps.search.documents import PASSAGE_LENGTH, Document, passages
+from apps.search.python_docs import module_documents
 from broker_wf.errors import WorkflowRuntimeError
 
 
@@ -30,9 +34,7 @@ def test_pythons_own_documentation_has_thousands_of_documents(python_documents: 
     "title",
     ["argparse", "heapq.merge", "itertools.chain", "str.split", "os.listdir", "csv.reader", "tomllib.loads"],
 )
-def test_modules_in_python_and_in_c_and_their_contents_are_found(
-    title: str, python_documents: list[Document]
-) -> None:
+def test_modules_in_python_and_in_c_and_their_contents_are_found(title: str, python_documents: list[Document]) -> None:
     if title == "tomllib.loads" and sys.version_info < (3, 11):
         pytest.skip("new in 3.11")
     assert title in {document.title for document in python_documents}
@@ -67,6 +69,21 @@ def test_what_a_process_does_to_its_modules_changes_no_shard() -> None:
         "del builtins.copyright; from apps.search import corpus; print(corpus.shard_identities(None, 8))"
     )
     assert in_new_process(script) == str(corpus.shard_identities(None, 8))
+
+
+def test_threads_that_parse_at_one_time_do_not_disturb_each_other() -> None:
+    source = b'"""Many nodes."""\nx = [' + b"(1, [2, {3: 4}]), " * 400 + b"]\n"
+
+    def let_another_thread_in(phase: str, info: dict[str, int]) -> None:
+        time.sleep(0.0001)
+
+    gc.callbacks.append(let_another_thread_in)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: list(module_documents("m", source)), range(40)))
+    finally:
+        gc.callbacks.remove(let_another_thread_in)
+    assert {documents[0].text for documents in found} == {"Many nodes."}
 
 
 def test_a_copy_at_another_place_has_the_same_shards(folder: Path, tmp_path: Path) -> None:
@@ -140,7 +157,5 @@ def test_a_text_without_any_gap_is_cut_all_the_same() -> None:
 
 def in_new_process(script: str) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()

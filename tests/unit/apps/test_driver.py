@@ -72,9 +72,7 @@ def test_as_json_there_is_a_line_for_each_question_and_nothing_else(flow: FakeFl
     (tmp_path / "questions.txt").write_text("one\n\ntwo fail\n")
     shown = CliRunner().invoke(driver.main, ["--file", str(tmp_path / "questions.txt"), "--json"])
     assert shown.exit_code == 1
-    records = sorted(
-        (json.loads(line) for line in shown.stdout.splitlines()), key=lambda record: record["question"]
-    )
+    records = sorted((json.loads(line) for line in shown.stdout.splitlines()), key=lambda record: record["question"])
     assert records[0]["answer"] == '"Yes."'
     assert records[1] == {"question": "two fail", "error": "RuntimeError: no answer"}
 

@@ -103,12 +103,8 @@ def test_the_trail_counts_who_did_what(folder: Path, own_cache: Path) -> None:
 
 
 def test_at_least_fifteen_of_twenty_questions_find_their_module_among_five_passages() -> None:
-    found = {
-        question: {passage.source for passage in answered(Job(question=question))} for question in QUESTIONS
-    }
-    missed = {
-        question: found[question] for question, module in QUESTIONS.items() if module not in found[question]
-    }
+    found = {question: {passage.source for passage in answered(Job(question=question))} for question in QUESTIONS}
+    missed = {question: found[question] for question, module in QUESTIONS.items() if module not in found[question]}
     assert len(missed) <= 5, missed
 
 

@@ -18,9 +18,7 @@ TEXTS = ("Cats eat fish.", "Dogs eat meat and more meat.", "Birds sing.")
 
 
 def documents(texts: Sequence[str] = TEXTS) -> list[Document]:
-    return [
-        Document(title=f"text.number{n}", source=f"s{n}", about="", text=text) for n, text in enumerate(texts)
-    ]
+    return [Document(title=f"text.number{n}", source=f"s{n}", about="", text=text) for n, text in enumerate(texts)]
 
 
 def wanted(*terms: str, every: bool = False) -> Wanted:
@@ -78,9 +76,7 @@ def test_one_large_shard_and_many_small_ones_give_the_same_order(tmp_path: Path)
         shard = ShardIndex(folder=tmp_path, identity=f"part{part}")
         shard.ensure(lambda part=part: documents(texts[part * 20 : part * 20 + 20]))
         scores += [one.score for one in shard.search(asked, 100)]
-    assert sorted(scores, reverse=True) == pytest.approx(
-        [one.score for one in whole.search(asked, 100)], rel=1e-6
-    )
+    assert sorted(scores, reverse=True) == pytest.approx([one.score for one in whole.search(asked, 100)], rel=1e-6)
 
 
 def test_texts_come_back_verbatim(index: ShardIndex) -> None:
@@ -145,9 +141,7 @@ def test_other_content_has_an_index_of_its_own(index: ShardIndex) -> None:
         pytest.param(lambda path: path.write_bytes(b"not a database"), id="overwritten"),
         pytest.param(lambda path: path.write_bytes(b""), id="emptied"),
         pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-4096]), id="cut-off"),
-        pytest.param(
-            lambda path: path.write_bytes(path.read_bytes().replace(b"fish", b"fosh")), id="one-letter"
-        ),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes().replace(b"fish", b"fosh")), id="one-letter"),
         pytest.param(lambda path: path.with_suffix(".sum").write_text("?"), id="checksum"),
         pytest.param(lambda path: path.with_suffix(".sum").unlink(), id="no-checksum"),
     ],

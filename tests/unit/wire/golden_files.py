@@ -76,9 +76,7 @@ EVENTS: Mapping[str, events.Event] = {
     "event_step_state": events.StepStateChanged(
         name="s", step_state=events.StepState.RUNNING, worker_id="1", input_event_name="Simple"
     ),
-    "event_collection": events.CollectionReleaseEvent(
-        events=[Simple(text="m")], stream_id="c", binding_id="b"
-    ),
+    "event_collection": events.CollectionReleaseEvent(events=[Simple(text="m")], stream_id="c", binding_id="b"),
 }
 
 VALUES: Mapping[str, object] = {

@@ -233,8 +233,7 @@ class Hidden(Event):
 
 
 NAMES: dict[type[Event], EventName] = {
-    cls: EventName(cls.__name__)
-    for cls in (Everything, Simple, Start, Stop, Guarded, Counted, Opened, Hidden)
+    cls: EventName(cls.__name__) for cls in (Everything, Simple, Start, Stop, Guarded, Counted, Opened, Hidden)
 }
 
 

@@ -6,7 +6,7 @@ import threading
 from typing import Any, cast
 
 import pytest
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from broker_wf.errors import DecodeError, EncodeError
 from broker_wf.events import Event, StopEvent
@@ -88,8 +88,8 @@ def test_a_model_that_is_no_event_gets_its_private_attributes_by_their_factories
 
 
 def test_a_frozen_class_cannot_use_its_own_serializers() -> None:
-    class Frozen(Opened, frozen=True):
-        pass
+    class Frozen(Opened):
+        model_config = ConfigDict(frozen=True)
 
     with pytest.raises(EncodeError, match="no encoding for this class"):
         codec_of(Frozen).encode_event(Frozen(first=Handle(1), second=Handle(2)))
@@ -213,8 +213,7 @@ def test_two_threads_may_encode_at_once() -> None:
     wanted = CODEC.encode_event(event)
     seen: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: seen.extend(CODEC.encode_event(event) for _ in range(50)))
-        for _ in range(4)
+        threading.Thread(target=lambda: seen.extend(CODEC.encode_event(event) for _ in range(50))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -297,9 +296,7 @@ def test_an_event_from_outside_is_validated() -> None:
         ("StopEvent", {"_result": 1}, "'_result' is private"),
     ],
 )
-def test_an_event_from_outside_that_does_not_fit_is_refused(
-    name: str, values: dict[str, object], reason: str
-) -> None:
+def test_an_event_from_outside_that_does_not_fit_is_refused(name: str, values: dict[str, object], reason: str) -> None:
     with pytest.raises(DecodeError, match=reason):
         CODEC.validate_event(name, values)
 

@@ -48,10 +48,9 @@ def test_a_value_64_levels_deep_passes_and_one_of_65_does_not() -> None:
 def test_each_kind_of_container_counts_as_one_level(innermost: object) -> None:
     deep_enough = Codec(EventRegistry(NAMES), Limits(max_depth=5))
     assert deep_enough.decode_value(deep_enough.encode_value([[innermost]], what="s")) == [[innermost]]
-    if True:
-        too_shallow = Codec(EventRegistry(NAMES), Limits(max_depth=2))
-        with pytest.raises(LimitExceededError):
-            too_shallow.encode_value([[innermost]], what="s")
+    too_shallow = Codec(EventRegistry(NAMES), Limits(max_depth=2))
+    with pytest.raises(LimitExceededError):
+        too_shallow.encode_value([[innermost]], what="s")
 
 
 def test_the_packer_asks_for_nothing_but_large_ints() -> None:
@@ -79,6 +78,9 @@ def test_an_event_is_one_level_whatever_it_is_made_of() -> None:
         assert codec.decode_event(codec.encode_event(event)) == event
     with pytest.raises(LimitExceededError, match=r"Event.a\[0\]\[0\]\[0\] of type list"):
         codec.encode_event(dynamic(a=nested(4)))
+    simple.numbers = nested(4)
+    with pytest.raises(LimitExceededError, match=r"Simple.numbers\[0\]\[0\]\[0\] of type list"):
+        codec.encode_event(simple)
 
 
 def test_depth_is_checked_when_reading_too() -> None:
@@ -126,9 +128,7 @@ def test_a_value_of_exactly_the_limit_passes_and_one_byte_more_does_not() -> Non
     data = codec.encode_value("x" * (1_000 - frame), what="state")
     assert len(data) == 1_000
     assert codec.decode_value(data) == "x" * (1_000 - frame)
-    with pytest.raises(
-        LimitExceededError, match="encoded size of state in bytes: 1,001 is over the limit of 1,000"
-    ):
+    with pytest.raises(LimitExceededError, match="encoded size of state in bytes: 1,001 is over the limit of 1,000"):
         codec.encode_value("x" * (1_001 - frame), what="state")
 
 
@@ -170,9 +170,7 @@ def test_only_what_is_longer_than_the_threshold_and_shrinks_is_compressed() -> N
 
 
 def test_a_bomb_is_not_inflated_beyond_the_limit() -> None:
-    bomb = codec_of(limits=Limits(max_bytes=10**6, compress_from=10)).encode_value(
-        b"\0" * 900_000, what="state"
-    )
+    bomb = codec_of(limits=Limits(max_bytes=10**6, compress_from=10)).encode_value(b"\0" * 900_000, what="state")
     with pytest.raises(DecodeError, match="over the limit of 5,000 bytes when decompressed"):
         codec_of(limits=Limits(max_bytes=5_000)).decode_value(bomb)
 

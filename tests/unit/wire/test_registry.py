@@ -18,6 +18,7 @@ from broker_wf import events
 from broker_wf.core.class_names import qualified_name
 from broker_wf.core.ids import EventName
 from broker_wf.events import Event, StepState, StopEvent
+from broker_wf.wire.classes import is_class
 from broker_wf.wire.registry import EventRegistry
 from tests.unit.wire import samples
 from tests.unit.wire.samples import (
@@ -152,7 +153,7 @@ def test_what_no_annotation_leads_to_is_unknown() -> None:
 
 def test_the_librarys_own_events_are_always_known_under_their_bare_names() -> None:
     registry = EventRegistry()
-    own = [cls for cls in vars(events).values() if isinstance(cls, type) and issubclass(cls, Event)]
+    own = [cls for cls in vars(events).values() if is_class(cls) and issubclass(cls, Event)]
     assert {registry.name_of(cls) for cls in own if cls.__module__ == "broker_wf.events"} >= {
         "Event",
         "StartEvent",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import sys
 import traceback
 from typing import Any
@@ -119,9 +120,7 @@ def test_an_exception_that_cannot_be_rebuilt_says_what_it_was(error: BaseExcepti
     assert rebuilt.original_type == f"{type(error).__module__}.{type(error).__qualname__}"
 
 
-@pytest.mark.parametrize(
-    "error", [LimitExceededError("size", 2, 1), EncodeError("E", "a", "T", "r"), BrokerError("b")]
-)
+@pytest.mark.parametrize("error", [LimitExceededError("size", 2, 1), EncodeError("E", "a", "T", "r"), BrokerError("b")])
 def test_an_error_of_ours_is_rebuilt_with_its_fields(error: BrokerError) -> None:
     rebuilt = again(again(raised(error)))
     assert type(rebuilt) is type(error)
@@ -145,9 +144,7 @@ def test_an_exception_that_takes_no_attributes_is_not_rebuilt() -> None:
     assert "SealedError: m" in rebuilt.remote_traceback  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    "name", ["builtins.eval", "os.system", "builtins.KeyboardInterrupt", "builtins.SystemExit"]
-)
+@pytest.mark.parametrize("name", ["builtins.eval", "os.system", "builtins.KeyboardInterrupt", "builtins.SystemExit"])
 def test_only_subclasses_of_exception_are_made(name: str) -> None:
     rebuilt = decode_error({"type": name, "message": "print(1)"}, KNOWN)
     assert isinstance(rebuilt, UnreconstructedException)
@@ -214,10 +211,9 @@ def test_exceptions_that_a_module_imported_are_known_and_modules_not_loaded_are_
 
 
 def test_timeouts_of_older_pythons_are_timeouts() -> None:
+    timeouts = (TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError)
     for name in ("asyncio.exceptions.TimeoutError", "concurrent.futures._base.TimeoutError"):
-        assert isinstance(
-            decode_error({"type": name, "message": "m"}, {}), (TimeoutError, asyncio.TimeoutError)
-        )
+        assert isinstance(decode_error({"type": name, "message": "m"}, {}), timeouts)
 
 
 def test_a_record_without_type_is_refused() -> None:

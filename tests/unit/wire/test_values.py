@@ -51,9 +51,7 @@ scalars = (
     | st.uuids()
     | st.decimals(allow_nan=False)
     | st.complex_numbers(allow_nan=False)
-    | st.sampled_from(
-        [Color.RED, Level.LOW, Rights.READ | Rights.WRITE, Point(1, 2), FrozenBox("x"), Token("t")]
-    )
+    | st.sampled_from([Color.RED, Level.LOW, Rights.READ | Rights.WRITE, Point(1, 2), FrozenBox("x"), Token("t")])
 )
 hashable = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=4)
 values = st.recursive(

@@ -61,9 +61,7 @@ class Writer(Protocol):
 def make_writer() -> Writer:
     """The writer the environment asks for; a resource, made once in each worker process."""
     settings = settings_from_environment()
-    return (
-        QuotingWriter() if settings.llm_url is None else ChatWriter(url=settings.llm_url, settings=settings)
-    )
+    return QuotingWriter() if settings.llm_url is None else ChatWriter(url=settings.llm_url, settings=settings)
 
 
 class QuotingWriter:
@@ -146,9 +144,7 @@ class ChatWriter:
         except urllib.error.HTTPError as error:
             with error:  # it holds the connection
                 said = error.read(200).decode(errors="replace")
-            raise AnswerFailedError(
-                f"the endpoint {self._endpoint()} gave no answer: {error}: {said}"
-            ) from error
+            raise AnswerFailedError(f"the endpoint {self._endpoint()} gave no answer: {error}: {said}") from error
         except (OSError, ValidationError) as error:
             raise AnswerFailedError(f"the endpoint {self._endpoint()} gave no answer: {error}") from error
         if not completion.choices:
@@ -156,9 +152,7 @@ class ChatWriter:
         return completion.choices[0].message.content
 
     def _request(self, question: str, passages: Sequence[Passage]) -> urllib.request.Request:
-        shown = "\n\n".join(
-            f"[{n}] {p.title} ({p.source})\n{p.text}" for n, p in enumerate(passages, start=1)
-        )
+        shown = "\n\n".join(f"[{n}] {p.title} ({p.source})\n{p.text}" for n, p in enumerate(passages, start=1))
         body = {
             "model": self.settings.llm_model,
             "messages": [

@@ -60,9 +60,7 @@ class SearchFlow(Workflow):
     @step
     async def plan(self, ctx: Context, ev: SearchStart) -> list[BuildShard]:
         """Compute what each shard must be, from this machine's copy of the corpus."""
-        job = Job(
-            question=ev.question, corpus=ev.corpus, shards=ev.shards, queries=ev.queries, top_k=ev.top_k
-        )
+        job = Job(question=ev.question, corpus=ev.corpus, shards=ev.shards, queries=ev.queries, top_k=ev.top_k)
         planned = await asyncio.to_thread(shards.plan_shards, job, worker_name())
         ctx.write_event_to_stream(
             Progress(stage="index", detail=f"{job.shards} shards", worker=worker_name(), total=job.shards)
@@ -90,9 +88,7 @@ class SearchFlow(Workflow):
         """With all shards ready, ask each of them each form of the question."""
         tasks = search_tasks(ev, worker_name())
         detail = f"{len(tasks) // len(ev)} queries in {len(ev)} shards each"
-        ctx.write_event_to_stream(
-            Progress(stage="search", detail=detail, worker=worker_name(), total=len(tasks))
-        )
+        ctx.write_event_to_stream(Progress(stage="search", detail=detail, worker=worker_name(), total=len(tasks)))
         return tasks
 
     @step
@@ -111,9 +107,7 @@ class SearchFlow(Workflow):
         return Fused(job=ev[0].job, candidates=rank(ev), trail=_joined(ev[0].trail, trail))
 
     @step(retry_policy=_ANSWER_AGAIN)
-    async def compose(
-        self, ctx: Context, ev: Fused, writer: Annotated[Writer, Resource(make_writer)]
-    ) -> StopEvent:
+    async def compose(self, ctx: Context, ev: Fused, writer: Annotated[Writer, Resource(make_writer)]) -> StopEvent:
         """Read the chosen passages and write the answer."""
         found = await asyncio.to_thread(shards.fetch, ev.job, ev.candidates)
         passages = [
@@ -142,8 +136,7 @@ def search_tasks(ready: Sequence[ShardReady], worker: str) -> list[SearchTask]:
     """Each query to each shard, with the terms' frequencies in all shards together."""
     job = ready[0].job
     trail = _count(
-        [(ready[0].shard.planned_by, "plan"), (worker, "indexed")]
-        + [(one.worker, "build_shard") for one in ready]
+        [(ready[0].shard.planned_by, "plan"), (worker, "indexed")] + [(one.worker, "build_shard") for one in ready]
     )
     frequencies: Counter[str] = Counter()
     for one in ready:
@@ -202,9 +195,7 @@ def _count(executions: Iterable[tuple[str, str]]) -> Trail:
 
 
 def _joined(first: Trail, second: Trail) -> Trail:
-    return {
-        worker: {**first.get(worker, {}), **second.get(worker, {})} for worker in sorted({*first, *second})
-    }
+    return {worker: {**first.get(worker, {}), **second.get(worker, {})} for worker in sorted({*first, *second})}
 
 
 workflow = SearchFlow(timeout=600)

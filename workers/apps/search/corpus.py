@@ -74,9 +74,7 @@ def list_sources(corpus: str | None) -> list[Source]:
         raise CorpusMissingError(f"the corpus {corpus!r} is not a folder on {socket.gethostname()}")
     sources = [_file_source("file", name, path) for name, path in text_files.text_files(folder)]
     if not sources:
-        raise CorpusMissingError(
-            f"the corpus {corpus!r} on {socket.gethostname()} has no text, Markdown or HTML file"
-        )
+        raise CorpusMissingError(f"the corpus {corpus!r} on {socket.gethostname()} has no text, Markdown or HTML file")
     return sources
 
 

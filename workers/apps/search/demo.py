@@ -127,9 +127,7 @@ def _wait_until_ready(worker: subprocess.Popen[bytes], environment: dict[str, st
 
 
 def _alive(environment: dict[str, str]) -> int:
-    listed = subprocess.run(
-        [_COMMAND, "workers", "ls", "--json"], env=environment, capture_output=True, check=False
-    )
+    listed = subprocess.run([_COMMAND, "workers", "ls", "--json"], env=environment, capture_output=True, check=False)
     return len(json.loads(listed.stdout)) if listed.returncode == 0 else 0
 
 

@@ -16,9 +16,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import TypedDict, cast
 
-if (
-    not __package__
-):  # started as a file: `apps` lies two folders up, and this folder's names shall not hide others
+if not __package__:  # started as a file: `apps` lies two folders up, and this folder's names shall not hide others
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import click
@@ -46,27 +44,17 @@ class Failure(TypedDict):
 
 @click.command()
 @click.argument("question", required=False)
-@click.option(
-    "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One question a line."
-)
+@click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One question a line.")
 @click.option(
     "--corpus",
     type=click.Path(exists=True, file_okay=False, resolve_path=True),
     help="A folder of texts that every worker has under this path. [default: Python's own documentation]",
 )
 @click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 256))
-@click.option(
-    "--queries", default=6, show_default=True, type=click.IntRange(1, 6), help="Queries per question."
-)
-@click.option(
-    "--top-k", default=5, show_default=True, type=click.IntRange(1, 50), help="Passages per answer."
-)
-@click.option(
-    "--in-flight", default=32, show_default=True, type=click.IntRange(1), help="Questions at one time."
-)
-@click.option(
-    "--json", "as_json", is_flag=True, help="One line of JSON for each question, in order of completion."
-)
+@click.option("--queries", default=6, show_default=True, type=click.IntRange(1, 6), help="Queries per question.")
+@click.option("--top-k", default=5, show_default=True, type=click.IntRange(1, 50), help="Passages per answer.")
+@click.option("--in-flight", default=32, show_default=True, type=click.IntRange(1), help="Questions at one time.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON for each question, in order of completion.")
 def main(
     question: str | None,
     file: Path | None,
@@ -82,16 +70,13 @@ def main(
         raise click.UsageError("give a question, or --file")
     questions = [question] if question is not None else _questions(cast(Path, file))
     starts = [
-        SearchStart(question=each, corpus=corpus, shards=shards, queries=queries, top_k=top_k)
-        for each in questions
+        SearchStart(question=each, corpus=corpus, shards=shards, queries=queries, top_k=top_k) for each in questions
     ]
     if not asyncio.run(_ask_and_show(starts, in_flight, as_json)):
         sys.exit(1)
 
 
-async def ask_many(
-    starts: Sequence[SearchStart], in_flight: int, view: View
-) -> AsyncIterator[Answer | Failure]:
+async def ask_many(starts: Sequence[SearchStart], in_flight: int, view: View) -> AsyncIterator[Answer | Failure]:
     """Run all, at most ``in_flight`` at one time; yields each as it ends, in no order.
 
     A single question is followed event by event; of many, only the ends are seen.
@@ -156,9 +141,7 @@ def _shown(outcome: Answer | Failure, *, brief: bool) -> str:
     if not brief:
         lines.append("\nPassages")
         for number, passage in enumerate(outcome["passages"], start=1):
-            lines.append(
-                f"  [{number}] {passage['title']}  ({passage['source']}, score {passage['score']:.4f})"
-            )
+            lines.append(f"  [{number}] {passage['title']}  ({passage['source']}, score {passage['score']:.4f})")
             lines += [f"      {line}" for line in str(passage["text"]).splitlines()[:6] if line.strip()]
     return "\n".join(lines)
 
@@ -166,9 +149,7 @@ def _shown(outcome: Answer | Failure, *, brief: bool) -> str:
 def _summary(answers: Sequence[Answer], failed: int, seconds: float) -> str:
     where = _sum_of(answer["where"] for answer in answers)
     steps = sum(sum(counts.values()) for counts in where.values())
-    told = (
-        f"{len(answers)} answered, {failed} failed: {steps} steps on {len(where)} workers in {seconds:.1f} s"
-    )
+    told = f"{len(answers)} answered, {failed} failed: {steps} steps on {len(where)} workers in {seconds:.1f} s"
     return f"\nWhere the steps ran\n{where_table(where)}\n\n{told}"
 
 

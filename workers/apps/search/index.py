@@ -121,9 +121,7 @@ class ShardIndex:
             shown = database.execute(_SHOWN.format(marks=_marks(best)), (match, *best)).fetchall()
         texts = {row: (title, source, snippet) for row, title, source, snippet in shown}
         return [
-            Found(
-                row=row, title=texts[row][0], source=texts[row][1], score=scores[row], snippet=texts[row][2]
-            )
+            Found(row=row, title=texts[row][0], source=texts[row][1], score=scores[row], snippet=texts[row][2])
             for row in best
         ]
 

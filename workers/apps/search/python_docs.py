@@ -10,6 +10,7 @@ import importlib
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,10 @@ _LEFT_OUT = frozenset(_LEFT_OUT_NAMES.split())
 
 _PUBLIC_NAME = {"_pydecimal": "decimal", "_pydatetime": "datetime", "_collections_abc": "collections.abc"}
 """Private modules in Python that hold a public module's documentation."""
+
+_parsing = threading.Lock()
+"""Held to parse. CPython (seen in 3.11.7) counts the depth of a tree under construction per interpreter, not per
+thread: where the garbage collector lets a second thread in, one of two parsers ends with a SystemError."""
 
 _RECORDS = TypeAdapter(list[tuple[str, str]])
 _Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -47,10 +52,7 @@ def module_files() -> Iterator[tuple[str, Path]]:
 def _package_files(library: Path, package: Path) -> Iterator[tuple[str, Path]]:
     for file in sorted(package.rglob("*.py")):
         parts = file.relative_to(library).with_suffix("").parts
-        if (
-            not any(part in _LEFT_OUT or part.startswith("_") for part in parts[1:-1])
-            and parts[-1] != "__main__"
-        ):
+        if not any(part in _LEFT_OUT or part.startswith("_") for part in parts[1:-1]) and parts[-1] != "__main__":
             yield ".".join(parts), file
 
 
@@ -82,7 +84,8 @@ def topic_texts() -> dict[str, str]:
 def module_documents(name: str, content: bytes) -> Iterator[Document]:
     """Every documented module, class and function a source in Python defines; none if it does not parse."""
     try:
-        tree = ast.parse(content)
+        with _parsing:
+            tree = ast.parse(content)
     except SyntaxError:
         return
     name = _public_name(name)

@@ -54,9 +54,7 @@ def build(job: Job, shard: Shard) -> Built:
     return _reading(
         job,
         shard,
-        lambda index: Built(
-            built=built, passages=index.count(), frequencies=index.frequencies(sorted(terms))
-        ),
+        lambda index: Built(built=built, passages=index.count(), frequencies=index.frequencies(sorted(terms))),
     )
 
 

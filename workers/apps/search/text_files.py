@@ -120,9 +120,7 @@ class _HtmlReader(HTMLParser):
 
     def sections(self) -> list[_Section]:
         """Headings and texts in order; the page's title heads what stands before the first heading."""
-        joined = [
-            (" ".join("".join(heading).split()), _tidy("".join(body))) for heading, body in self._sections
-        ]
+        joined = [(" ".join("".join(heading).split()), _tidy("".join(body))) for heading, body in self._sections]
         joined[0] = (" ".join("".join(self._title).split()), joined[0][1])
         return joined
 

@@ -92,8 +92,6 @@ def where_table(where: Trail) -> str:
         rows.append([worker, *(str(counts.get(name, 0)) for name in names), str(sum(counts.values()))])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells)
-        )
+        "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(cells))
         for cells in (list(zip(row, widths, strict=True)) for row in rows)
     )

@@ -1,0 +1,163 @@
+"""``broker-wf health``: does the server answer, does the worker claim. Imports neither pydantic nor redis."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from broker_wf.errors import SettingsError, without_password
+from broker_wf.settings import Settings
+
+USAGE = "Usage: broker-wf health [--worker] [--url URL]"
+
+_FRESH_S = 15.0
+_PATIENCE_S = 3.0
+_DEFAULT_PORT = 6379
+
+
+class _Tls(Protocol):
+    def wrapped(self, plain: socket.socket, host: str) -> socket.socket: ...
+
+
+class _Layout(Protocol):
+    server_lock: Path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check, and say what was found.
+
+    Returns:
+        0 healthy, 1 the worker is not, 2 usage, 4 the server is not.
+    """
+    try:
+        url, of_worker = _parsed(arguments)
+        settings = Settings.load(url=url)
+        return _worker_health(settings) if of_worker else _server_health(settings)
+    except (ValueError, SettingsError) as error:
+        return _say(2, str(error), "", USAGE)
+
+
+def _parsed(arguments: Sequence[str]) -> tuple[str | None, bool]:
+    url, of_worker, rest = None, False, list(arguments)
+    while rest:
+        name, is_given, value = rest.pop(0).partition("=")
+        if name == "--worker":
+            of_worker = True
+        elif name in ("--url", "-u", "--namespace", "-n"):
+            value = value if is_given else rest.pop(0) if rest else ""
+            if not value:
+                raise ValueError(f"option {name} needs a value")
+            url = value if name in ("--url", "-u") else url
+        elif name not in ("-v", "--verbose"):
+            raise ValueError(f"there is no option or argument {name!r}")
+    return url, of_worker
+
+
+def _say(code: int, what: str, why: str, mend: str) -> int:
+    lines = [f"Error: {what}", *([f"  why:  {why}"] if why else ()), *([f"  mend: {mend}"] if mend else ())]
+    sys.stderr.write("\n".join(lines) + "\n")
+    return code
+
+
+def _worker_health(settings: Settings) -> int:
+    if settings.health_file is None:
+        cure = "Set BROKER_WF_HEALTH_FILE to the same path for the worker and for this command."
+        return _say(2, "no health file is set", "the worker would touch it while its claim loop is alive", cure)
+    path = Path(settings.health_file)
+    try:
+        age_s = time.time() - path.stat().st_mtime
+    except OSError as error:
+        return _say(1, f"no worker has touched {path}", str(error), "Is the worker running, with the same path?")
+    if age_s > _FRESH_S:
+        cure = "Look at the worker's log: it hangs, has ended, or cannot reach its server."
+        return _say(1, "the worker is not well", f"{path} was last touched {age_s:.0f} s ago", cure)
+    sys.stdout.write(f"ok: {path} was touched {max(age_s, 0):.0f} s ago\n")
+    return 0
+
+
+def _server_health(settings: Settings) -> int:
+    url = _address_of_bundled(settings) if settings.is_bundled else settings.full_url
+    if url is None:
+        cure = "It starts with the first worker or run. For another server give --url or BROKER_WF_URL."
+        return _say(4, "the bundled server does not run", f"nobody uses it in {settings.data_dir}", cure)
+    shown = without_password(url)
+    try:
+        answer = ping(url)
+    except OSError as error:
+        return _say(4, f"no server answers at {shown}", str(error), "Is it running, and is BROKER_WF_URL right?")
+    if answer != "+PONG":
+        return _say(4, f"the server at {shown} is not ready", answer.lstrip("-"), "")
+    sys.stdout.write(f"ok: {shown} answers\n")
+    return 0
+
+
+def _address_of_bundled(settings: Settings) -> str | None:
+    """Where the bundled server listens; None if it does not run. It is not started."""
+    layout_of = import_module("broker_wf.embedded.layout").layout_of
+    layout = cast(_Layout, layout_of(settings.data_dir, None))
+    try:
+        path = layout.server_lock.read_text("utf-8").splitlines()[1]
+    except (OSError, IndexError):
+        return None
+    return f"unix://{path}"
+
+
+def ping(url: str) -> str:
+    """The first line of the server's answer to PING, after AUTH where the URL has a password.
+
+    Raises:
+        OSError: the server cannot be reached, or says nothing in time.
+    """
+    parts = urlsplit(url)
+    with _connected(parts) as connection:
+        for command in _commands(parts):
+            connection.sendall(command)
+            answer = _line(connection)
+            if not answer.startswith("+"):
+                return answer
+        return answer
+
+
+def _connected(parts: SplitResult) -> socket.socket:
+    if parts.scheme == "unix":
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(_PATIENCE_S)
+        try:
+            connection.connect(unquote(parts.path))
+        except OSError:
+            connection.close()
+            raise
+        return connection
+    host = parts.hostname or "localhost"
+    connection = socket.create_connection((host, parts.port or _DEFAULT_PORT), _PATIENCE_S)
+    if parts.scheme == "rediss":
+        return cast(_Tls, import_module("broker_wf.cli.tls")).wrapped(connection, host)
+    return connection
+
+
+def _commands(parts: SplitResult) -> list[bytes]:
+    words = [unquote(word) for word in (parts.username or "", parts.password or "") if word]
+    login = [_packed("AUTH", *words)] if parts.password else []
+    return [*login, _packed("PING")]
+
+
+def _packed(*words: str) -> bytes:
+    encoded = [word.encode() for word in words]
+    parts = [b"*%d\r\n" % len(encoded), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)]
+    return b"".join(parts)
+
+
+def _line(connection: socket.socket) -> str:
+    answer = b""
+    while not answer.endswith(b"\r\n"):
+        part = connection.recv(512)
+        if not part:
+            raise ConnectionError("the server closed the connection")
+        answer += part
+    return answer.decode("utf-8", "replace").strip()

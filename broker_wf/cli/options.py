@@ -1,0 +1,70 @@
+"""Options that verbs share, and the kinds of values they take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ParamSpec, TypeVar
+
+import click
+
+from broker_wf.settings import BUNDLED, Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?")
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Options that may stand before the verb as well as behind it."""
+
+    url: str | None = None
+    namespace: str | None = None
+
+    def settings(self, **given: object) -> Settings:
+        """Settings with these options in them; without any URL the bundled server is meant.
+
+        Raises:
+            SettingsError: a value is out of its range.
+        """
+        settings = Settings.load(url=self.url, namespace=self.namespace, **given)
+        return replace(settings, url=BUNDLED) if settings.url is None else settings
+
+
+def where(verb: Callable[P, R]) -> Callable[P, R]:
+    """Give a verb --url, --namespace and -v."""
+    for decorate in (
+        click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Tracebacks of errors."),
+        click.option("-n", "--namespace", help="Prefix of every key (BROKER_WF_NAMESPACE)."),
+        click.option("-u", "--url", help="The server (BROKER_WF_URL); none: the bundled one."),
+    ):
+        verb = decorate(verb)
+    return verb
+
+
+def asked_where(url: str | None, namespace: str | None) -> Where:
+    """What was given behind the verb, else before it."""
+    outer = click.get_current_context().find_object(Where) or Where()
+    return Where(url=url or outer.url, namespace=namespace or outer.namespace)
+
+
+class Duration(click.ParamType[int]):
+    """Seconds, or a number with a unit: ``30s``, ``5m``, ``2h``, ``500ms``. The value is in milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the text."""
+        if isinstance(value, int):
+            return value
+        found = _DURATION.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no duration; write seconds, or 30s, 5m, 2h, 500ms", param, ctx)
+        return round(float(found["amount"]) * _UNIT_MS[found["unit"] or "s"])
+
+
+DURATION = Duration()

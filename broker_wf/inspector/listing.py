@@ -1,0 +1,144 @@
+"""Lists of runs, newest first, over the indexes of live and of ended runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from broker_wf.broker.broker import Broker
+from broker_wf.core.ids import RunId
+from broker_wf.errors import RunNotFoundError
+from broker_wf.inspector.records import moment_of
+from broker_wf.inspector.replies import scored, text, texts
+from broker_wf.inspector.views import RunSummary, moment
+
+RUNNING = "running"
+STATUSES = (RUNNING, "completed", "failed", "cancelled", "timed_out")
+
+_FIELDS = ("status", "workflow", "created_ms", "started_ms", "ended_ms")
+_READ_AT_ONCE = 200
+_SCANNED_AT_ONCE = 5_000
+_SHOWN_CANDIDATES = 5
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """Where a run stands in a list: a live one by when it was accepted, an ended one by when it ended."""
+
+    at_ms: int
+    run_id: str
+
+    @classmethod
+    def of(cls, cursor: str) -> _Place:
+        at_ms, _, run_id = cursor.partition("-")
+        if not at_ms.isdigit():
+            raise ValueError(f"{cursor!r} is no cursor of a list of runs")
+        return cls(int(at_ms), run_id)
+
+    def __str__(self) -> str:
+        return f"{self.at_ms}-{self.run_id}"
+
+
+async def list_runs(
+    broker: Broker, workflows: Sequence[str], status: str | None, limit: int, before: str | None
+) -> list[RunSummary]:
+    """See ``Inspector.runs``."""
+    families = ("live_runs", "ended_runs")
+    if status is not None:
+        families = ("live_runs",) if status == RUNNING else ("ended_runs",)
+    indexes = [broker.keys.of(family, workflow) for workflow in workflows for family in families]
+    found: dict[str, RunSummary] = {}
+    place = _Place.of(before) if before else None
+    count = max(limit, _READ_AT_ONCE) if status not in (None, RUNNING) else limit
+    while len(found) < limit:
+        pages = await asyncio.gather(*(_page(broker, index, place, count) for index in indexes))
+        places = sorted({one for page in pages for one in page}, reverse=True)[:count]
+        if not places:
+            break
+        for summary in await _summaries(broker, places):
+            if status in (None, summary.status):
+                found.setdefault(summary.run_id, summary)
+        place = places[-1]
+    return list(found.values())[:limit]
+
+
+async def _page(broker: Broker, index: str, before: _Place | None, count: int) -> list[_Place]:
+    """Up to ``count`` places of one index below a place; more where moments coincide."""
+    newest = "+inf" if before is None else f"({before.at_ms}"
+    asked = [broker.pipe.command("ZREVRANGEBYSCORE", index, newest, "-inf", "WITHSCORES", "LIMIT", 0, count)]
+    if before is not None:
+        asked.append(broker.pipe.command("ZREVRANGEBYSCORE", index, before.at_ms, before.at_ms, "WITHSCORES"))
+    replies = await asyncio.gather(*asked)
+    places = [_Place(score, run_id) for reply in replies for run_id, score in scored(reply)]
+    return [one for one in places if before is None or one < before]
+
+
+async def _summaries(broker: Broker, places: Sequence[_Place]) -> list[RunSummary]:
+    """The runs there still are; an index may name some whose retention is over."""
+    replies = await asyncio.gather(
+        *(broker.pipe.command("HMGET", broker.keys.of("run", place.run_id), *_FIELDS) for place in places)
+    )
+    made: list[RunSummary] = []
+    for place, reply in zip(places, replies, strict=True):
+        values = cast("list[bytes | None]", reply)
+        fields = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
+        if "status" not in fields:
+            continue
+        made.append(
+            RunSummary(
+                run_id=place.run_id,
+                workflow=text(fields["workflow"]),
+                status=text(fields["status"]),
+                created_at=moment_of(fields, "created_ms") or moment(place.at_ms),
+                started_at=moment_of(fields, "started_ms"),
+                ended_at=moment_of(fields, "ended_ms"),
+                cursor=str(place),
+            )
+        )
+    return made
+
+
+async def find_run(broker: Broker, prefix: str, workflows: Sequence[str]) -> RunId:
+    """The run whose id this is, else the only one whose id begins so.
+
+    Raises:
+        RunNotFoundError: there is none.
+        ValueError: there are several; names some.
+    """
+    if prefix and await broker.pipe.command("EXISTS", broker.keys.of("run", prefix)):
+        return RunId(prefix)
+    found: set[str] = set()
+    for workflow in workflows if prefix else ():
+        for family in ("live_runs", "ended_runs"):
+            found |= await _ids_with(broker, broker.keys.of(family, workflow), prefix)
+    there = [one for one in sorted(found) if await broker.pipe.command("EXISTS", broker.keys.of("run", one))]
+    if len(there) > 1:
+        shown = ", ".join(there[:_SHOWN_CANDIDATES])
+        more = " and more" if len(there) > _SHOWN_CANDIDATES else ""
+        raise ValueError(f"{len(there)} runs have an id that begins with {prefix!r}: {shown}{more}")
+    if not there:
+        raise RunNotFoundError(prefix)
+    return RunId(there[0])
+
+
+async def _ids_with(broker: Broker, index: str, prefix: str) -> set[str]:
+    pattern = "".join(f"\\{c}" if c in "*?[]\\^" else c for c in prefix) + "*"
+    cursor, found = "0", set[str]()
+    while True:
+        reply = await broker.pipe.command("ZSCAN", index, cursor, "MATCH", pattern, "COUNT", _SCANNED_AT_ONCE)
+        cursor, members = _scan(reply)
+        found.update(member for member, _ in scored(members))
+        if cursor == "0":
+            return found
+
+
+def _scan(reply: object) -> tuple[str, object]:
+    cursor, members = cast("tuple[object, object]", reply)
+    return text(cursor), members
+
+
+async def known_workflows(broker: Broker) -> list[str]:
+    """Names of all workflows ever used in the namespace."""
+    return sorted(texts(await broker.pipe.command("SMEMBERS", broker.keys.of("workflows"))))
