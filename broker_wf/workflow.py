@@ -7,9 +7,7 @@ import hashlib
 import logging
 import secrets
 import string
-import sys
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from broker_wf.broker.runs import RunState, Submission
 from broker_wf.configuration import current_settings
 from broker_wf.context.context import BeforeRun, Context, InRun
+from broker_wf.core.class_names import class_path, qualified_name
 from broker_wf.core.ids import RunId, StepName, WorkflowName
 from broker_wf.core.resource_checks import config_problems
 from broker_wf.core.routing import Router
@@ -138,7 +137,7 @@ class Workflow(metaclass=WorkflowMeta):
     @property
     def workflow_name(self) -> str:
         """What the workflow is known by."""
-        return self._workflow_name or f"{_module_of(type(self))}.{type(self).__qualname__}"
+        return self._workflow_name or qualified_name(type(self))
 
     @property
     def start_event_class(self) -> type[StartEvent]:
@@ -346,7 +345,7 @@ class Workflow(metaclass=WorkflowMeta):
         cls = type(self)
         spec = build_spec(
             name=WorkflowName(self.workflow_name),
-            class_path=f"{_module_of(cls)}:{cls.__qualname__}",
+            class_path=class_path(cls),
             steps=self._steps(),
             timeout=self._timeout,
             num_concurrent_runs=self._num_concurrent_runs,
@@ -384,18 +383,6 @@ def _followed(run_id: RunId, program: Program, launch: Launch, ctx: Context[Any]
     run = FollowedRun(run_id=run_id, router=program.router, codec=program.codec, launch=launch)
     run.begin()
     return WorkflowHandler(run, ctx)
-
-
-def _module_of(cls: type) -> str:
-    """The module's importable name, also for the script that is being run."""
-    if cls.__module__ != "__main__":
-        return cls.__module__
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return spec.name.removesuffix(".__main__")
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
 
 
 def _check_name(name: str) -> None:

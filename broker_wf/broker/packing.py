@@ -13,3 +13,8 @@ def pack(value: object) -> bytes:
 def unpack(raw: bytes) -> object:
     """From Lua's cmsgpack: strings come as bytes, an empty map may come as an empty list."""
     return msgpack.unpackb(raw, raw=True, strict_map_key=False)
+
+
+def unpack_text(raw: bytes) -> dict[str, object]:
+    """A map packed by Python whose strings are all text, as text again."""
+    return msgpack.unpackb(raw, raw=False, strict_map_key=False, unicode_errors="replace")

@@ -32,14 +32,15 @@ class Group:
 
 
 def groups_of(spec: WorkflowSpec, lane: Lane) -> list[Group]:
-    """The groups of a workflow's steps. A join is never in a work stream."""
+    """The groups of a workflow's steps. A join is never in a work stream, nor is what was set aside for a digest."""
     groups: list[Group] = []
     for step in spec.steps.values():
         if step.intake is not Intake.SINGLE:
             groups.append(Group(lane, "a", stream_event(spec, step), step.name))
             continue
         for name in sorted({spec.name_of(t) for slot in step.slots for t in slot.types}):
-            groups += [Group(lane, "w", name, step.name), Group(lane, "a", name, step.name)]
+            kinds = "a" if "#" in lane else "wa"
+            groups += [Group(lane, kind, name, step.name) for kind in kinds]
     return groups
 
 

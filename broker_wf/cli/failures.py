@@ -73,9 +73,7 @@ def failure_of(error: BrokerError) -> Failure:
             what = f"the Redis server at {error.url} cannot be used"
             return Failure(code=NO_SERVER, what=what, why=error.reason, mend=error.cure)
         case ServerStartError():
-            return Failure(
-                code=NO_SERVER, what="the bundled server did not start", why=error.reason, mend=_GIVE_URL
-            )
+            return Failure(code=NO_SERVER, what="the bundled server did not start", why=error.reason, mend=_GIVE_URL)
         case LoadTargetError():
             return Failure(code=CANNOT_IMPORT, what=f"cannot load {error.target!r}", why=error.reason)
         case SettingsError():
@@ -103,9 +101,7 @@ def _of_a_run(error: BrokerError) -> Failure:
         case NoWorkerForStepError():
             return Failure(code=NO_WORKER, what=str(error))
         case BackpressureError():
-            return Failure(
-                code=RUN_FAILED, what="the run was not accepted", why=error.reason, mend="Try again later."
-            )
+            return Failure(code=RUN_FAILED, what="the run was not accepted", why=error.reason, mend="Try again later.")
         case _:
             return Failure(code=RUN_FAILED, what=str(error))
 

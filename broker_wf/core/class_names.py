@@ -23,7 +23,6 @@ def _module_of(cls: type) -> str:
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:
-        name = cast("str", spec.name)
-        return name.removesuffix(".__main__")
+        return cast("str", spec.name)
     file = cast("str | None", getattr(main, "__file__", None))
     return PurePath(file).stem if file else "__main__"

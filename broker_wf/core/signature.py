@@ -149,9 +149,8 @@ def _resource(name: str, annotation: object, scopes: Scopes) -> ResourceDefiniti
         return None
     wanted = get_args(annotation)[0]
     descriptor.set_type_annotation(wanted)
-    # Only what an annotation can name: the rest of a frame's locals must not be kept alive.
-    usable = ((k, v) for scope in reversed(scopes) for k, v in scope.items() if callable(v) or get_origin(v))
-    descriptor.set_localns(dict(usable))
+    # Kept as long as the resource: what the callers' frames hold would be kept alive with it.
+    descriptor.set_localns(dict(scopes[0]))
     return ResourceDefinition(name=name, resource=descriptor, type_annotation=wanted)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from broker_wf.broker.feed import FeedEntry
-from broker_wf.broker.packing import unpack
+from broker_wf.broker.packing import unpack_text
 from broker_wf.broker.runs import RunState
 from broker_wf.errors import (
     DecodeError,
@@ -46,10 +46,8 @@ def error_of(state: RunState, codec: Codec) -> Exception:
     if state.status == "cancelled":
         return WorkflowCancelledByUser()
     if state.error.startswith(b"!"):
-        return _engine_error(_record(state.error[1:]))
-    record = _record(state.error)
-    data = {k: v.decode("utf-8", "replace") for k, v in record.items() if isinstance(v, bytes)}
-    return decode_error(data, codec.registry.errors)
+        return _engine_error(unpack_text(state.error[1:]))
+    return decode_error(unpack_text(state.error), codec.registry.errors)
 
 
 def event_of(entry: FeedEntry, codec: Codec) -> Event:
@@ -60,7 +58,7 @@ def event_of(entry: FeedEntry, codec: Codec) -> Event:
     """
     if not entry.name.startswith("!"):
         return codec.decode_event(entry.payload)
-    record = _record(entry.payload) if entry.payload else {}
+    record = unpack_text(entry.payload) if entry.payload else {}
     if entry.name == "!cancelled":
         return WorkflowCancelledEvent()
     if entry.name == "!timed_out":
@@ -75,16 +73,16 @@ def is_last(event: Event) -> bool:
 
 
 def _engine_error(record: Mapping[str, object]) -> Exception:
-    match _text(record["kind"]):
+    match cast(str, record["kind"]):
         case "timeout":
             return WorkflowTimeoutError(_timeout_text(record))
         case "poison":
             crashes = cast(int, record["crashes"])
-            return PoisonError(_text(record["step"]), _text(record["delivery"]), crashes)
+            return PoisonError(cast(str, record["step"]), cast(str, record["delivery"]), crashes)
         case "stuck":
             return WorkflowRuntimeError(
                 "Workflow is idle but collection streams are still open, so the run can never complete: "
-                + ", ".join(_text(one) for one in cast("list[bytes]", record["collections"]))
+                + ", ".join(cast("list[str]", record["collections"]))
             )
         case "orphaned":
             return WorkflowRuntimeError("the process that executed the run has gone and nobody resumed the run in time")
@@ -100,12 +98,4 @@ def _timeout_text(record: Mapping[str, object]) -> str:
 
 
 def _steps(record: Mapping[str, object]) -> list[str]:
-    return [_text(one) for one in cast("list[bytes]", record["steps"] or [])]
-
-
-def _record(raw: bytes) -> dict[str, object]:
-    return {key.decode(): value for key, value in cast("dict[bytes, object]", unpack(raw)).items()}
-
-
-def _text(raw: object) -> str:
-    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+    return list(cast("list[str]", record["steps"] or []))

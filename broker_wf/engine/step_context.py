@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import cast
 
-from broker_wf.broker.packing import unpack
+from broker_wf.broker.packing import unpack_text
 from broker_wf.context.state_store import DictState
 from broker_wf.core.delivery import BufferSnapshot, Delivery
 from broker_wf.core.ids import DeliveryId, EventName, StepName
@@ -71,13 +71,12 @@ class StepContext:
         delivery = self.delivery
         if delivery.last_error is None:
             return RetryInfo(0, 0.0, None, None)
-        record = cast("dict[bytes, object]", unpack(delivery.last_error))
-        data = {k.decode(): v.decode("utf-8", "replace") for k, v in record.items() if isinstance(v, bytes)}
-        failed_ms = cast(int, record.get(b"failed_ms", delivery.started_ms))
+        record = unpack_text(delivery.last_error)
+        failed_ms = cast(int, record.get("failed_ms", delivery.started_ms))
         return RetryInfo(
             retry_number=delivery.attempt - 1,
             elapsed_seconds=max(0, delivery.started_ms - delivery.first_started_ms) / 1000,
-            last_exception=decode_error(data, self.program.codec.registry.errors),
+            last_exception=decode_error(record, self.program.codec.registry.errors),
             last_failed_at=datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=failed_ms),
         )
 

@@ -24,6 +24,7 @@ import click
 from apps.search.app import workflow
 from apps.search.events import Progress, SearchStart, Trail
 from apps.search.view import View, make_view, where_table
+from broker_wf.events import UnreconstructedException
 
 
 class Answer(TypedDict):
@@ -98,11 +99,17 @@ async def ask_many(starts: Sequence[SearchStart], in_flight: int, view: View) ->
                 if error is None:
                     yield task.result()
                 else:
-                    yield Failure(question=start.question, error=f"{type(error).__name__}: {error}")
+                    yield Failure(question=start.question, error=_told(error))
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _told(error: BaseException) -> str:
+    """The error with the name of the class that was raised, which may be one that only workers know."""
+    raised = error.original_type if isinstance(error, UnreconstructedException) else None
+    return f"{(raised or type(error).__name__).rpartition('.')[2]}: {error}"
 
 
 async def _ask(start: SearchStart, view: View | None) -> Answer:

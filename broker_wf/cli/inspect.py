@@ -1,0 +1,183 @@
+"""``status``, ``workers`` and ``runs``: what a namespace holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import click
+
+from broker_wf.cli import shown
+from broker_wf.cli.failures import CONFLICT, USAGE, CommandError, Failure
+from broker_wf.cli.options import asked_where, where
+from broker_wf.cli.output import print_json, print_line, print_text
+from broker_wf.cli.session import opened_broker
+from broker_wf.core.ids import RunId
+from broker_wf.driver.client import open_client
+from broker_wf.inspector import Inspector
+from broker_wf.inspector.records import event_view
+from broker_wf.inspector.views import as_dict
+from broker_wf.settings import Settings
+
+T = TypeVar("T")
+
+_STATUSES = ("running", "completed", "failed", "cancelled", "timed_out")
+_as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+
+
+def _asked(url: str | None, namespace: str | None, question: Callable[[Inspector], Awaitable[T]]) -> T:
+    """Ask one question of the namespace that the options name."""
+    settings = asked_where(url, namespace).settings()
+
+    async def ask() -> T:
+        async with opened_broker(settings) as broker:
+            return await question(Inspector(broker))
+
+    return asyncio.run(ask())
+
+
+@click.command()
+@_as_json
+@where
+def status(as_json: bool, url: str | None, namespace: str | None) -> None:
+    """Server, workers, and what waits and runs of each workflow."""
+    view = _asked(url, namespace, lambda inspector: inspector.status())
+    if as_json:
+        print_json(as_dict(view))
+    else:
+        shown.status(view)
+
+
+@click.group()
+def workers() -> None:
+    """The workers that are alive."""
+
+
+@workers.command("ls")
+@_as_json
+@where
+def list_workers(as_json: bool, url: str | None, namespace: str | None) -> None:
+    """List the workers: where they are, what they serve, what they do."""
+    views = _asked(url, namespace, lambda inspector: inspector.workers())
+    if as_json:
+        print_json([as_dict(view) for view in views])
+    else:
+        shown.workers(views)
+
+
+@click.group()
+def runs() -> None:
+    """List, show, follow and cancel runs. Ids may be cut short as long as they fit one run only."""
+
+
+@runs.command("ls")
+@click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--status", "wanted", type=click.Choice(_STATUSES), help="Only runs that stand so.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many.")
+@click.option("--before", metavar="CURSOR", help="What follows the run of this cursor (see --json).")
+@_as_json
+@where
+def list_runs(
+    workflow: str | None,
+    wanted: str | None,
+    limit: int,
+    before: str | None,
+    as_json: bool,
+    url: str | None,
+    namespace: str | None,
+) -> None:
+    """List runs, newest first."""
+
+    async def question(inspector: Inspector) -> list[dict[str, object]] | None:
+        try:
+            views = await inspector.runs(workflow, wanted, limit, before)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        if as_json:
+            return [as_dict(view) for view in views]
+        shown.runs(views)
+        return None
+
+    found = _asked(url, namespace, question)
+    if found is not None:
+        print_json(found)
+
+
+@runs.command()
+@click.argument("run_id")
+@_as_json
+@where
+def show(run_id: str, as_json: bool, url: str | None, namespace: str | None) -> None:
+    """Show how a run stands: result or error, deliveries by step."""
+
+    async def question(inspector: Inspector) -> dict[str, object] | None:
+        view = await inspector.run(await _whole_id(inspector, run_id))
+        if as_json:
+            return as_dict(view)
+        shown.run(view)
+        return None
+
+    found = _asked(url, namespace, question)
+    if found is not None:
+        print_json(found)
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("-F", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("--after", type=click.IntRange(0), default=0, help="Begin behind this sequence number.")
+@click.option("--json", is_flag=True, expose_value=False, help="JSON lines, which is how they are printed anyway.")
+@where
+def events(run_id: str, follow: bool, after: int, url: str | None, namespace: str | None) -> None:
+    """Print the events that a run has published, one line of JSON each."""
+    settings = asked_where(url, namespace).settings()
+    asyncio.run(_print_events(settings, run_id, after, follow))
+
+
+async def _print_events(settings: Settings, run_id: str, after: int, follow: bool) -> None:
+    async with opened_broker(settings) as broker:
+        inspector = Inspector(broker)
+        found = await _whole_id(inspector, run_id)
+        if follow:
+            client = open_client(broker)
+            try:
+                async for entry in client.events(found, after):
+                    print_line(as_dict(event_view(entry)))
+            finally:
+                await client.close()
+            return
+        while page := await inspector.events(found, after):
+            for view in page:
+                print_line(as_dict(view))
+            after = page[-1].seq
+
+
+@runs.command()
+@click.argument("run_id")
+@_as_json
+@where
+def cancel(run_id: str, as_json: bool, url: str | None, namespace: str | None) -> None:
+    """Cancel a run. One that is cancelled already stays so; one that ended otherwise is a conflict."""
+
+    async def question(inspector: Inspector) -> tuple[RunId, str]:
+        found = await _whole_id(inspector, run_id)
+        return found, await inspector.broker.runs.cancel(found)
+
+    found, outcome = _asked(url, namespace, question)
+    if outcome != "cancelled":
+        raise CommandError(
+            Failure(code=CONFLICT, what=f"run {found} cannot be cancelled", why=f"it has ended already: {outcome}")
+        )
+    if as_json:
+        print_json({"run_id": found, "status": outcome})
+    else:
+        print_text(f"{found} {outcome}")
+
+
+async def _whole_id(inspector: Inspector, prefix: str) -> RunId:
+    try:
+        return await inspector.run_id(prefix)
+    except ValueError as error:
+        failure = Failure(code=USAGE, what=f"{prefix!r} is not one run's id", why=str(error), mend="Write more of it.")
+        raise CommandError(failure) from error

@@ -1,0 +1,125 @@
+"""Views as people read them on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from broker_wf.cli.output import age, print_table, print_text, size, span_ms
+from broker_wf.inspector.views import ErrorView, RunSummary, RunView, StatusView, WorkerView, WorkflowView
+
+
+def status(view: StatusView) -> None:
+    """One screen: server, workers, workflows."""
+    server = view.server
+    limit = f" of {size(server.max_memory_bytes)}" if server.max_memory_bytes else ""
+    print_text(
+        f"server     {server.name} {server.version} at {server.url}, up {span_ms(server.uptime_s * 1000)}, "
+        f"{size(server.used_memory_bytes)}{limit}, log {server.log}"
+    )
+    print_text(f"namespace  {view.namespace}, {view.dead_letters} dead letters")
+    busy = sum(worker.running for worker in view.workers)
+    print_text(f"workers    {len(view.workers)} alive, {busy} deliveries at their last heartbeat")
+    if view.workflows:
+        print_text("")
+        _workflows(view.workflows)
+
+
+def _workflows(views: Sequence[WorkflowView]) -> None:
+    columns = ("workflow", "workers", "live runs", "ended", "waiting", "running", "oldest waits")
+    rows = [
+        (
+            view.workflow,
+            str(view.workers),
+            str(view.live_runs),
+            str(view.ended_runs),
+            str(view.waiting),
+            str(view.running),
+            span_ms(view.oldest_waiting_ms),
+        )
+        for view in views
+    ]
+    print_table(columns, rows)
+
+
+def workers(views: Sequence[WorkerView]) -> None:
+    """A line per worker."""
+    columns = ("worker", "host", "pid", "running", "done", "last seen", "workflows")
+    rows = [
+        (
+            view.id,
+            view.host,
+            str(view.pid),
+            f"{view.running}/{view.concurrency}",
+            str(view.done),
+            age(view.last_seen_at),
+            ", ".join(view.workflows),
+        )
+        for view in views
+    ]
+    print_table(columns, rows)
+
+
+def runs(views: Sequence[RunSummary]) -> None:
+    """A line per run."""
+    columns = ("run", "workflow", "status", "created", "took")
+    rows = [
+        (view.run_id, view.workflow, view.status, age(view.created_at), _took(view.started_at, view.ended_at))
+        for view in views
+    ]
+    print_table(columns, rows)
+
+
+def run(view: RunView) -> None:
+    """All about one run but its deliveries that are done."""
+    print_text(f"run       {view.run_id}")
+    print_text(f"workflow  {view.workflow} (digest {view.digest})")
+    print_text(f"status    {view.status}")
+    print_text(f"created   {_moment(view.created_at)}")
+    print_text(f"started   {_moment(view.started_at)}")
+    print_text(f"ended     {_moment(view.ended_at)}  took {_took(view.started_at, view.ended_at)}")
+    if view.ended_at is None:
+        print_text(f"deadline  {_moment(view.deadline_at)}")
+    if view.status == "completed":
+        print_text(f"result    {json.dumps(view.result, ensure_ascii=False)}")
+    if view.error is not None:
+        _error(view.error)
+    if view.steps:
+        print_text("")
+        _steps(view)
+
+
+def _steps(view: RunView) -> None:
+    columns = ("step", "queued", "leased", "delayed", "waiting", "backlog", "done")
+    rows = [
+        (
+            one.step,
+            str(one.queued),
+            str(one.leased),
+            str(one.delayed),
+            str(one.waiting),
+            str(one.backlog),
+            str(one.done),
+        )
+        for one in view.steps
+    ]
+    print_table(columns, rows)
+
+
+def _error(error: ErrorView) -> None:
+    where = f" in step {error.step}" if error.step else ""
+    tries = f" after {error.attempts} attempts" if error.attempts and error.attempts > 1 else ""
+    print_text(f"error     {error.type}: {error.message}{where}{tries}")
+    for line in error.traceback.splitlines():
+        print_text(f"          {line}")
+
+
+def _moment(at: datetime | None) -> str:
+    return "-" if at is None else at.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", " UTC")
+
+
+def _took(started: datetime | None, ended: datetime | None) -> str:
+    if started is None or ended is None:
+        return "-"
+    return span_ms(round((ended - started).total_seconds() * 1000))

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from broker_wf.context import Context
+from broker_wf.context.backend import ContextBackend, RunBackend
+from broker_wf.context.context import BeforeRun, InRun, InStep, current_step
+from broker_wf.context.state_store import DictState, InMemoryStateStore, StateStore
+from broker_wf.errors import ContextSerdeError, ContextStateError, WorkflowRuntimeError
+from broker_wf.events import Event, StopEvent
+from broker_wf.retry_policy import RetryInfo
+
+
+class State(BaseModel):
+    n: int = 3
+
+
+class Needy(BaseModel):
+    needed: int
+
+
+class MyStop(StopEvent):
+    pass
+
+
+class Flow:
+    def __init__(self, state_class: type[BaseModel] = DictState) -> None:
+        self.state_class = state_class
+
+    def get_state_class(self) -> type[BaseModel]:
+        return self.state_class
+
+
+class Step:
+    """Notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.store: StateStore[Any] = InMemoryStateStore(DictState())
+        self.calls: list[tuple[Any, ...]] = []
+
+    def send(self, event: Event, step: str | None) -> None:
+        self.calls.append(("send", event, step))
+
+    def collect(self, event: Event, expected: list[type[Event]], buffer_id: str | None) -> list[Event] | None:
+        self.calls.append(("collect", event, expected, buffer_id))
+        return [event]
+
+    def write(self, event: Event) -> None:
+        self.calls.append(("write", event))
+
+    def retry_info(self) -> RetryInfo:
+        return RetryInfo(0, 0.0, None, None)
+
+
+class Run:
+    def __init__(self, stop: StopEvent | None = None) -> None:
+        self.store: StateStore[Any] = InMemoryStateStore(DictState())
+        self.sent: list[tuple[Event, str | None]] = []
+        self.stop = stop
+
+    @property
+    def is_running(self) -> bool:
+        return self.stop is None
+
+    def send(self, event: Event, step: str | None) -> None:
+        self.sent.append((event, step))
+
+    async def stream(self) -> AsyncGenerator[Event, None]:
+        yield StopEvent()
+
+    def stop_event(self) -> StopEvent:
+        if self.stop is None:
+            raise WorkflowRuntimeError("the run is not complete")
+        return self.stop
+
+
+def in_step() -> tuple[Context[Any], Step]:
+    backend = Step()
+    as_backend: ContextBackend = backend
+    return Context[Any].of(InStep(as_backend)), backend
+
+
+def in_run(stop: StopEvent | None = None) -> tuple[Context[Any], Run]:
+    backend = Run(stop)
+    as_backend: RunBackend = backend
+    return Context[Any].of(InRun(as_backend)), backend
+
+
+def before_run() -> Context[Any]:
+    return Context(Flow())
+
+
+def test_a_context_names_its_state_in_an_annotation() -> None:
+    assert (get_origin(Context[State]), get_args(Context[State])) == (Context, (State,))
+
+
+async def test_before_the_run_the_store_holds_what_the_state_will_begin_with() -> None:
+    ctx: Context[State] = Context(Flow(State))
+    assert await ctx.store.get("n") == 3
+    await ctx.store.set("n", 4)
+    face = ctx.face
+    assert isinstance(face, BeforeRun)
+    assert face.store.state == State(n=4)
+    assert ctx.is_running is False
+
+
+def test_a_state_without_defaults_has_no_beginning() -> None:
+    with pytest.raises(ValueError, match="State must have defaults for all fields"):
+        _ = Context(Flow(Needy)).store
+
+
+def test_a_saved_context_is_refused() -> None:
+    with pytest.raises(ContextSerdeError):
+        Context(Flow(), previous_context={})
+
+
+def test_a_step_reaches_its_backend() -> None:
+    ctx, backend = in_step()
+    event = Event()
+    ctx.send_event(event)
+    ctx.send_event(event, step="a")
+    ctx.write_event_to_stream(event)
+    ctx.write_event_to_stream(None)
+    assert ctx.collect_events(event, [Event], buffer_id="b") == [event]
+    assert backend.calls == [
+        ("send", event, None),
+        ("send", event, "a"),
+        ("write", event),
+        ("collect", event, [Event], "b"),
+    ]
+    assert ctx.retry_info() == RetryInfo(0, 0.0, None, None)
+    assert ctx.store is backend.store
+
+
+async def test_a_handler_reaches_its_backend() -> None:
+    ctx, backend = in_run()
+    event = Event()
+    ctx.send_event(event, step="a")
+    assert backend.sent == [(event, "a")]
+    assert [type(e) async for e in ctx.stream_events()] == [StopEvent]
+    assert ctx.store is backend.store
+    assert ctx.is_running
+    assert not in_run(StopEvent())[0].is_running
+
+
+def test_the_result_is_that_of_a_plain_stop_event_and_else_the_event() -> None:
+    stop = MyStop(result=1)
+    with pytest.warns(DeprecationWarning):
+        assert in_run(StopEvent(result=1))[0].get_result() == 1
+    with pytest.warns(DeprecationWarning):
+        assert in_run(stop)[0].get_result() is stop
+    with pytest.warns(DeprecationWarning), pytest.raises(WorkflowRuntimeError, match="is not complete"):
+        in_run()[0].get_result()
+
+
+def test_within_a_step_the_run_is_running() -> None:
+    with pytest.warns(DeprecationWarning):
+        assert in_step()[0].is_running
+
+
+STEP_ONLY = {
+    "collect_events": lambda ctx: ctx.collect_events(Event(), []),
+    "write_event_to_stream": lambda ctx: ctx.write_event_to_stream(None),
+    "retry_info": lambda ctx: ctx.retry_info(),
+}
+RUN_ONLY = {"stream_events": lambda ctx: ctx.stream_events(), "get_result": lambda ctx: ctx.get_result()}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", [*STEP_ONLY, *RUN_ONLY])
+def test_before_the_run_a_method_asks_for_a_running_workflow(name: str) -> None:
+    with pytest.raises(ContextStateError, match=f"^{name} requires a running workflow"):
+        {**STEP_ONLY, **RUN_ONLY}[name](before_run())
+
+
+@pytest.mark.parametrize("name", STEP_ONLY)
+def test_a_method_of_steps_is_refused_in_a_handler(name: str) -> None:
+    with pytest.raises(ContextStateError, match=f"^{name} is only available from within step functions"):
+        STEP_ONLY[name](in_run()[0])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", RUN_ONLY)
+def test_a_method_of_handlers_is_refused_in_a_step(name: str) -> None:
+    with pytest.raises(ContextStateError, match=f"^{name} is only available from handler code"):
+        RUN_ONLY[name](in_step()[0])
+
+
+def test_nothing_can_be_sent_before_the_run() -> None:
+    with pytest.raises(ContextStateError, match=r"^send_event\(\) called before workflow started"):
+        before_run().send_event(Event())
+
+
+def test_the_context_of_the_executing_step_can_be_asked_for() -> None:
+    with pytest.raises(WorkflowRuntimeError, match="may only be called from within a step function"):
+        Context.get_step_context()
+    ctx, _ = in_step()
+    token = current_step.set(ctx)
+    try:
+        assert Context.get_step_context() is ctx
+    finally:
+        current_step.reset(token)
