@@ -25,7 +25,7 @@ StepRole = Literal["step", "catch_error"]
 _FRAMES = 8
 
 P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -111,7 +111,7 @@ class _Options:
 
 
 @overload
-def step(func: Callable[P, R], /) -> StepFunction[P, R]: ...
+def step(func: F, /) -> F: ...
 
 
 @overload
@@ -125,11 +125,11 @@ def step(
     num_workers_per_run: int | None = None,
     timeout: float | None = None,
     atomic: bool = False,
-) -> Callable[[Callable[P, R]], StepFunction[P, R]]: ...
+) -> Callable[[F], F]: ...
 
 
 def step(
-    func: Callable[P, R] | None = None,
+    func: F | None = None,
     *,
     workflow: type[TakesSteps] | None = None,
     num_workers: int | None = None,
@@ -139,7 +139,7 @@ def step(
     num_workers_per_run: int | None = None,
     timeout: float | None = None,
     atomic: bool = False,
-) -> Callable[[Callable[P, R]], StepFunction[P, R]] | StepFunction[P, R]:
+) -> Callable[[F], F] | F:
     """Make a method, or with ``workflow=`` a function, a step.
 
     Args:
@@ -168,32 +168,30 @@ def step(
     )
     options.check()
 
-    def decorate(function: Callable[P, R]) -> StepFunction[P, R]:
-        made = _make_step(function, options, _scopes(function, inspect.currentframe()))
-        if is_free_function(made.__qualname__):
+    def decorate(function: F) -> F:
+        _make_step(function, options, _scopes(function, inspect.currentframe()))
+        if is_free_function(function.__qualname__):
             if workflow is None:
                 raise WorkflowValidationError(
-                    f"To decorate {made.__name__} please pass a workflow class to the @step decorator."
+                    f"To decorate {function.__name__} please pass a workflow class to the @step decorator."
                 )
-            workflow.add_step(made)
-        return made
+            workflow.add_step(function)
+        return function
 
     return decorate if func is None else decorate(func)
 
 
 @overload
-def catch_error(func: Callable[P, R], /) -> StepFunction[P, R]: ...
+def catch_error(func: F, /) -> F: ...
 
 
 @overload
-def catch_error(
-    *, for_steps: list[str] | None = None, max_recoveries: int = 1
-) -> Callable[[Callable[P, R]], StepFunction[P, R]]: ...
+def catch_error(*, for_steps: list[str] | None = None, max_recoveries: int = 1) -> Callable[[F], F]: ...
 
 
 def catch_error(
-    func: Callable[P, R] | None = None, *, for_steps: list[str] | None = None, max_recoveries: int = 1
-) -> Callable[[Callable[P, R]], StepFunction[P, R]] | StepFunction[P, R]:
+    func: F | None = None, *, for_steps: list[str] | None = None, max_recoveries: int = 1
+) -> Callable[[F], F] | F:
     """Make a method the handler of steps that have no attempts left.
 
     Args:
@@ -209,17 +207,16 @@ def catch_error(
     if for_steps is not None and not _is_list_of_names(for_steps):
         raise WorkflowValidationError("@catch_error for_steps must be None or a list of step name strings")
 
-    def decorate(function: Callable[P, R]) -> StepFunction[P, R]:
-        made = _make_step(function, _HANDLER, _scopes(function, inspect.currentframe()))
-        config: StepConfig = vars(made)["_step_config"]
+    def decorate(function: F) -> F:
+        config = _make_step(function, _HANDLER, _scopes(function, inspect.currentframe()))
         if config.accepted_events != [StepFailedEvent]:
             raise WorkflowValidationError(
-                f"@catch_error handler '{made.__name__}' must accept StepFailedEvent as its event parameter."
+                f"@catch_error handler '{function.__name__}' must accept StepFailedEvent as its event parameter."
             )
         config.role = "catch_error"
         config.catch_error_for_steps = None if for_steps is None else list(for_steps)
         config.catch_error_max_recoveries = max_recoveries
-        return made
+        return function
 
     return decorate if func is None else decorate(func)
 
@@ -239,15 +236,13 @@ def _is_list_of_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(v, str) for v in cast("list[object]", value))
 
 
-def _make_step(
-    function: Callable[P, R], options: _Options, scopes: tuple[Mapping[str, object], ...]
-) -> StepFunction[P, R]:
+def _make_step(function: Callable[..., Any], options: _Options, scopes: tuple[Mapping[str, object], ...]) -> StepConfig:
     signature = read_signature(function, scopes)
     returns = signature.returns
     slots = signature.slots
     several = len(slots) > 1
     given = [*dict.fromkeys((*returns.bare, *returns.listed))]
-    vars(function)["_step_config"] = StepConfig(
+    config = StepConfig(
         signature=signature,
         accepted_events=[t for slot in slots for t in slot.types],
         event_name=slots[0].parameter,
@@ -268,7 +263,8 @@ def _make_step(
         timeout=options.timeout,
         atomic=options.atomic,
     )
-    return cast("StepFunction[P, R]", function)
+    vars(function)["_step_config"] = config
+    return config
 
 
 def _scopes(function: Callable[..., object], here: FrameType | None) -> tuple[Mapping[str, object], ...]:

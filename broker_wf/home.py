@@ -75,9 +75,14 @@ class Home:
             return lane
 
     async def shared_lane(self, program: Program) -> Lane:
-        """The lane of the workers that serve this workflow. Warns if there are none."""
+        """The lane of the workers that serve this workflow. Warns if there are none.
+
+        Raises:
+            WorkflowConflictError: they serve another class under this name.
+        """
         lane = Lane(program.spec.name)
         if lane not in self._warned:
+            await self.broker.roster.check_class(program.spec)
             self._warned.add(lane)
             wait_s = self.settings.no_worker_warning_ms / 1000
             asyncio.get_running_loop().call_later(wait_s, self._warn_later, lane, program.spec.class_path)

@@ -98,16 +98,20 @@ class DeliveryStore:
         head = (asking.worker, asking.fence, asking.free, asking.held, int(asking.greedy), again)
         return (*head, asking.lease_ms, asking.serves)
 
-    async def apply(self, delivery: Delivery, effects: Sequence[Plan], *, busy: bool) -> tuple[Ended, list[str]]:
+    async def apply(
+        self, delivery: Delivery, effects: Sequence[Plan], *, busy: bool, sent: Callable[[], None]
+    ) -> tuple[Ended, list[str]]:
         """Apply effects, in order, each once.
+
+        Args:
+            sent: called when they are on their way and not yet answered.
 
         Returns:
             DONE and per effect ``ok``, ``seen``, ``conflict``, ``locked`` or ``lost``; or why nothing was written.
         """
-        raw = await self.pipe.call(
-            load("effect"), delivery.run_id, delivery.id, delivery.fence, int(busy), list(effects)
-        )
-        reply = cast("list[object]", raw)
+        call = self.pipe.call(load("effect"), delivery.run_id, delivery.id, delivery.fence, int(busy), list(effects))
+        sent()
+        reply = cast("list[object]", await call)
         ended = _ended(reply)
         if ended is not Ended.DONE or len(reply) < 2:
             return ended, []

@@ -90,6 +90,17 @@ class RosterStore:
         if reply[0] == b"CONFLICT":
             raise WorkflowConflictError(spec.name, spec.class_path, reply[1].decode())
 
+    async def check_class(self, spec: WorkflowSpec) -> None:
+        """Refuse to submit to workers that serve another class under this workflow's name.
+
+        Raises:
+            WorkflowConflictError: they do.
+        """
+        raw = cast("bytes | None", await self.pipe.command("HGET", self.pipe.keys.of("definition", spec.name), "class"))
+        theirs = spec.class_path if raw is None else raw.decode()
+        if theirs != spec.class_path and await self.serving(Lane(spec.name)) > 0:
+            raise WorkflowConflictError(spec.name, spec.class_path, theirs)
+
     async def heartbeat(self, worker: WorkerId, facts: dict[str, object], life_ms: int, lanes: Sequence[Lane]) -> int:
         """Say that a worker is alive. Returns how many are."""
         return cast(int, await self.pipe.call(load("heartbeat"), worker, pack(facts), life_ms, list(lanes)))

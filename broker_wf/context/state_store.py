@@ -26,6 +26,8 @@ class UnserializableKeyWarning(Warning):
 class DictState(DictLikeModel):
     """A state without declared fields: any key, as attribute or item."""
 
+    __init__ = DictLikeModel.__init__
+
 
 MODEL_T = TypeVar("MODEL_T", bound=BaseModel, default=DictState)
 

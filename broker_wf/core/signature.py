@@ -231,12 +231,12 @@ def _returns(hints: Mapping[str, object]) -> Returns:
 
 
 def _flat(annotation: object) -> Iterator[object]:
-    """Take unions and lists in a list apart; None in it is no event of its own."""
+    """Take unions and lists in a list apart."""
     if get_origin(annotation) is list:
         for argument in get_args(annotation):
             yield from _flat(argument)
     elif get_origin(annotation) in (Union, UnionType):
         for argument in _members(annotation):
             yield from _flat(argument)
-    elif annotation is not type(None):
+    else:
         yield annotation

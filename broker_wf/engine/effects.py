@@ -11,7 +11,7 @@ from broker_wf.broker.plans import EffectIds, Plan, effect_map
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import Effect
 from broker_wf.engine.site import Site
-from broker_wf.errors import LeaseLostError
+from broker_wf.errors import BrokerError, LeaseLostError
 from broker_wf.wire.codec import Codec
 
 
@@ -36,6 +36,7 @@ class Effects:
     ids: EffectIds = field(init=False)
     _pending: list[_Put] = field(default_factory=list[_Put])
     _free: int = 0
+    _broken: BrokerError | None = None
     _sender: asyncio.Task[None] | None = None
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -83,9 +84,14 @@ class Effects:
 
         Returns:
             What was not sent, in order: the free ones, and those held for the commit.
+
+        Raises:
+            BrokerError: an effect was refused by the server.
         """
         while self._sender is not None and not self._sender.done():
             await asyncio.wait([self._sender])
+        if self._broken is not None:
+            raise self._broken
         free = self._free if self.held else len(self._pending)
         left, self._pending = [one.plan for one in self._pending], []
         return left[:free], left[free:]
@@ -106,10 +112,13 @@ class Effects:
                 batch, self._pending = self._pending, []
             plans = [one.plan for one in batch]
             try:
-                ended, words = await self.site.broker.deliveries.apply(self.delivery, plans, busy=self.site.is_busy())
-            except BaseException as error:
+                ended, words = await self.site.broker.deliveries.apply(
+                    self.delivery, plans, busy=self.site.is_busy(), sent=self.site.work_made
+                )
+            except BrokerError as error:
+                self._broken = error
                 _refuse(batch, error)
-                raise
+                return
             if ended is not Ended.DONE or len(words) != len(batch):
                 _refuse(batch, LeaseLostError(self.delivery.id))
                 return

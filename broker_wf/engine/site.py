@@ -39,6 +39,7 @@ class Site:
     Attributes:
         is_busy: no place is free, so others should be woken for new work.
         timer_set: a delivery will be due in so many milliseconds.
+        work_made: new deliveries are on their way into streams; look for work.
         threads: where steps run that are not async.
     """
 
@@ -48,3 +49,4 @@ class Site:
     threads: Executor
     is_busy: Callable[[], bool]
     timer_set: Callable[[int], None]
+    work_made: Callable[[], None]

@@ -26,6 +26,9 @@ class Event(DictLikeModel):
     Subclass it with fields, or pass any keyword: ``Event(text="…").text``.
     """
 
+    # Said again where there are no fields: type checkers would make up a constructor without parameters.
+    __init__ = DictLikeModel.__init__
+
 
 def qualified_name(cls: type) -> str:
     """``module.Qualname``, the name by which records know a class."""
@@ -164,6 +167,8 @@ SerializableEventType = Annotated[type[Event], PlainSerializer(qualified_name), 
 class StartEvent(Event):
     """Starts a run. Subclass it for typed input."""
 
+    __init__ = DictLikeModel.__init__
+
 
 class StopEvent(Event):
     """Ends a run.
@@ -278,9 +283,13 @@ class StepFailedEvent(Event):
 class InputRequiredEvent(Event):
     """Asks a person. Published when a step returns it; no step needs to take it."""
 
+    __init__ = DictLikeModel.__init__
+
 
 class HumanResponseEvent(Event):
     """A person's answer. Comes from outside, so no step needs to return it."""
+
+    __init__ = DictLikeModel.__init__
 
 
 class InternalDispatchEvent(Event):

@@ -142,11 +142,15 @@ class Pool:
             except BlockingIOError:
                 break
             if not part:
-                os.close(place.report_fd)
-                place.report_fd = -1
+                self._hang_up(place)
             place.report += part
         if place.report == READY:
             self._one_has_started = True
+
+    def _hang_up(self, place: _Place) -> None:
+        if place.report_fd >= 0:
+            os.close(place.report_fd)
+            place.report_fd = -1
 
     def _bury(self, place: _Place) -> None:
         """Look whether the child has ended, and what to do then."""
@@ -154,10 +158,12 @@ class Pool:
         if child is None or child.poll() is None:
             return
         self._hear(place)
+        self._hang_up(place)
         place.child = None
         code = child.returncode
         if self._stop_by is not None:
-            if code != 0:
+            # One that was still starting had nothing to drain, and may not have listened yet.
+            if code != 0 and place.report == READY:
                 log.error("worker process %d ended with %s while it stopped", child.pid, _told(code))
                 self._code = self._code or 1
             return
@@ -211,6 +217,7 @@ class Pool:
                 place.child.kill()
                 self._code = self._code or 1
             place.child.wait()
+            self._hang_up(place)
             place.child = None
 
 

@@ -96,6 +96,7 @@ class Worker:
             threads=self._threads,
             is_busy=lambda: self._claimer.is_full,
             timer_set=self._sweeper.look_in,
+            work_made=self._claimer.ask,
         )
 
     async def serve(self, served: Served) -> None:

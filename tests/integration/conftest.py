@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,8 +10,19 @@ import pytest_asyncio
 
 from broker_wf.settings import Settings
 from tests.integration.stage import Stage
+from tests.servers import server_binary
 
 QUICK = {"lease_ms": 3_000, "sweep_ms": 200, "heartbeat_ms": 1_000, "drain_timeout_ms": 0}
+
+
+def _in_process(namespace: str) -> Settings:
+    wanted = os.environ.get("BROKER_WF_TEST_SERVER")
+    server_bin = str(server_binary("redis")) if wanted == "redis" else None
+    return Settings.load(namespace=namespace, server_bin=server_bin, **QUICK)
+
+
+def _on_workers(server_url: str, namespace: str) -> Settings:
+    return Settings.load(url=server_url, namespace=namespace, **QUICK)
 
 
 async def _audited(stage: Stage) -> AsyncIterator[Stage]:
@@ -24,26 +36,24 @@ async def _audited(stage: Stage) -> AsyncIterator[Stage]:
 @pytest_asyncio.fixture(params=["in_process", "workers"])
 async def stage(request: pytest.FixtureRequest, namespace: str) -> AsyncIterator[Stage]:
     """Both ways in which a run can execute, one after the other."""
-    url = None if request.param == "in_process" else request.getfixturevalue("server_url")
-    async for one in _audited(Stage(Settings.load(url=url, namespace=namespace, **QUICK))):
+    if request.param == "in_process":
+        settings = _in_process(namespace)
+    else:
+        settings = _on_workers(request.getfixturevalue("server_url"), namespace)
+    async for one in _audited(Stage(settings)):
         yield one
 
 
 @pytest_asyncio.fixture
 async def cluster(server_url: str, namespace: str) -> AsyncIterator[Stage]:
     """Runs execute on workers only."""
-    async for one in _audited(Stage(Settings.load(url=server_url, namespace=namespace, **QUICK))):
+    async for one in _audited(Stage(_on_workers(server_url, namespace))):
         yield one
 
 
 @pytest_asyncio.fixture
 async def alone(namespace: str) -> AsyncIterator[Stage]:
     """Runs execute in the process that starts them."""
-    async for one in _audited(Stage(Settings.load(namespace=namespace, **QUICK))):
+    async for one in _audited(Stage(_in_process(namespace))):
         yield one
 
-
-@pytest.fixture
-def raw_server(server_url: str) -> str:
-    """The server as others see it who do not know the library."""
-    return server_url

@@ -31,7 +31,7 @@ class WorkerThread(threading.Thread):
     def __init__(self, settings: Settings, make: Callable[[], list[Workflow]]) -> None:
         super().__init__(name="test-worker", daemon=True)
         self._settings, self._make = settings, make
-        self._ready: Future[None] = Future()
+        self._served: Future[None] = Future()
         self._drain_ms = settings.drain_timeout_ms
         self.loop: asyncio.AbstractEventLoop | None = None
         self.worker: Worker | None = None
@@ -39,7 +39,7 @@ class WorkerThread(threading.Thread):
     async def begin(self) -> WorkerThread:
         """Start, and wait until the worker serves; raises what kept it from serving."""
         self.start()
-        await asyncio.wrap_future(self._ready)
+        await asyncio.wrap_future(self._served)
         return self
 
     async def end(self, drain_ms: int | None = None) -> None:
@@ -47,7 +47,7 @@ class WorkerThread(threading.Thread):
         if drain_ms is not None:
             self._drain_ms = drain_ms
         if self.is_alive() and self.loop is not None:
-            self.loop.call_soon_threadsafe(self._stop.set)
+            self.loop.call_soon_threadsafe(self._leaving.set)
         await asyncio.to_thread(self.join, PATIENCE_S)
         assert not self.is_alive(), "the worker did not stop"
 
@@ -55,7 +55,7 @@ class WorkerThread(threading.Thread):
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        self.loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self.loop, self._leaving = asyncio.get_running_loop(), asyncio.Event()
         broker = await open_broker(self._settings, resolve_url(self._settings)[0], patience_s=None)
         worker = self.worker = Worker(broker, self._settings)
         try:
@@ -63,10 +63,10 @@ class WorkerThread(threading.Thread):
                 program = flow.program()
                 await worker.serve(Served(program=program, lane=Lane(program.spec.name)))
             worker.start()
-            self._ready.set_result(None)
-            await self._stop.wait()
+            self._served.set_result(None)
+            await self._leaving.wait()
         except Exception as error:
-            self._ready.set_exception(error)
+            self._served.set_exception(error)
         finally:
             await worker.stop(self._drain_ms)
             await broker.pipe.close()

@@ -31,6 +31,18 @@ def test_all_other_errors_are_broker_errors_and_printed_in_the_tree() -> None:
         assert name in UPSTREAM or issubclass(cls, errors.BrokerError)
 
 
+OURS = [c for _, c in inspect.getmembers(errors, inspect.isclass) if c.__bases__ == (errors.BrokerError,)]
+
+
+@pytest.mark.parametrize("cls", OURS)
+def test_an_error_carries_its_fields_and_shows_them(cls: type[errors.BrokerError]) -> None:
+    parameters = inspect.signature(cls).parameters.values()
+    given = {p.name: 4 if p.annotation == "int" else f"the {p.name}" for p in parameters}
+    error = cls(**given)
+    assert {name: getattr(error, name) for name in given} == given
+    assert "the " in str(error) or "4" in str(error)
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [

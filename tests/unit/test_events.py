@@ -1,3 +1,4 @@
+# pyright: reportCallIssue=false
 from __future__ import annotations
 
 import copy
@@ -5,7 +6,7 @@ import pickle
 import threading
 import timeit
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -72,7 +73,7 @@ def test_an_unknown_attribute_or_item_that_is_set_becomes_dynamic() -> None:
 
 
 def test_a_missing_attribute_is_named_with_its_class() -> None:
-    with pytest.raises(AttributeError, match="^'Scored' object has no attribute 'colour'$"):
+    with pytest.raises(AttributeError, match=r"^'Scored' object has no attribute 'colour'$"):
         _ = Scored(score=1).colour
     assert not hasattr(Event(), "colour")
 
@@ -195,7 +196,7 @@ def test_an_event_may_hold_events_and_a_frozen_one_stays_as_it_is() -> None:
         inner: Scored
         more: list[Scored]
 
-    outer = Outer(inner=Scored(score=1, a=1), more=[{"score": 2}])
+    outer = Outer(inner=Scored(score=1, a=1), more=cast("Any", [{"score": 2}]))
     assert (outer.inner.a, outer.more[0].score, outer.more[0].to_dict()) == (1, 2, {})
     with pytest.raises(ValidationError):
         outer.inner = Scored(score=2)
@@ -203,7 +204,7 @@ def test_an_event_may_hold_events_and_a_frozen_one_stays_as_it_is() -> None:
 
 def test_an_event_that_refers_to_itself_is_whole() -> None:
     class Tree(Event):
-        children: list[Tree] = []
+        children: list[Tree] = Field(default_factory=list)
 
     tree = Tree(children=[Tree(a=1)], b=2)
     assert (tree.children[0].a, tree.b, Tree().to_dict()) == (1, 2, {})
@@ -308,13 +309,13 @@ def test_only_exceptions_that_are_loaded_are_rebuilt(name: str) -> None:
     assert name in repr(error)
 
 
-class Picky(Exception):
+class PickyError(Exception):
     def __init__(self, code: int, *, why: str) -> None:
         super().__init__(f"{code} {why}")
 
 
 def test_an_exception_that_does_not_take_a_message_keeps_its_text() -> None:
-    error = rebuild_exception(f"{__name__}.Picky", "5 because")
+    error = rebuild_exception(f"{__name__}.PickyError", "5 because")
     assert isinstance(error, UnreconstructedException)
     assert str(error) == "5 because"
 

@@ -132,7 +132,7 @@ async def test_a_circle_is_refused_before_anything_is_made(manager: ResourceMana
     a.__qualname__, b.__qualname__ = "a", "b"
     b.__annotations__["a"] = Annotated[int, Resource(a)]
     a.__annotations__["b"] = Annotated[int, Resource(b)]
-    with pytest.raises(ValueError, match="^Circular resource dependency detected: a -> b -> a$"):
+    with pytest.raises(ValueError, match=r"^Circular resource dependency detected: a -> b -> a$"):
         await manager.get(Resource(a))
     assert made == []
 
@@ -152,7 +152,7 @@ async def test_a_circle_that_only_resolving_shows_is_refused(manager: ResourceMa
         def get_dependencies(self) -> list[tuple[str, ResourceDescriptor, Any]]:
             return []
 
-    with pytest.raises(ValueError, match="own -> own"):
+    with pytest.raises(ValueError, match=r"own -> own"):
         await manager.get(Own())
 
 
@@ -165,7 +165,7 @@ async def test_a_factory_that_raises_is_tried_again_next_time(manager: ResourceM
             raise outcome
         return outcome
 
-    with pytest.raises(OSError, match="down"):
+    with pytest.raises(OSError, match=r"down"):
         await manager.get(Resource(flaky))
     assert await manager.get(Resource(flaky)) == "up"
 
@@ -196,14 +196,17 @@ async def test_the_generator_of_a_cached_resource_is_resumed_at_close(factory: A
 async def test_a_generator_that_is_not_cached_is_resumed_after_the_execution(
     factory: Any, manager: ResourceManager
 ) -> None:
-    client: Client | None = None
-    with pytest.raises(KeyError):
+    clients: list[Client] = []
+
+    async def fail() -> None:
         async with manager.resolution_scope():
-            client = await manager.get(Resource(factory, cache=False))
-            assert client.is_open
+            clients.append(await manager.get(Resource(factory, cache=False)))
+            assert clients[0].is_open
             raise KeyError
-    assert client is not None
-    assert not client.is_open
+
+    with pytest.raises(KeyError):
+        await fail()
+    assert not clients[0].is_open
 
 
 def get_holder(client: Annotated[Client, Resource(opened, cache=False)]) -> Client:
@@ -253,7 +256,7 @@ async def test_a_config_is_read_into_the_annotated_model(config: str, manager: R
 
 
 def test_a_config_that_is_no_json_file_is_refused() -> None:
-    with pytest.raises(ValueError, match="Only JSON files"):
+    with pytest.raises(ValueError, match=r"Only JSON files"):
         ResourceConfig("limits.yaml")
 
 
@@ -270,7 +273,7 @@ def test_a_selector_must_lead_to_a_dictionary(config: str, path: str) -> None:
 
 
 def test_a_config_without_a_model_is_refused(config: str) -> None:
-    with pytest.raises(ValueError, match="Class factory"):
+    with pytest.raises(ValueError, match=r"Class factory"):
         ResourceConfig(config).call()
 
 
@@ -281,7 +284,7 @@ def test_a_resource_is_found_in_annotated_only() -> None:
     assert descriptor_in(Client) is None
 
 
-def get_by_name(client: Annotated[Unknown, Resource(get_client)]) -> Client:  # noqa: F821 # pyright: ignore
+def get_by_name(client: Annotated[Unknown, Resource(get_client)]) -> Client:  # noqa: F821 # pyright: ignore[reportUndefinedVariable, reportUnknownParameterType]
     return client
 
 

@@ -1,3 +1,4 @@
+# pyright: reportIncompatibleVariableOverride=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 from broker_wf.core.levels import bindings, level_of, levels_by_producer

@@ -93,7 +93,7 @@ def test_two_classes_that_cannot_be_told_apart_are_refused() -> None:
 
         return Twin
 
-    with pytest.raises(WorkflowValidationError, match="both called .*Twin"):
+    with pytest.raises(WorkflowValidationError, match=r"both called .*Twin"):
         event_names([make(), make()])
 
 
@@ -123,7 +123,7 @@ def test_states_that_do_not_derive_from_each_other_are_refused() -> None:
         @step
         async def odd(self, ctx: Context[Stranger], ev: A) -> StopEvent: ...
 
-    with pytest.raises(ValueError, match="not in a compatible inheritance hierarchy.* Child, Parent, Stranger"):
+    with pytest.raises(ValueError, match=r"not in a compatible inheritance hierarchy.* Child, Parent, Stranger"):
         built(W)
 
 
@@ -148,6 +148,13 @@ def test_a_class_of_the_main_module_has_the_modules_importable_name(monkeypatch:
     main.__spec__ = types.SimpleNamespace(name="pkg.tool.__main__")  # pyright: ignore[reportAttributeAccessIssue]
     assert class_path(cls) == "pkg.tool.__main__:Flow"
     assert qualified_name(A) == f"{__name__}.A"
+
+
+def test_an_event_goes_to_every_step_that_takes_it_under_its_name() -> None:
+    spec = built(Flow)
+    assert [s.name for s in spec.acceptors(StartEvent)] == ["fan"]
+    assert spec.acceptors(Other.A) == ()
+    assert (spec.name_of(A), spec.name_of(InputRequiredEvent)) == ("A", "InputRequiredEvent")
 
 
 async def test_the_system_clock_goes_on() -> None:

@@ -1,3 +1,4 @@
+# pyright: reportIncompatibleVariableOverride=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import pytest
@@ -113,7 +114,7 @@ def test_the_start_class_is_looked_at_before_the_stop_class() -> None:
         @step
         async def go(self, ev: A) -> B: ...
 
-    with pytest.raises(WorkflowConfigurationError, match="StartEvent"):
+    with pytest.raises(WorkflowConfigurationError, match=r"StartEvent"):
         check_classes(specs(W), "W")
 
 
@@ -171,7 +172,12 @@ def test_a_join_inside_a_fan_out_and_one_with_a_persons_answer_pass() -> None:
         @step
         async def join(self, a: A, answer: HumanResponseEvent) -> StopEvent: ...
 
+    class Collected(Inside):
+        @step
+        async def also(self, evs: list[A]) -> None: ...
+
     assert validate(specs(Inside), "Inside") is False
+    assert validate(specs(Collected), "Collected") is False
     assert validate(specs(Asked), "Asked") is True
 
 
@@ -334,5 +340,5 @@ def test_a_step_that_returns_only_none_is_no_dead_end() -> None:
 
 
 def test_unknown_checks_are_all_named() -> None:
-    with pytest.raises(WorkflowValidationError, match="^Unknown graph check names: nope, reach. Valid names are: "):
+    with pytest.raises(WorkflowValidationError, match=r"^Unknown graph check names: nope, reach. Valid names are: "):
         check_graph_check_names({"reach", "nope", "dead_end"})

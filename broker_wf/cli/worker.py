@@ -1,0 +1,136 @@
+"""``broker-wf worker``: execute the steps of workflows, in one process or several."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from broker_wf.cli.failures import NO_SERVER, START_ERRORS, CommandError, failure_of
+from broker_wf.cli.logs import FORMATS, LEVELS, set_up_logs
+from broker_wf.cli.options import DURATION, asked_where, where
+from broker_wf.cli.serving import Stops, run_in_new_loop, serve
+from broker_wf.cli.target import load_targets
+from broker_wf.configuration import configure
+from broker_wf.errors import BrokerError, SettingsError
+from broker_wf.settings import Settings
+from broker_wf.worker.pool import READY, Pool, PoolPlan, tell_parent, watch_parent
+
+_MODULE = "broker_wf"
+_LINK = "--child-of"
+
+
+@click.command()
+@click.argument("targets", metavar="MODULE:ATTR...", nargs=-1, required=True)
+@click.option("-p", "--processes", type=click.IntRange(1), help="Worker processes (BROKER_WF_PROCESSES).")
+@click.option("-c", "--concurrency", type=click.IntRange(1), help="Deliveries each executes at one time.")
+@click.option("--lease-ms", type=int, help="How long a delivery stays a worker's without a renewal.")
+@click.option("--drain-timeout", type=DURATION, help="How long steps may go on after SIGTERM: seconds, 30s, 5m.")
+@click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="BROKER_WF_LOG_LEVEL.")
+@click.option("--log-format", type=click.Choice(FORMATS), default="plain", show_default=True)
+@click.option(_LINK, "link", hidden=True, help="Descriptors that a parent has given this process.")
+@where
+def worker(
+    targets: tuple[str, ...],
+    processes: int | None,
+    concurrency: int | None,
+    lease_ms: int | None,
+    drain_timeout: int | None,
+    log_level: str | None,
+    log_format: str,
+    link: str | None,
+    url: str | None,
+    namespace: str | None,
+) -> int:
+    """Execute the steps of workflows until told to stop.
+
+    ATTR is a workflow, a workflow class or a list of them. SIGTERM or Ctrl-C drains: what is being executed may
+    finish, the rest is handed back; a second one hands everything back at once.
+    """
+    asked = asked_where(url, namespace)
+    settings = asked.settings(
+        processes=processes,
+        concurrency=concurrency,
+        lease_ms=lease_ms,
+        drain_timeout_ms=drain_timeout,
+        log_level=log_level,
+    )
+    set_up_logs(_level(settings), log_format)
+    if link is not None:
+        return _as_child(targets, settings, link)
+    if settings.processes == 1:
+        _serve(targets, settings, None)
+        return 0
+    # What was not given comes to the children as it came here: from the environment, where no password is seen.
+    given = {
+        "--concurrency": concurrency,
+        "--lease-ms": lease_ms,
+        "--drain-timeout": None if drain_timeout is None else f"{drain_timeout}ms",
+        "--log-level": log_level,
+        "--log-format": log_format,
+        "--url": asked.url,
+        "--namespace": asked.namespace,
+    }
+    return _as_parent(targets, settings, given)
+
+
+def _level(settings: Settings) -> str:
+    level = settings.log_level.upper()
+    if level not in LEVELS:
+        raise SettingsError("log_level", settings.log_level, f"must be one of {', '.join(LEVELS)}")
+    return level
+
+
+def _serve(targets: Sequence[str], settings: Settings, report_fd: int | None) -> None:
+    """Load and serve until told to stop.
+
+    Raises:
+        CommandError, BrokerError: it could not start.
+    """
+    configure(url=settings.url, namespace=settings.namespace)
+    programs = [workflow.program() for workflow in load_targets(targets)]
+
+    async def main() -> None:
+        stops = Stops()
+        stops.listen()
+        await serve(programs, settings, lambda: _say_ready(report_fd), stops)
+
+    run_in_new_loop(main())
+
+
+def _say_ready(report_fd: int | None) -> None:
+    if report_fd is not None:
+        tell_parent(report_fd, READY)
+
+
+def _as_child(targets: Sequence[str], settings: Settings, link: str) -> int:
+    alive_fd, report_fd = map(int, link.split(","))
+    for fd in (alive_fd, report_fd):
+        os.set_inheritable(fd, False)
+    watch_parent(alive_fd, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        _serve(targets, settings, report_fd)
+    except CommandError as error:
+        tell_parent(report_fd, "\n".join(failure.text() for failure in error.failures).encode())
+        return error.failures[0].code
+    except BrokerError as error:
+        failure = failure_of(error)
+        tell_parent(report_fd, failure.text().encode())
+        return failure.code
+    return 0
+
+
+def _as_parent(targets: Sequence[str], settings: Settings, given: Mapping[str, object]) -> int:
+    options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    plan = PoolPlan(
+        command=[sys.executable, "-m", _MODULE, "worker", "--processes", "1", *options],
+        link=lambda alive_fd, report_fd: [_LINK, f"{alive_fd},{report_fd}", "--", *targets],
+        processes=settings.processes,
+        drain_ms=settings.drain_timeout_ms,
+        start_errors=START_ERRORS,
+        first_errors={NO_SERVER},
+    )
+    return Pool(plan).run()
