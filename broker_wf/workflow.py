@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import secrets
 import string
-from collections.abc import Awaitable, Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from broker_wf.broker.runs import RunState, Submission
 from broker_wf.configuration import current_settings
-from broker_wf.context.context import BeforeRun, Context, InRun
+from broker_wf.context.context import Context
 from broker_wf.core.class_names import class_path, qualified_name
 from broker_wf.core.ids import RunId, StepName, WorkflowName
 from broker_wf.core.resource_checks import config_problems
@@ -23,29 +21,20 @@ from broker_wf.core.spec import StepSpec, WorkflowSpec
 from broker_wf.core.spec_builder import build_spec, events_of, state_type
 from broker_wf.core.validation import check_classes, check_graph_check_names, validate
 from broker_wf.decorators import step_config, step_spec, steps_of
-from broker_wf.driver.client import Client
-from broker_wf.driver.followed_run import FollowedRun, Launch
 from broker_wf.engine.program import Program
-from broker_wf.errors import (
-    ContextStateError,
-    WorkflowRuntimeError,
-    WorkflowValidationError,
-)
+from broker_wf.errors import WorkflowRuntimeError, WorkflowValidationError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.handler import WorkflowHandler
-from broker_wf.home import home_of
+from broker_wf.launching import attaching, checked_run_id, first_state, followed, new_run_id, submitting
 from broker_wf.resource import ResourceManager
 from broker_wf.settings import Settings
 from broker_wf.wire.codec import Codec
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.registry import EventRegistry
-from broker_wf.wire.state import encoded_state
 
 log = logging.getLogger("broker_wf")
 
 _NAME_CHARACTERS_REFUSED = frozenset("{}|/#@:,\"'\\") | frozenset(string.whitespace)
-_RUN_ID_ALPHABET = string.ascii_letters + string.digits
-_LONGEST_RUN_ID = 200
 
 
 class WorkflowMeta(type):
@@ -228,14 +217,14 @@ class Workflow(metaclass=WorkflowMeta):
         asyncio.get_running_loop()
         self._validate_once()
         run_id = kwargs.pop("run_id", None)
-        run_id = _new_run_id() if run_id is None else _checked_run_id(run_id)
+        run_id = new_run_id() if run_id is None else checked_run_id(run_id)
         event = self._start_event(start_event, kwargs)
         settings = current_settings(self._broker)
         program = self._program_for(settings)
         payload = program.codec.encode_event(event)
-        state = self._first_state(ctx, program)
-        launch = self._submitting(settings, program, run_id, event, payload, state)
-        return _followed(run_id, program, launch, ctx)
+        state = first_state(ctx, program)
+        launch = submitting(settings, program, run_id, event, payload, state)
+        return followed(run_id, program, launch, ctx)
 
     def attach(self, run_id: str, *, resume: bool = False) -> WorkflowHandler:
         """Follow a run that was begun elsewhere, from its first event on.
@@ -249,65 +238,7 @@ class Workflow(metaclass=WorkflowMeta):
         settings = current_settings(self._broker)
         program = self._program_for(settings)
 
-        async def launch() -> tuple[Client, asyncio.Future[RunState]]:
-            home = await home_of(settings)
-            if resume:
-                await home.adopt(RunId(run_id), program)
-            return home.client, await home.client.attach(RunId(run_id))
-
-        return _followed(RunId(run_id), program, launch, None)
-
-    def _submitting(
-        self,
-        settings: Settings,
-        program: Program,
-        run_id: RunId,
-        event: StartEvent,
-        payload: bytes,
-        state: _FirstState,
-    ) -> Launch:
-        async def launch() -> tuple[Client, asyncio.Future[RunState]]:
-            home = await home_of(settings)
-            is_here = settings.url is None
-            lane = await (home.private_lane(program) if is_here else home.shared_lane(program))
-            spec = program.spec
-            submission = Submission(
-                run_id=run_id,
-                workflow=spec.name,
-                lane=lane,
-                digest=spec.digest,
-                timeout_ms=spec.timeout_ms or 0,
-                route=program.router.route(type(event)),
-                payload=payload,
-                start_hash=hashlib.blake2b(payload, digest_size=16).hexdigest(),
-                state=await state(),
-                inbox=home.client.id,
-            )
-            submitting = home.client.submit(submission)
-            if is_here and home.worker is not None:
-                asyncio.get_running_loop().call_soon(home.worker.ask)
-            return home.client, await submitting
-
-        return launch
-
-    def _first_state(self, ctx: Context[Any] | None, program: Program) -> _FirstState:
-        if ctx is None:
-            return _no_state
-        face = ctx.face
-        if isinstance(face, BeforeRun):
-            begun = "store" in face.__dict__
-            ready = encoded_state(program.codec, face.store.state) if begun else {}
-            return lambda: _given_state(ready)
-        if isinstance(face, InRun):
-            if face.backend.is_running:
-                raise ContextStateError("The context belongs to a run that is already running")
-            store = face.backend.store
-
-            async def earlier() -> dict[str, bytes]:
-                return encoded_state(program.codec, await store.get_state())
-
-            return earlier
-        raise ContextStateError("A step's context cannot begin another run")
+        return followed(RunId(run_id), program, attaching(settings, program, RunId(run_id), resume=resume), None)
 
     def _start_event(self, given: StartEvent | None, kwargs: dict[str, Any]) -> StartEvent:
         if given is not None:
@@ -351,7 +282,7 @@ class Workflow(metaclass=WorkflowMeta):
             num_concurrent_runs=self._num_concurrent_runs,
         )
         roots = () if spec.state_type is None else (spec.state_type,)
-        registry = EventRegistry(spec.names, roots=roots, modules=[cls.__module__], is_open=is_open)
+        registry = EventRegistry(spec.names, roots=roots, modules=_loaded_beside(cls.__module__), is_open=is_open)
         settings = current_settings(self._broker)
         limits = Limits(max_bytes=settings.max_bytes, compress_from=settings.compress_from)
         return Program(
@@ -368,21 +299,11 @@ class Workflow(metaclass=WorkflowMeta):
                 await self._resource_manager.get(definition.resource)
 
 
-_FirstState = Callable[[], Awaitable[dict[str, bytes]]]
-
-
-async def _no_state() -> dict[str, bytes]:
-    return {}
-
-
-async def _given_state(state: dict[str, bytes]) -> dict[str, bytes]:
-    return state
-
-
-def _followed(run_id: RunId, program: Program, launch: Launch, ctx: Context[Any] | None) -> WorkflowHandler:
-    run = FollowedRun(run_id=run_id, router=program.router, codec=program.codec, launch=launch)
-    run.begin()
-    return WorkflowHandler(run, ctx)
+def _loaded_beside(module: str) -> list[str]:
+    """The module, and what is loaded of its package: where exceptions and subclasses of events are looked for."""
+    package = module.rpartition(".")[0]
+    beside = [name for name in list(sys.modules) if package and (name == package or name.startswith(f"{package}."))]
+    return [module, *beside]
 
 
 def _check_name(name: str) -> None:
@@ -391,17 +312,3 @@ def _check_name(name: str) -> None:
         raise WorkflowValidationError(
             f"workflow_name cannot be {name!r}: it must not be empty and must not hold {' '.join(map(repr, refused))}"
         )
-
-
-def _checked_run_id(run_id: object) -> RunId:
-    text = run_id if isinstance(run_id, str) else ""
-    bad = not text or len(text) > _LONGEST_RUN_ID or any(c in "|{}" or not c.isprintable() for c in text)
-    if bad:
-        raise ValueError(
-            f"run_id cannot be {run_id!r}: use 1 to {_LONGEST_RUN_ID} printable characters without '|', '{{' and '}}'"
-        )
-    return RunId(text)
-
-
-def _new_run_id() -> RunId:
-    return RunId("".join(secrets.choice(_RUN_ID_ALPHABET) for _ in range(10)))

@@ -25,10 +25,6 @@ class _Tls(Protocol):
     def wrapped(self, plain: socket.socket, host: str) -> socket.socket: ...
 
 
-class _Layout(Protocol):
-    server_lock: Path
-
-
 def main(arguments: Sequence[str]) -> int:
     """Check, and say what was found.
 
@@ -99,13 +95,16 @@ def _server_health(settings: Settings) -> int:
 
 def _address_of_bundled(settings: Settings) -> str | None:
     """Where the bundled server listens; None if it does not run. It is not started."""
-    layout_of = import_module("broker_wf.embedded.layout").layout_of
-    layout = cast(_Layout, layout_of(settings.data_dir, None))
     try:
-        path = layout.server_lock.read_text("utf-8").splitlines()[1]
+        path = server_lock(settings.data_dir).read_text("utf-8").splitlines()[1]
     except (OSError, IndexError):
         return None
     return f"unix://{path}"
+
+
+def server_lock(data_dir: Path) -> Path:
+    """As ``embedded.layout`` has it, whose import would take longer than the whole check."""
+    return data_dir / "server.lock"
 
 
 def ping(url: str) -> str:
@@ -116,12 +115,12 @@ def ping(url: str) -> str:
     """
     parts = urlsplit(url)
     with _connected(parts) as connection:
-        for command in _commands(parts):
-            connection.sendall(command)
-            answer = _line(connection)
+        if parts.password:
+            words = [unquote(word) for word in (parts.username or "", parts.password) if word]
+            answer = _asked(connection, "AUTH", *words)
             if not answer.startswith("+"):
                 return answer
-        return answer
+        return _asked(connection, "PING")
 
 
 def _connected(parts: SplitResult) -> socket.socket:
@@ -141,19 +140,11 @@ def _connected(parts: SplitResult) -> socket.socket:
     return connection
 
 
-def _commands(parts: SplitResult) -> list[bytes]:
-    words = [unquote(word) for word in (parts.username or "", parts.password or "") if word]
-    login = [_packed("AUTH", *words)] if parts.password else []
-    return [*login, _packed("PING")]
-
-
-def _packed(*words: str) -> bytes:
+def _asked(connection: socket.socket, *words: str) -> str:
+    """The first line of the answer to a command."""
     encoded = [word.encode() for word in words]
     parts = [b"*%d\r\n" % len(encoded), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)]
-    return b"".join(parts)
-
-
-def _line(connection: socket.socket) -> str:
+    connection.sendall(b"".join(parts))
     answer = b""
     while not answer.endswith(b"\r\n"):
         part = connection.recv(512)

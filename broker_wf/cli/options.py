@@ -25,13 +25,14 @@ class Where:
     url: str | None = None
     namespace: str | None = None
 
-    def settings(self, **given: object) -> Settings:
+    def settings(self, **given: int | str | None) -> Settings:
         """Settings with these options in them; without any URL the bundled server is meant.
 
         Raises:
             SettingsError: a value is out of its range.
         """
-        settings = Settings.load(url=self.url, namespace=self.namespace, **given)
+        everything: dict[str, object] = {"url": self.url, "namespace": self.namespace, **given}
+        settings = Settings.load(None, **everything)
         return replace(settings, url=BUNDLED) if settings.url is None else settings
 
 

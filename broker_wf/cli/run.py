@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
@@ -172,7 +172,7 @@ async def _run(workflow: Workflow, start: StartEvent, wish: _Wish, settings: Set
 
 
 @asynccontextmanager
-async def _executing_here(home: Home, workflow: Workflow, *, wanted: bool) -> AsyncIterator[None]:
+async def _executing_here(home: Home, workflow: Workflow, *, wanted: bool) -> AsyncGenerator[None, None]:
     """Be a worker meanwhile: the only one of the workflow."""
     if not wanted:
         yield

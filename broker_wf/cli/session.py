@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from broker_wf.broker.broker import Broker, open_broker
@@ -12,7 +12,7 @@ from broker_wf.settings import Settings
 
 
 @asynccontextmanager
-async def opened_broker(settings: Settings) -> AsyncIterator[Broker]:
+async def opened_broker(settings: Settings) -> AsyncGenerator[Broker, None]:
     """Connect, and close at the end. A server that is lost meanwhile is waited for as long as a connection.
 
     Raises:

@@ -90,8 +90,7 @@ class _Loading:
                 return
             value = made
         if not isinstance(value, Workflow):
-            shown = f"{type(value).__name__} {value!r}"
-            self._fail(target, f"{shown[:120]} is not a workflow", _what_there_is(module))
+            self._fail(target, f"{_described(cast(object, value))} is not a workflow", _what_there_is(module))
             return
         self._check(target, value)
 
@@ -117,6 +116,12 @@ def _foreign(function: Callable[[], T]) -> tuple[T | None, BaseException | None]
         return function(), None
     except (Exception, SystemExit) as error:
         return None, error
+
+
+def _described(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"an object of class {type(value).__name__}"
 
 
 def _is_part_of(name: str, missing: str | None) -> bool:

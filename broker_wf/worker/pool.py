@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
@@ -226,7 +226,7 @@ def _told(code: int) -> str:
 
 
 @contextmanager
-def _wakeups(into: list[int]) -> Iterator[int]:
+def _wakeups(into: list[int]) -> Generator[int, None, None]:
     """Collect signals; the descriptor can be read when there are some, or when a child has ended."""
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)

@@ -24,6 +24,7 @@ from broker_wf.engine.attempt import execute
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Grants, Site
 from broker_wf.errors import BrokerError
+from broker_wf.resource import worker_resources
 from broker_wf.settings import Settings
 from broker_wf.worker.active import Active, ActiveSet
 from broker_wf.worker.claimer import Claimer
@@ -317,4 +318,7 @@ async def run_worker(programs: Sequence[Program], broker: Broker, settings: Sett
         await stop.wait()
     finally:
         await worker.stop(settings.drain_timeout_ms)
+        for program in programs:
+            await program.resources.close()
+        await worker_resources.close()
         await broker.pipe.close()

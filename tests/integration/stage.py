@@ -21,7 +21,7 @@ from broker_wf.settings import Settings
 from broker_wf.worker.worker import Served, Worker
 from tests.integration.key_audit import problems
 
-PATIENCE_S = 30.0
+PATIENCE_S = 10.0
 W = TypeVar("W", bound=Workflow)
 
 

@@ -230,3 +230,9 @@ async def test_two_joins_on_one_class_each_get_the_whole_batch(stage: Stage) -> 
 async def test_a_branch_belongs_to_its_fan_out_whatever_it_becomes(stage: Stage) -> None:
     flow = await stage.put_on(Longer)
     assert await within(flow.run(count=40)) == (40, 100)
+
+
+async def test_two_joins_come_through_a_window_of_one(stage: Stage) -> None:
+    stage.change(dispatch_window=1)
+    flow = await stage.put_on(TwoJoins)
+    assert await within(flow.run(count=3)) == [(0, 3), (1, 3)]

@@ -45,7 +45,7 @@ local function audit_run(rid)
   end
   local deadline = tonumber(redis.call('HGET', run_key(rid), 'deadline_ms'))
   if deadline then ensure(watch_key(), rid .. '|!deadline', deadline) end
-  refill(run, rid, run.window, now)
+  refill(run, rid, now)
   if #all == 0 and redis.call('HLEN', live_key(rid)) == 0 then
     local open = redis.call('HKEYS', collections_key(rid))
     if #open > 0 then fail_run(run, rid, { kind = 'stuck', collections = open }) end

@@ -17,7 +17,7 @@ for _, decision in ipairs(plan.decisions) do
 end
 
 -- Writes.
-local tx, before = begin(run, rid, now), redis.call('HLEN', live_key(rid))
+local tx = begin(run, rid, now)
 apply_effects(tx, did, rec, plan.effects)
 for _, decision in ipairs(plan.decisions) do apply_decision(rid, did, rec.s, decision) end
 end_delivery(tx, did, rec, plan.ends and 'ended' or 'ok')
@@ -35,6 +35,6 @@ if plan.staged then take_staged(tx, did, plan.staged, inner) end
 for _, one in ipairs(plan.emits) do emit(tx, plan.routes, one[1], one[2], one[3], inner) end
 leave_collection(tx, rec.m, did)
 if plan.opens and redis.call('SCARD', open_key(rid, inner)) == 0 then close_collection(tx, inner) end
-tx.made = tx.made + refill(run, rid, plan.staged and run.window or before, now)
+tx.made = tx.made + refill(run, rid, now)
 ring_for(run.lane, tx.made, plan.busy == 1)
 return { 'OK' }

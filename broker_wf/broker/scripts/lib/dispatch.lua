@@ -55,10 +55,11 @@ local function enqueue(run, rid, eid, recs, kind, now)
   return lane
 end
 
--- Acknowledges an entry for one step; deletes it unless another step's live delivery still points at it.
+-- Acknowledges an entry for one step; deletes it unless another step's live delivery still points at it. The step may
+-- be one that the entry does not name: every group of a stream is given every entry.
 local function retire(key, rid, eid, named, step, entry)
   redis.call('XACK', key, step, entry)
-  if string.find(named, ',', 1, true) then
+  if named ~= step then
     for other in string.gmatch(named, '[^,]+') do
       if other ~= step then
         local rec = load_record(rid, eid .. '@' .. other)
@@ -79,7 +80,8 @@ local function redispatch(run, rid, did, rec, now)
   return enqueue(run, rid, event_of(did, rec.s), { rec }, 'a', now)
 end
 
-local function to_backlog(rid, did, rec)
+local function to_backlog(rid, did, rec, kind)
+  rec.k = kind
   redis.call('RPUSH', backlog_key(rid), 'd' .. cmsgpack.pack({ did, rec }))
 end
 
@@ -98,14 +100,14 @@ local function pop_backlog(rid)
   end
 end
 
--- Moves in what fits the window. The backlog can hold something only when the window was full.
-local function refill(run, rid, before, now)
-  if before < run.window then return 0 end
+-- Moves in what fits the window.
+local function refill(run, rid, now)
+  if redis.call('EXISTS', backlog_key(rid)) == 0 then return 0 end
   local room, moved = run.window - redis.call('HLEN', live_key(rid)), 0
   while moved < room do
     local item = pop_backlog(rid)
     if not item then break end
-    enqueue(run, rid, event_of(item[1], item[2].s), { item[2] }, 'w', now)
+    enqueue(run, rid, event_of(item[1], item[2].s), { item[2] }, item[2].k or 'w', now)
     moved = moved + 1
   end
   return moved

@@ -23,7 +23,7 @@ local function add(tx, eid, recs, kind)
   for _, rec in ipairs(recs) do
     local did = eid .. '@' .. rec.s
     if rec.m then redis.call('SADD', open_key(tx.rid, rec.m), did) end
-    if not fits then to_backlog(tx.rid, did, rec) end
+    if not fits then to_backlog(tx.rid, did, rec, kind) end
   end
   if not fits then return end
   enqueue(tx.run, tx.rid, eid, recs, kind, tx.now)

@@ -1,0 +1,215 @@
+"""What the scripts promise, in plain Python: no streams, no indexes, no time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from broker_wf.broker.deliveries import Ended
+from broker_wf.core.commit import Opening, StepCommit
+from broker_wf.core.outcome import CollectDecision
+from broker_wf.core.routing import Route
+from tests.stateful.flow import COLLECTED
+
+MAX_CRASHES = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """A live delivery; ``q`` queued (in a stream or in the backlog), ``l`` leased, ``d`` delayed."""
+
+    step: str
+    collection: str | None
+    batch: tuple[int, ...] | None = None
+    state: str = "q"
+    attempt: int = 1
+    crashes: int = 0
+    fence: str | None = None
+    effects: set[str] = field(default_factory=set[str])
+
+    def back(self, state: str) -> None:
+        self.state, self.fence = state, None
+
+
+@dataclass(slots=True, kw_only=True)
+class Collection:
+    parent: str | None
+    open: set[str] = field(default_factory=set[str])
+    batches: dict[str, list[int]]
+
+
+Ask = tuple[str, str, str]
+"""Delivery, fence and token of who asks for the run's lock."""
+
+
+@dataclass(slots=True)
+class Run:
+    status: str = "running"
+    live: dict[str, Record] = field(default_factory=dict[str, Record])
+    done: dict[str, str] = field(default_factory=dict[str, str])
+    collections: dict[str, Collection] = field(default_factory=dict[str, Collection])
+    slots: dict[tuple[str, str | None, int], list[int]] = field(
+        default_factory=dict[tuple[str, "str | None", int], list[int]]
+    )
+    buffer: list[str] = field(default_factory=list[str])
+    sent: set[str] = field(default_factory=set[str])
+    state: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    asks: list[Ask] = field(default_factory=list[Ask])
+    feed: int = 0
+    letters: int = 0
+    begun: bool = False
+
+    def refusal(self, did: str, fence: str) -> Ended | None:
+        """Why a lease is not what its holder believes; None: it is."""
+        record = self.live.get(did)
+        if record is not None and record.state == "l" and record.fence == fence:
+            return None
+        if self.done.get(did) == fence:
+            return Ended.DONE
+        return Ended.GONE if self.status != "running" else Ended.FENCED
+
+    def claim(self, did: str, fence: str) -> Record:
+        record = self.live[did]
+        assert record.state == "q", f"{did} was claimed, but it is {record.state!r}"
+        record.state, record.fence, self.begun = "l", fence, True
+        return record
+
+    def commit(self, did: str, fence: str, commit: StepCommit, n: int) -> Ended:
+        refused = self.refusal(did, fence)
+        if refused is not None:
+            return refused
+        if not all(self._stands(one) for one in commit.decisions):
+            return Ended.STALE_BUFFER
+        for decision in commit.decisions:
+            self._decide(did, decision)
+        record = self.live.pop(did)
+        self.done[did] = fence
+        self._grant()
+        if commit.stop is not None:
+            self.end("completed")
+            return Ended.DONE
+        inner = record.collection
+        if commit.opening is not None:
+            inner = self._open(commit.opening, record.collection)
+        for one in commit.emissions:
+            self.emit(one.id, one.route, inner, n)
+        self._leave(record.collection, did)
+        if commit.opening is not None and not self.collections[commit.opening.id].open:
+            self._close(commit.opening.id)
+        return Ended.DONE
+
+    def fail(self, did: str, fence: str, *, delayed: bool, final: bool) -> Ended:
+        refused = self.refusal(did, fence)
+        if refused is not None:
+            return refused
+        if final:
+            self.live.pop(did)
+            self.done[did] = fence
+            self.end("failed")
+            return Ended.DONE
+        record = self.live[did]
+        record.attempt += 1
+        record.effects.clear()
+        record.back("d" if delayed else "q")
+        self._grant()
+        return Ended.DONE
+
+    def release(self, did: str, fence: str) -> bool:
+        if self.refusal(did, fence) is not None:
+            return False
+        self.live[did].back("q")
+        self._grant()
+        return True
+
+    def lease_over(self, did: str) -> None:
+        record = self.live.get(did)
+        if record is None:
+            return
+        record.crashes += 1
+        if record.crashes >= MAX_CRASHES:
+            self.done[did] = record.fence or ""
+            self.letters += 1
+            self.end("failed")
+            return
+        record.back("q")
+        self._grant()
+
+    def end(self, status: str) -> None:
+        self.status = status
+        self.feed += 1
+        self.live.clear()
+        self.collections.clear()
+        self.asks.clear()
+
+    def emit(self, event_id: str, route: Route, collection: str | None, n: int) -> int:
+        """Hand an event to its takers; says how many deliveries came of it."""
+        before = len(self.live)
+        for step in route.to:
+            self._add(event_id, step, collection)
+        for slot in route.slots:
+            queues = [self.slots.setdefault((slot.step, collection, i + 1), []) for i in range(slot.count)]
+            queues[slot.index - 1].append(n)
+            if all(queues):
+                for queue in queues:
+                    queue.pop(0)
+                self._add(event_id, slot.step, collection)
+        if collection is not None:
+            batches = self.collections[collection].batches
+            for step in route.into:
+                if step in batches:
+                    batches[step].append(n)
+        return len(self.live) - before
+
+    def lock(self, ask: Ask) -> bool:
+        """Ask for the lock; says whether it is held now."""
+        if ask not in self.asks:
+            self.asks.append(ask)
+        return self.asks[0] == ask
+
+    def unlock(self, token: str) -> None:
+        self.asks = [one for one in self.asks if one[2] != token]
+        self._grant()
+
+    def _grant(self) -> None:
+        """Nobody holds or gets the lock who does not hold the lease any more."""
+        self.asks = [ask for ask in self.asks if self.refusal(ask[0], ask[1]) is None]
+
+    def _add(self, event_id: str, step: str, collection: str | None, batch: tuple[int, ...] | None = None) -> None:
+        did = f"{event_id}@{step}"
+        assert did not in self.live
+        assert did not in self.done
+        self.live[did] = Record(step=step, collection=collection, batch=batch)
+        if collection is not None:
+            self.collections[collection].open.add(did)
+
+    def _open(self, opening: Opening, parent: str | None) -> str:
+        batches: dict[str, list[int]] = {join.step: [] for join in opening.joins}
+        self.collections[opening.id] = Collection(parent=parent, batches=batches)
+        if parent is not None:
+            self.collections[parent].open.add(opening.id)
+        return opening.id
+
+    def _leave(self, collection: str | None, member: str) -> None:
+        if collection is None:
+            return
+        self.collections[collection].open.discard(member)
+        if not self.collections[collection].open:
+            self._close(collection)
+
+    def _close(self, collection: str) -> None:
+        closed = self.collections[collection]
+        for step, batch in closed.batches.items():
+            self._add(collection, step, closed.parent, tuple(batch))
+        del self.collections[collection]
+        self._leave(closed.parent, collection)
+
+    def _stands(self, decision: CollectDecision) -> bool:
+        if not decision.fire:
+            return len(self.buffer) + 1 < COLLECTED
+        (first, count) = next(iter(decision.used.values()))
+        return self.buffer[:1] == [first] and len(self.buffer) >= count
+
+    def _decide(self, did: str, decision: CollectDecision) -> None:
+        if decision.fire:
+            self.buffer = self.buffer[COLLECTED - 1 :]
+        elif len(self.buffer) < COLLECTED:
+            self.buffer.append(did)

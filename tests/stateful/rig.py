@@ -1,0 +1,182 @@
+"""The real scripts, called from synchronous code, and the truth they leave, read raw."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import redis
+
+from broker_wf.broker.broker import Broker, open_broker
+from broker_wf.broker.deliveries import Asking, Ended
+from broker_wf.broker.packing import pack, unpack
+from broker_wf.broker.plans import EffectIds, effect_map
+from broker_wf.broker.roster import groups_of
+from broker_wf.broker.runs import Submission
+from broker_wf.broker.script import load
+from broker_wf.core.commit import StepCommit, StepFailure, plan_commit
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.ids import DriverId, Fence, Lane, RunId, StepName, WorkerId
+from broker_wf.core.outcome import CollectDecision, Effect, Returned
+from broker_wf.engine.program import Program
+from broker_wf.events import Event, StartEvent
+from broker_wf.settings import Settings
+from tests.integration.key_audit import problems
+from tests.stateful.flow import program
+
+LEASE_MS = 60_000
+LATER_MS = 3_600_000
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A run as its keys hold it. ``live`` and ``backlog`` are keyed by delivery id."""
+
+    status: str
+    live: dict[str, dict[str, Any]]
+    backlog: set[str]
+    done: set[str]
+
+
+class Rig:
+    """A namespace of its own on a real server."""
+
+    def __init__(self, url: str, namespace: str, window: int = 1000) -> None:
+        self.loop = asyncio.new_event_loop()
+        settings = Settings.load(url=url, namespace=namespace, dispatch_window=window, lease_ms=LEASE_MS)
+        self.broker: Broker = self.run(open_broker(settings, url, patience_s=None))
+        self.raw = redis.Redis.from_url(url)
+        self.program: Program = program()
+        self.lane = Lane(self.program.spec.name)
+        self.groups = groups_of(self.program.spec, self.lane)
+        self.run(self.broker.roster.register(self.program.spec, b"", self.groups, 1))
+        limits = {s.name: s.num_workers for s in self.program.spec.steps.values() if s.num_workers is not None}
+        self.serves = pack([[self.lane, self.program.spec.digest, limits]])
+        self.fences = 0
+
+    def close(self) -> None:
+        self.run(self.broker.pipe.close())
+        self.raw.close()
+        self.loop.close()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(coroutine)
+
+    def key(self, family: str, *parts: str) -> str:
+        return self.broker.keys.of(family, *parts)
+
+    def audit_of_keys(self) -> list[str]:
+        return problems(self.raw, self.broker.keys.namespace)
+
+    def heartbeat(self, worker: str) -> None:
+        self.run(self.broker.roster.heartbeat(WorkerId(worker), {}, LATER_MS, [self.lane]))
+
+    def goodbye(self, worker: str) -> None:
+        self.run(self.broker.roster.goodbye(WorkerId(worker), [self.lane], self.groups))
+
+    def submit(self, run_id: str, start_hash: str = "same") -> str:
+        spec, event = self.program.spec, StartEvent()
+        submission = Submission(
+            run_id=RunId(run_id),
+            workflow=spec.name,
+            lane=self.lane,
+            digest=spec.digest,
+            timeout_ms=spec.timeout_ms or 0,
+            route=self.program.router.route(StartEvent),
+            payload=self.program.codec.encode_event(event),
+            start_hash=start_hash,
+            state={},
+            inbox=DriverId("driver"),
+        )
+        return self.run(self.broker.runs.submit(submission))
+
+    def claim(self, worker: str, free: int = 1000, *, greedy: bool = True) -> tuple[Delivery, ...]:
+        self.fences += 1
+        asking = Asking(
+            worker=WorkerId(worker),
+            fence=Fence(f"f{self.fences}"),
+            free=free,
+            held=0,
+            greedy=greedy,
+            lease_ms=LEASE_MS,
+            serves=self.serves,
+        )
+        return self.run(self._claim(asking))
+
+    async def _claim(self, asking: Asking) -> tuple[Delivery, ...]:
+        return (await self.broker.deliveries.claim(asking)).deliveries
+
+    def plan(
+        self, delivery: Delivery, events: Sequence[Event], *, listed: bool, decisions: tuple[CollectDecision, ...] = ()
+    ) -> StepCommit:
+        returned = Returned(events=tuple(events), listed=listed)
+        return plan_commit(self.program.router, delivery, returned, decisions)
+
+    def commit(self, commit: StepCommit) -> Ended:
+        codec = self.program.codec
+        return self.run(self.broker.deliveries.commit(commit, [], codec, busy=False, sent=lambda: None))
+
+    def effects(self, delivery: Delivery, effects: Sequence[Effect]) -> tuple[Ended, list[str], list[str]]:
+        """Apply effects; also says their ids."""
+        ids = EffectIds(delivery)
+        plans = [effect_map(one, ids, self.program.codec) for one in effects]
+        ended, words = self.run(self.broker.deliveries.apply(delivery, plans, busy=False))
+        return ended, words, [cast(str, plan["id"]) for plan in plans]
+
+    def fail(self, delivery: Delivery, delay_ms: int | None) -> Ended:
+        failure = StepFailure(delivery=delivery, error=ValueError("no"), delay_ms=delay_ms, elapsed_ms=0)
+        ending = None if delay_ms is not None else {"status": "failed", "error": b"e", "name": "F", "payload": b"p"}
+        return self.run(
+            self.broker.deliveries.fail(failure, [], b"error", ending, None, busy=False, sent=lambda: None)
+        )
+
+    def renew(self, delivery: Delivery) -> bool:
+        """Whether the lease is kept."""
+        leases = [[delivery.run_id, delivery.id, delivery.fence]]
+        return not self.run(_lost(self.broker, leases))
+
+    def sweep(self, max_crashes: int) -> None:
+        self.run(self.broker.schedule.sweep(1000, LEASE_MS, max_crashes))
+
+    def audit(self) -> tuple[int, int]:
+        """Repairs, and runs failed because they can never end."""
+        audited = self.run(self.broker.schedule.audit(self.program.spec.name, 0, 1000))
+        return audited.repairs, audited.stuck
+
+    def make_due(self, index: str, *members: str) -> None:
+        """What would come with time: these members are to be looked at now, if they are in the index."""
+        for member in members or cast("list[bytes]", self.raw.zrange(self.key(index), 0, -1)):
+            self.raw.zadd(self.key(index), {member: 1}, xx=True)
+
+    def members(self, index: str) -> set[str]:
+        return {one.decode() for one in cast("list[bytes]", self.raw.zrange(self.key(index), 0, -1))}
+
+    def places(self, step: str) -> list[str]:
+        raw = self.raw.zrange(self.key("running", self.lane, StepName(step)), 0, -1)
+        return [one.decode() for one in cast("list[bytes]", raw)]
+
+    def truth(self, run_id: str) -> Truth:
+        pipe = self.raw.pipeline(transaction=True)
+        pipe.hget(self.key("run", run_id), "status")
+        pipe.hgetall(self.key("live", run_id))
+        pipe.lrange(self.key("backlog", run_id), 0, -1)
+        pipe.hkeys(self.key("done", run_id))
+        status, live, backlog, done = pipe.execute()
+        return Truth(
+            status=status.decode(),
+            live={did.decode(): _record(raw) for did, raw in live.items()},
+            backlog={cast("list[bytes]", unpack(item[1:]))[0].decode() for item in backlog},
+            done={did.decode() for did in done},
+        )
+
+
+async def _lost(broker: Broker, leases: list[list[str]]) -> list[int]:
+
+    return cast("list[int]", await broker.pipe.call(load("renew"), LEASE_MS, leases))
+
+
+def _record(raw: bytes) -> dict[str, Any]:
+    return {key.decode(): value for key, value in cast("dict[bytes, Any]", unpack(raw)).items()}

@@ -1,0 +1,36 @@
+"""Any order of things: the real scripts on a real server against a model.
+
+``BROKER_WF_TEST_SEED=<n>`` walks other ways than the fixed ones of every day.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.stateful.machine import Scripts
+
+SEED = os.environ.get("BROKER_WF_TEST_SEED")
+EXAMPLES = int(os.environ.get("BROKER_WF_TEST_EXAMPLES", "60"))
+WAYS = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=SEED is None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+
+
+def walk(url: str, ways: settings) -> None:
+    machine: type[Scripts] = type("Scripts", (Scripts,), {"url": url})
+    if SEED is not None:
+        machine = seed(int(SEED))(machine)
+    run_state_machine_as_test(machine, settings=ways)
+
+
+def test_the_scripts_do_what_the_model_does(server_url: str) -> None:
+    walk(server_url, WAYS)
