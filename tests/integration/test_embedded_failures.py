@@ -26,6 +26,8 @@ from tests.integration.embedded_scene import (
 from tests.integration.embedded_scene import binary as binary
 from tests.integration.embedded_scene import scene as scene
 
+TRANSACTION = tuple(f"half-{n}" for n in range(5))
+
 
 def tear_inside_the_last_transaction(directory: Path, seed: int) -> None:
     log = next((directory / "appendonlydir").glob("*.incr.aof"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -80,11 +81,17 @@ class Reader:
     async def run_when(self, run_id: str, **counts: int) -> RunView:
         """The run, once these counts of its deliveries are so."""
         for _ in range(2_000):
-            view = await self.ask.run(run_id)
-            if all(sum(getattr(one, name) for one in view.steps) == count for name, count in counts.items()):
-                return view
+            with contextlib.suppress(RunNotFoundError):
+                view = await self.ask.run(run_id)
+                found = {name: sum(getattr(one, name) for one in view.steps) for name in counts}
+                if found == counts:
+                    return view
             await asyncio.sleep(0.005)
         raise AssertionError(f"never {counts}")
+
+    async def accepted(self, run_id: str) -> None:
+        """Return once a run is there."""
+        await self.run_when(run_id)
 
 
 @pytest_asyncio.fixture
@@ -305,8 +312,7 @@ async def test_the_status_tells_server_workers_and_load(cluster: Stage, reader: 
 async def test_a_run_nobody_ever_served_is_told_as_waiting(cluster: Stage, reader: Reader) -> None:
     flow = cluster.flow(Echo)
     handler = flow.run(run_id="early")
-    while not await reader.ask.runs():
-        await asyncio.sleep(0.005)
+    await reader.accepted("early")
     (load,) = (await reader.ask.status()).workflows
     assert (load.class_path, load.workers, load.waiting) == (None, 0, 1)
     assert load.oldest_waiting_ms is not None

@@ -24,6 +24,9 @@ WORKERS = ("w1", "w2")
 LISTS: dict[str, type[Event]] = {"begin": Item, "work": Part}
 
 index = st.integers(0, 1_000)
+running = precondition(lambda self: bool(self.runs))
+leased = precondition(lambda self: bool(self.leases))
+holding = precondition(lambda self: bool(self.held()))
 kinds = st.lists(st.sampled_from(KINDS), max_size=3)
 
 
@@ -64,6 +67,7 @@ class Scripts(RuleBasedStateMachine):
             run = self.runs[run_id] = Run()
             run.emit("0", self.rig.program.router.route(self.rig.program.spec.start_class), None, 0)
 
+    @running
     @rule(n=index)
     def submit_another_run_under_a_known_id(self, n: int) -> None:
         for run_id in self.one_run(n):
@@ -84,34 +88,40 @@ class Scripts(RuleBasedStateMachine):
         if free == 1000:
             self.strays = 0
 
+    @holding
     @rule(n=index, events=kinds)
     def commit(self, n: int, events: list[type[Event]]) -> None:
         for delivery in self.one_held(n):
             decisions = self.collected(delivery) if delivery.step == "collect" else ()
             self.committed(delivery, [event(n=n) for event in events], n, decisions=decisions)
 
+    @holding
     @rule(n=index, count=st.integers(0, 3))
     def commit_a_list(self, n: int, count: int) -> None:
         held = [one for one in self.held() if one.step in LISTS]
         for delivery in self.one_of(held, n):
             self.committed(delivery, [LISTS[delivery.step](n=n)] * count, n, listed=True)
 
+    @holding
     @rule(n=index)
     def commit_what_closes_collections(self, n: int) -> None:
         member = {"work": Done, "shape": Piece, "merge": Done}
         for delivery in self.one_of([one for one in self.held() if one.step in member], n):
             self.committed(delivery, [member[delivery.step](n=n)], n)
 
+    @holding
     @rule(n=index)
     def commit_a_stop(self, n: int) -> None:
         for delivery in self.one_held(n):
             self.committed(delivery, [StopEvent()], n)
 
+    @leased
     @rule(n=index, events=kinds)
     def commit_with_any_lease_there_ever_was(self, n: int, events: list[type[Event]]) -> None:
         for delivery in self.one_of(self.leases, n):
             self.committed(delivery, [event(n=n) for event in events], n)
 
+    @leased
     @rule(n=index, delay_ms=st.sampled_from([0, LATER_MS, None]))
     def fail(self, n: int, delay_ms: int | None) -> None:
         for delivery in self.one_of(self.leases, n):
@@ -122,39 +132,46 @@ class Scripts(RuleBasedStateMachine):
             known_failure = before is Ended.FENCED and found is Ended.DONE
             assert found is expected or known_failure
 
+    @leased
     @rule(n=index)
     def renew(self, n: int) -> None:
         for delivery in self.one_of(self.leases, n):
             kept = self.runs[delivery.run_id].refusal(delivery.id, delivery.fence) is None
             assert self.rig.renew(delivery) is kept
 
+    @leased
     @rule(n=index, count=st.integers(1, 3))
     def release(self, n: int, count: int) -> None:
         some = self.leases[n % len(self.leases) :][:count] if self.leases else []
         expected = sum(self.runs[one.run_id].release(one.id, one.fence) for one in some)
         assert self.rig.run(self.rig.broker.deliveries.release(some)) == expected
 
+    @holding
     @rule(n=index)
     def let_a_lease_run_out(self, n: int) -> None:
         for delivery in self.one_held(n):
             self.rig.make_due("watch", f"{delivery.run_id}|{delivery.id}")
 
+    @running
     @rule(n=index)
     def let_a_delay_pass(self, n: int) -> None:
         delayed = [f"{r}|{d}" for r, run in self.runs.items() for d, one in run.live.items() if one.state == "d"]
         for member in self.one_of(delayed, n):
             self.rig.make_due("watch", member)
 
+    @running
     @rule(n=index)
     def let_a_deadline_pass(self, n: int) -> None:
         for run_id in self.one_run(n):
             if self.runs[run_id].begun:
                 self.rig.make_due("watch", f"{run_id}|!deadline")
 
+    @running
     @rule()
     def let_queued_ones_be_checked(self) -> None:
         self.rig.make_due("queued")
 
+    @running
     @rule()
     def sweep(self) -> None:
         due = sorted(self.due())
@@ -170,6 +187,7 @@ class Scripts(RuleBasedStateMachine):
                 run.live[did].back("q")
         self.rig.sweep(MAX_CRASHES)
 
+    @running
     @rule()
     def audit(self) -> None:
         repairs, stuck = self.rig.audit()
@@ -177,6 +195,7 @@ class Scripts(RuleBasedStateMachine):
         if self.intact:
             assert repairs == 0
 
+    @running
     @rule(n=index)
     def cancel(self, n: int) -> None:
         for run_id in self.one_run(n):
@@ -185,6 +204,7 @@ class Scripts(RuleBasedStateMachine):
                 run.end("cancelled")
             assert self.rig.run(self.rig.broker.runs.cancel(RunId(run_id))) == run.status
 
+    @running
     @rule(n=index, kind=st.sampled_from(KINDS), times=st.integers(1, 2))
     def send_from_outside(self, n: int, kind: type[Event], times: int) -> None:
         for run_id in self.one_run(n):
@@ -200,6 +220,7 @@ class Scripts(RuleBasedStateMachine):
                     run.sent.add(event_id)
                     run.emit(event_id, self.rig.program.router.route(kind), None, n)
 
+    @leased
     @rule(n=index, sends=kinds, writes=st.integers(0, 2), times=st.integers(1, 2))
     def make_effects(self, n: int, sends: list[type[Event]], writes: int, times: int) -> None:
         for delivery in self.one_of(self.leases, n):
@@ -210,6 +231,7 @@ class Scripts(RuleBasedStateMachine):
             for _ in range(times):
                 self.applied(delivery, effects, n)
 
+    @leased
     @rule(n=index)
     def ask_for_the_lock(self, n: int) -> None:
         for delivery in self.one_of(self.leases, n):
@@ -223,6 +245,7 @@ class Scripts(RuleBasedStateMachine):
             assert refused is None
             assert run.lock((delivery.id, delivery.fence, token)) is held
 
+    @leased
     @rule(n=index)
     def give_the_lock_back(self, n: int) -> None:
         for delivery in self.one_of(self.leases, n):
@@ -230,12 +253,14 @@ class Scripts(RuleBasedStateMachine):
             self.rig.run(self.rig.broker.state.unlock(delivery.run_id, token))
             self.runs[delivery.run_id].unlock(token)
 
+    @leased
     @rule(n=index)
     def former_holder_gives_its_place_back(self, n: int) -> None:
         gone = [d for d in self.places if self.runs[d.run_id].refusal(d.id, d.fence) is not None]
         for delivery in self.one_of(gone, n):
             self.rig.run(self.rig.broker.deliveries.free_places(self.rig.lane, [delivery]))
 
+    @running
     @rule(n=index)
     def copy_an_entry(self, n: int) -> None:
         """What a client that repeats XADD by itself would do."""
@@ -246,40 +271,27 @@ class Scripts(RuleBasedStateMachine):
                 group = self.one_of([g for g in self.rig.groups if g.step == step], n)[0]
                 self.add_entry(group.kind, group.event, step, {"r": run_id, "e": event_id, "s": step})
 
+    @running
     @rule(n=index)
     def add_nonsense(self, n: int) -> None:
         group = self.rig.groups[n % len(self.rig.groups)]
         self.add_entry(group.kind, group.event, group.step, {"x": "y"})
         self.letters += 1
 
-    @rule(n=index, how=st.sampled_from(["trim", "destroy", "delete", "setid", "delconsumer"]))
-    def destroy_a_stream_or_group(self, n: int, how: str) -> None:
-        group = self.rig.groups[n % len(self.rig.groups)]
-        key, raw = self.stream(group.kind, group.event), self.rig.raw
-        if not raw.exists(key):
-            return
-        if how == "trim":
-            raw.xtrim(key, 0, approximate=False)
-        elif how == "delete":
-            raw.delete(key)
-        elif how == "destroy":
-            raw.xgroup_destroy(key, group.step)
-        elif group.step in self.groups_of(key):
-            if how == "setid":
-                raw.xgroup_setid(key, group.step, "$")
-            for consumer in (*WORKERS, "1", "2"):
-                raw.xgroup_delconsumer(key, group.step, consumer)
+    @running
+    @rule(n=index, what=st.sampled_from(["trim", "destroy", "delete", "setid", "watch", "queued", "ready", "bell"]))
+    def lose_an_index(self, n: int, what: str) -> None:
         self.intact = False
-
-    @rule(n=index, name=st.sampled_from(["watch", "queued", "ready", "bell"]))
-    def destroy_an_index(self, n: int, name: str) -> None:
-        if name in ("ready", "bell"):
-            self.rig.raw.delete(self.rig.key(name, self.rig.lane))
-        else:
-            lost = sorted(self.rig.members(name))[n % 2 :: 2]
+        if what in ("ready", "bell"):
+            self.rig.raw.delete(self.rig.key(what, self.rig.lane))
+        elif what in ("watch", "queued"):
+            lost = sorted(self.rig.members(what))[n % 2 :: 2]
             if lost:
-                self.rig.raw.zrem(self.rig.key(name), *lost)
-        self.intact = False
+                self.rig.raw.zrem(self.rig.key(what), *lost)
+        else:
+            used = [one for one in self.rig.groups if self.rig.raw.exists(self.stream(one.kind, one.event))]
+            for group in self.one_of(used, n):
+                self.destroy(self.stream(group.kind, group.event), group.step, what)
 
     @precondition(lambda self: not self.intact)
     @rule()
@@ -435,6 +447,19 @@ class Scripts(RuleBasedStateMachine):
 
     def groups_of(self, key: str) -> set[str]:
         return {one["name"].decode() for one in cast("list[dict[str, bytes]]", self.rig.raw.xinfo_groups(key))}
+
+    def destroy(self, key: str, step: str, how: str) -> None:
+        raw = self.rig.raw
+        if how == "trim":
+            raw.xtrim(key, 0, approximate=False)
+        elif how == "delete":
+            raw.delete(key)
+        elif how == "destroy":
+            raw.xgroup_destroy(key, step)
+        elif step in self.groups_of(key):
+            raw.xgroup_setid(key, step, "$")
+            for consumer in (*WORKERS, "1", "2"):
+                raw.xgroup_delconsumer(key, step, consumer)
 
     def add_entry(self, kind: str, event: str, step: StepName | str, fields: dict[str, str]) -> None:
         self.rig.raw.xadd(self.stream(kind, event), fields)

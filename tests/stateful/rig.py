@@ -123,7 +123,7 @@ class Rig:
         """Apply effects; also says their ids."""
         ids = EffectIds(delivery)
         plans = [effect_map(one, ids, self.program.codec) for one in effects]
-        ended, words = self.run(self.broker.deliveries.apply(delivery, plans, busy=False))
+        ended, words = self.run(self.broker.deliveries.apply(delivery, plans, busy=False, sent=lambda: None))
         return ended, words, [cast(str, plan["id"]) for plan in plans]
 
     def fail(self, delivery: Delivery, delay_ms: int | None) -> Ended:
