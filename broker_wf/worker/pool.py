@@ -104,7 +104,8 @@ class Pool:
                     self._start(place, alive_fd)
         elif time.monotonic() >= self._stop_by:
             self._kill_all()
-        self._wait(woken)
+        if self._stop_by is None or any(place.child for place in self._places):
+            self._wait(woken)
 
     def _wait(self, woken: int) -> None:
         moments = [place.start_at for place in self._places if place.child is None] if self._stop_by is None else []
