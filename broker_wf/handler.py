@@ -63,7 +63,7 @@ class WorkflowHandler:
         """Whether the run's end is known here."""
         return self._run.end.done()
 
-    async def stream_events(
+    def stream_events(
         self, expose_internal: bool = False, *, after: int | None = None
     ) -> AsyncGenerator[Event, None]:
         """The run's events, from the first one on, up to the one that ends it.
@@ -74,12 +74,11 @@ class WorkflowHandler:
             expose_internal: the engine's own events too.
             after: begin behind this sequence number instead.
 
-        Raises:
+        Raises (when iterated):
             WorkflowRuntimeError: they have all been streamed.
             EventsTrimmedError: the feed no longer has the next one; says which.
         """
-        async for event in self._run.events(expose_internal=expose_internal, after=after):
-            yield event
+        return self._run.events(expose_internal=expose_internal, after=after)
 
     async def send_event(self, event: Event, step: str | None = None) -> None:
         """Hand an event to the run, from outside its steps; returns when it has arrived.

@@ -20,6 +20,7 @@ from broker_wf.events import StartEvent
 from broker_wf.handler import WorkflowHandler
 from broker_wf.home import home_of
 from broker_wf.settings import Settings
+from broker_wf.wire.blobs import Encoded
 from broker_wf.wire.state import encoded_state
 
 FirstState = Callable[[], Awaitable[dict[str, bytes]]]
@@ -33,7 +34,7 @@ def submitting(
     program: Program,
     run_id: RunId,
     event: StartEvent,
-    payload: bytes,
+    encoded: Encoded,
     state: FirstState,
 ) -> Launch:
     """How the run is submitted: to the workers of the workflow, or to this very process."""
@@ -50,8 +51,8 @@ def submitting(
             digest=spec.digest,
             timeout_ms=spec.timeout_ms or 0,
             route=program.router.route(type(event)),
-            payload=payload,
-            start_hash=hashlib.blake2b(payload, digest_size=16).hexdigest(),
+            payload=encoded,
+            start_hash=hashlib.blake2b(encoded.payload, digest_size=16).hexdigest(),
             state=await state(),
             inbox=home.client.id,
         )

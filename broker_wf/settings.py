@@ -70,6 +70,8 @@ class Settings:
     """Largest encoded event, state value or result."""
     compress_from: int = 64 * 1024
     """Encoded values from this size on are compressed. Bytes."""
+    blob_from: int = 1024 * 1024
+    """A field of an event that is longer when encoded is kept once per run, and events refer to it. Bytes."""
     linger_ms: int = 3_000
     """How long the bundled server outlives its last user."""
     no_worker_warning_ms: int = 2_000
@@ -159,6 +161,7 @@ _LEAST = {
     "connect_timeout_ms": 50,
     "max_bytes": 1024,
     "compress_from": 1024,
+    "blob_from": 1024,
     "linger_ms": 0,
     "no_worker_warning_ms": 0,
 }

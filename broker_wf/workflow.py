@@ -221,9 +221,9 @@ class Workflow(metaclass=WorkflowMeta):
         event = self._start_event(start_event, kwargs)
         settings = current_settings(self._broker)
         program = self._program_for(settings)
-        payload = program.codec.encode_event(event)
+        encoded = program.codec.encode_event(event)
         state = first_state(ctx, program)
-        launch = submitting(settings, program, run_id, event, payload, state)
+        launch = submitting(settings, program, run_id, event, encoded, state)
         return followed(run_id, program, launch, ctx)
 
     def attach(self, run_id: str, *, resume: bool = False) -> WorkflowHandler:
@@ -284,7 +284,9 @@ class Workflow(metaclass=WorkflowMeta):
         roots = () if spec.state_type is None else (spec.state_type,)
         registry = EventRegistry(spec.names, roots=roots, modules=_loaded_beside(cls.__module__), is_open=is_open)
         settings = current_settings(self._broker)
-        limits = Limits(max_bytes=settings.max_bytes, compress_from=settings.compress_from)
+        limits = Limits(
+            max_bytes=settings.max_bytes, compress_from=settings.compress_from, blob_from=settings.blob_from
+        )
         return Program(
             spec=spec,
             router=Router(spec),

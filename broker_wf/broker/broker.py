@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe, Timeouts, async_client, check_server
 from broker_wf.broker.context_state import ContextStateStore
 from broker_wf.broker.deliveries import DeliveryStore
@@ -28,6 +29,7 @@ class Broker:
     pipe: Pipe
     runs: RunStore
     deliveries: DeliveryStore
+    blobs: BlobStore
     state: ContextStateStore
     feed: FeedStore
     roster: RosterStore
@@ -63,13 +65,15 @@ async def open_broker(
     except BaseException:
         await client.aclose()
         raise
+    blobs = BlobStore(pipe)
     return Broker(
         url=url,
         keys=keys,
         timeouts=timeouts,
         pipe=pipe,
         runs=RunStore(pipe, _limits(settings)),
-        deliveries=DeliveryStore(pipe),
+        deliveries=DeliveryStore(pipe, blobs),
+        blobs=blobs,
         state=ContextStateStore(pipe),
         feed=FeedStore(pipe),
         roster=roster,

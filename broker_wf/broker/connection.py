@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -26,6 +26,7 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisError,
     ResponseError,
     TimeoutError,
     TryAgainError,
@@ -41,9 +42,12 @@ log = logging.getLogger("broker_wf.connection")
 
 Argument = bytes | str | int | float
 LOST = (ConnectionError, TimeoutError, OSError)
+FAILED = (RedisError, OSError)
+"""Whatever a command may meet: a lost server, or one that refuses it for a while (a failover, too few replicas)."""
 _LATER = ("LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF")
 _LATER_CLASSES = (BusyLoadingError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
 _FIRST_WAIT_MS, _LONGEST_WAIT_MS = 50, 2000
+_CANCELLED_AGAIN_AFTER_S = 0.2
 
 
 class RedisClient(Protocol):
@@ -106,7 +110,43 @@ def async_client(url: str, timeouts: Timeouts, *, blocked: bool = False) -> Redi
     client: object = cast(Any, aredis.Redis).from_url(
         url, retry=AsyncRetry(NoBackoff(), 0), max_connections=4, **options
     )
-    return cast(RedisClient, client)
+    found = cast(RedisClient, client)
+    return BlockedReads(found) if blocked else found
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedReads:
+    """A client whose commands end when they are cancelled.
+
+    Before Python 3.12 a cancellation that comes while redis-py sends may be swallowed there (``asyncio.wait_for``);
+    a loop of blocked reads would then go on for ever.
+    """
+
+    client: RedisClient
+
+    async def execute_command(self, *args: Argument) -> object:
+        """See ``RedisClient``."""
+        call = asyncio.ensure_future(self.client.execute_command(*args))
+        try:
+            await asyncio.wait([call])
+        except asyncio.CancelledError:
+            call.add_done_callback(_nobody_asks)
+            call.cancel()
+            raise
+        return call.result()
+
+    def pipeline(self, transaction: bool = True) -> RedisPipeline:  # noqa: FBT001, FBT002 - redis-py's signature
+        """See ``RedisClient``."""
+        return self.client.pipeline(transaction)
+
+    async def aclose(self) -> None:
+        """See ``RedisClient``."""
+        await self.client.aclose()
+
+
+def _nobody_asks(call: asyncio.Future[object]) -> None:
+    if not call.cancelled():
+        call.exception()
 
 
 def sync_client(url: str, timeouts: Timeouts) -> SyncClient:
@@ -279,6 +319,23 @@ class Pipe:
             name = call.script.name if call.script else str(call.args[0])
             call.reply.set_exception(BrokerError(f"the server refused {name}: {reply}"))
         return True
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks that use a client, and wait until they have ended.
+
+    More than once where need be: redis-py sends through ``asyncio.wait_for``, which before Python 3.12 swallows a
+    cancellation that comes just as it ends.
+    """
+    ended, pending = set[asyncio.Task[None]](), set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        done, pending = await asyncio.wait(pending, timeout=_CANCELLED_AGAIN_AFTER_S)
+        ended |= done
+    for task in ended:
+        if not task.cancelled():
+            task.exception()
 
 
 def reply_word(error: Exception) -> str:

@@ -51,8 +51,8 @@ class ContextStateStore:
         Raises:
             RunNotFoundError: no such run.
         """
-        plan = [[key, value] for key, value in sets.items()]
-        done = await self.pipe.call(load("put"), run_id, plan, list(removed), dict(versions))
+        first = (run_id, [[key, value] for key, value in sets.items()], list(removed), dict(versions))
+        done = await self.pipe.call_again(load("put"), (*first, 0), (*first, 1))
         if done == 0:
             raise RunNotFoundError(run_id)
         return done == 1

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import cast
 
+from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.plans import (
     Plan,
+    Planned,
+    blobs_of,
     buffers_of,
     commit_map,
     delivery_of,
@@ -20,6 +24,7 @@ from broker_wf.core.commit import StepCommit, StepFailure
 from broker_wf.core.delivery import BufferSnapshot, Delivery
 from broker_wf.core.ids import Digest, Fence, Lane, StepName, WorkerId
 from broker_wf.core.outcome import Undecided
+from broker_wf.wire.blobs import Blob
 from broker_wf.wire.codec import Codec
 
 _STAGED_PART = 500
@@ -72,7 +77,7 @@ class Claimed:
     """What a claim brought.
 
     Attributes:
-        capped: a fair share left work behind.
+        capped: work was left behind though there were places: for others to share, or behind much that was stale.
     """
 
     deliveries: tuple[Delivery, ...]
@@ -84,6 +89,7 @@ class DeliveryStore:
     """Claim, effects, commit, fail, release: one script each."""
 
     pipe: Pipe
+    blobs: BlobStore
 
     def claim(self, asking: Asking) -> Coroutine[object, object, Claimed]:
         """Lease up to ``asking.free`` deliveries. A claim whose reply was lost gives the same ones again.
@@ -99,7 +105,7 @@ class DeliveryStore:
         return (*head, asking.lease_ms, asking.serves)
 
     async def apply(
-        self, delivery: Delivery, effects: Sequence[Plan], *, busy: bool, sent: Callable[[], None]
+        self, delivery: Delivery, effects: Sequence[Planned], *, busy: bool, sent: Callable[[], None]
     ) -> tuple[Ended, list[str]]:
         """Apply effects, in order, each once.
 
@@ -109,16 +115,15 @@ class DeliveryStore:
         Returns:
             DONE and per effect ``ok``, ``seen``, ``conflict``, ``locked`` or ``lost``; or why nothing was written.
         """
-        call = self.pipe.call(load("effect"), delivery.run_id, delivery.id, delivery.fence, int(busy), list(effects))
-        sent()
-        reply = cast("list[object]", await call)
-        ended = _ended(reply)
-        if ended is not Ended.DONE or len(reply) < 2:
-            return ended, []
-        return ended, [word.decode() for word in cast("list[bytes]", reply[1] or [])]
+        blobs = tuple(blobs_of(effects).values())
+        plans, refs = [one.plan for one in effects], [blob.hash for blob in blobs]
+        reply = await self._end("effect", delivery, (delivery.fence, int(busy), plans, refs), blobs, sent)
+        if reply[0] != b"OK":
+            return _ended(reply), []
+        return Ended.DONE, [word.decode() for word in cast("list[bytes]", reply[1])]
 
     async def commit(
-        self, commit: StepCommit, effects: list[Plan], codec: Codec, *, busy: bool, sent: Callable[[], None]
+        self, commit: StepCommit, effects: Sequence[Planned], codec: Codec, *, busy: bool, sent: Callable[[], None]
     ) -> Ended:
         """End an attempt that succeeded, and hand on its events, in one script.
 
@@ -130,22 +135,42 @@ class DeliveryStore:
         Raises:
             EncodeError, LimitExceededError: an event cannot travel; nothing was written.
         """
-        plan = commit_map(commit, effects, codec)
+        planned = commit_map(commit, effects, codec)
+        plan = _with_refs(planned.plan, planned.blobs)
         plan["busy"] = int(busy)
-        emits = cast("list[list[object]]", plan["emits"])
-        if len(emits) > _STAGED_PART:
-            refused = await self._stage(commit, plan, emits)
+        if len(cast("list[object]", plan["emits"])) > _STAGED_PART:
+            refused = await self._stage(commit, plan, planned.blobs)
             if refused is not None:
                 return refused
-        delivery = commit.delivery
-        reply = self.pipe.call(load("commit"), delivery.run_id, delivery.id, plan)
-        sent()
-        return _ended(cast("list[object]", await reply))
+        return _ended(await self._end("commit", commit.delivery, (plan,), planned.blobs, sent))
 
-    async def _stage(self, commit: StepCommit, plan: Plan, emits: list[list[object]]) -> Ended | None:
-        """Put the plain deliveries of a large fan-out down; what goes to joins stays in the plan."""
-        delivery = commit.delivery
-        token = f"{delivery.child_base}.{delivery.fence}"
+    async def _end(
+        self,
+        script: str,
+        delivery: Delivery,
+        values: tuple[object, ...],
+        blobs: tuple[Blob, ...],
+        sent: Callable[[], None],
+    ) -> list[object]:
+        """Run a script of a delivery, once the blobs that its payloads refer to are there."""
+        while True:
+            if blobs:
+                await self.blobs.put(delivery.run_id, blobs)
+            reply = self.pipe.call(load(script), delivery.run_id, delivery.id, *values)
+            sent()
+            words = cast("list[object]", await reply)
+            if words[0] != b"NO_BLOB":
+                return words
+            self.blobs.forget(delivery.run_id, blobs)
+
+    async def _stage(self, commit: StepCommit, plan: Plan, blobs: tuple[Blob, ...]) -> Ended | None:
+        """Put the plain deliveries of a large fan-out down; what goes to joins stays in the plan.
+
+        Under a token of its own: a commit that is refused as stale leaves what it put down to the end of the run, for
+        the next execution under this lease may give other events.
+        """
+        delivery, emits = commit.delivery, cast("list[list[object]]", plan["emits"])
+        token = f"{delivery.child_base}.{delivery.fence}.{secrets.token_hex(4)}"
         inner = commit.opening.id if commit.opening else delivery.collection
         items = [
             [id_, name, payload, list(e.route.to)]
@@ -158,10 +183,10 @@ class DeliveryStore:
                 "part": start,
                 "items": items[start : start + _STAGED_PART],
             }
+            _with_refs(part, blobs)
             if inner is not None:
                 part["m"] = inner
-            raw = await self.pipe.call(load("stage"), delivery.run_id, delivery.id, part)
-            ended = _ended(cast("list[object]", raw))
+            ended = _ended(await self._end("stage", delivery, (part,), blobs, _nothing))
             if ended is not Ended.DONE:
                 return ended
         joined = [
@@ -175,7 +200,7 @@ class DeliveryStore:
     async def fail(
         self,
         failure: StepFailure,
-        effects: list[Plan],
+        effects: Sequence[Planned],
         error: bytes,
         ending: Plan | None,
         letter: Plan | None,
@@ -190,16 +215,17 @@ class DeliveryStore:
             letter: what goes to the dead letters, if the delivery is one.
         """
         delivery = failure.delivery
-        plan: Plan = {"nonce": delivery.fence, "effects": effects, "error": error, "busy": int(busy)}
+        blobs = tuple(blobs_of(effects).values())
+        plans = [one.plan for one in effects]
+        plan: Plan = {"nonce": delivery.fence, "effects": plans, "error": error, "busy": int(busy)}
+        _with_refs(plan, blobs)
         if ending is not None:
             plan["ends"] = ending
             if letter is not None:
                 plan["dead"] = letter
         else:
             plan["delay_ms"] = failure.delay_ms
-        reply = self.pipe.call(load("fail"), delivery.run_id, delivery.id, plan)
-        sent()
-        return _ended(cast("list[object]", await reply))
+        return _ended(await self._end("fail", delivery, (plan,), blobs, sent))
 
     async def release(self, deliveries: Sequence[Delivery]) -> int:
         """Hand back what was claimed and not finished; neither attempt nor crashes change."""
@@ -226,6 +252,16 @@ class DeliveryStore:
         asked: Plan = {} if needed is None else {"buffer": needed.buffer, "want": dict(needed.want)}
         raw = await self.pipe.call(load("snapshot"), delivery.run_id, delivery.step, delivery.event, asked)
         return buffers_of(raw)
+
+
+def _with_refs(plan: Plan, blobs: tuple[Blob, ...]) -> Plan:
+    if blobs:
+        plan["refs"] = [blob.hash for blob in blobs]
+    return plan
+
+
+def _nothing() -> None:
+    """For a script that makes no work."""
 
 
 async def _claimed(reply: Awaitable[object], fence: Fence) -> Claimed:

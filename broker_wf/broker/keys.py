@@ -80,7 +80,13 @@ _ALL = (
     _family("staged", "LIST", "run token", Life.LIVE, "deliveries of a large fan-out, put down before its commit"),
     _family("aux", "SET", "run", Life.LIVE, "further keys of the run, dropped at its end"),
     _family("state", "HASH", "run", Life.RUN, "Context: top-level key -> '<version>:<value>'"),
-    _family("blob", "HASH", "run", Life.RUN, "content hash -> payload too large to travel in every record"),
+    _family(
+        "blob",
+        "HASH",
+        "run",
+        Life.RUN,
+        "content hash -> large part of an event; 'p<hash>' of those that the feed refers to",
+    ),
     _family(
         "feed",
         "STREAM",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -15,9 +15,36 @@ from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane,
 from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateEdit, StateSet, Written
 from broker_wf.core.routing import Route
 from broker_wf.events import Event
+from broker_wf.wire.blobs import Blob
 from broker_wf.wire.codec import Codec
 
 Plan = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A map for a script, and the blobs that the payloads in it refer to; they are written before."""
+
+    plan: Plan
+    blobs: tuple[Blob, ...] = ()
+
+
+@dataclass(slots=True)
+class _Payloads:
+    """Encodes the events of one map and gathers their blobs, each once."""
+
+    codec: Codec
+    found: dict[bytes, Blob] = field(default_factory=dict[bytes, Blob])
+
+    def of(self, event: Event) -> bytes:
+        payload, blobs = self.codec.encode_event(event)
+        for blob in blobs:
+            self.found[blob.hash] = blob
+        return payload
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        return tuple(self.found.values())
 
 
 @dataclass(slots=True)
@@ -43,7 +70,7 @@ def route_map(route: Route) -> Plan:
     }
 
 
-def effect_map(effect: Effect, ids: EffectIds, codec: Codec) -> Plan:
+def effect_map(effect: Effect, ids: EffectIds, codec: Codec) -> Planned:
     """An effect as ``lib/effects.lua`` reads it.
 
     An edit is known by the keys it changes and not by their values: what it read is already changed by the edit that
@@ -54,69 +81,82 @@ def effect_map(effect: Effect, ids: EffectIds, codec: Codec) -> Plan:
     """
     match effect:
         case Sent(event=event, route=route):
-            payload = codec.encode_event(event)
+            payload, blobs = codec.encode_event(event)
             target = ",".join((*route.to, *(s.step for s in route.slots)))
-            return {
+            plan: Plan = {
                 "kind": "send",
                 "id": ids.next("send", target, payload),
                 "name": route.name,
                 "payload": payload,
                 "routes": {route.name: route_map(route)},
             }
+            return Planned(plan, blobs)
         case Written(event=event):
-            payload = codec.encode_event(event)
-            return {
+            payload, blobs = codec.encode_event(event)
+            plan = {
                 "kind": "write",
                 "id": ids.next("write", "", payload),
                 "name": type(event).__name__,
                 "payload": payload,
             }
+            return Planned(plan, blobs)
         case StateSet(key=key, value=value, version=version):
-            plan: Plan = {"kind": "set", "id": ids.next("set", key, value), "key": key, "value": value}
-            return plan if version is None else {**plan, "version": version}
+            plan = {"kind": "set", "id": ids.next("set", key, value), "key": key, "value": value}
+            return Planned(plan if version is None else {**plan, "version": version})
         case StateEdit(token=token, sets=sets, removed=removed):
-            return {
+            plan = {
                 "kind": "edit",
                 "id": ids.next("edit", ",".join(sorted((*sets, *removed))), b""),
                 "token": token,
                 "sets": [[key, value] for key, value in sets.items()],
                 "dels": list(removed),
             }
+            return Planned(plan)
 
 
-def decision_map(decision: CollectDecision, codec: Codec) -> Plan:
+def decision_map(decision: CollectDecision, payloads: _Payloads) -> Plan:
     """A collect_events decision as ``lib/buffers.lua`` reads it."""
     return {
         "buffer": decision.buffer,
         "name": decision.name,
-        "payload": b"" if decision.fire else codec.encode_event(decision.event),
+        "payload": b"" if decision.fire else payloads.of(decision.event),
         "want": dict(decision.want),
         "fire": decision.fire,
         "used": {name: [first, count] for name, (first, count) in decision.used.items()},
     }
 
 
-def commit_map(commit: StepCommit, effects: list[Plan], codec: Codec) -> Plan:
-    """A commit as ``commit.lua`` reads it; emissions in full."""
+def commit_map(commit: StepCommit, effects: Sequence[Planned], codec: Codec) -> Planned:
+    """A commit as ``commit.lua`` reads it; emissions in full.
+
+    Raises:
+        EncodeError, LimitExceededError: an event cannot travel.
+    """
+    payloads = _Payloads(codec, blobs_of(effects))
     plan: Plan = {
         "nonce": commit.delivery.fence,
-        "effects": effects,
-        "decisions": [decision_map(one, codec) for one in commit.decisions],
+        "effects": [one.plan for one in effects],
+        "decisions": [decision_map(one, payloads) for one in commit.decisions],
         "routes": routes_of(e.route for e in commit.emissions),
-        "emits": [[e.id, e.route.name, codec.encode_event(e.event)] for e in commit.emissions],
+        "emits": [[e.id, e.route.name, payloads.of(e.event)] for e in commit.emissions],
     }
     if commit.opening is not None:
         joins = [[join.step, join.take, join.event] for join in commit.opening.joins]
         plan["opens"] = {"id": commit.opening.id, "joins": joins}
     if commit.stop is not None:
-        payload = codec.encode_event(commit.stop)
+        payload = payloads.of(commit.stop)
         plan["ends"] = {
             "status": "completed",
             "result": payload,
             "name": event_label(commit.stop),
             "payload": payload,
         }
-    return plan
+    return Planned(plan, payloads.blobs)
+
+
+def blobs_of(planned: Iterable[Planned]) -> dict[bytes, Blob]:
+    """The blobs of several maps, each once."""
+    return {blob.hash: blob for one in planned for blob in one.blobs}
 
 
 def routes_of(routes: Iterable[Route]) -> Plan:

@@ -25,7 +25,7 @@ class Renewal:
             Positions, from 0, of those that are lost or whose run has ended.
 
         Raises:
-            redis-py's ConnectionError or TimeoutError: some may have been renewed.
+            what ``connection.FAILED`` names: some may have been renewed.
         """
         if self._client is None:
             self._client = sync_client(self._url, self._timeouts)

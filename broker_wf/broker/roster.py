@@ -109,6 +109,10 @@ class RosterStore:
         """Take a worker that has stopped out of the roster and out of its groups."""
         await self.pipe.call(load("goodbye"), worker, list(lanes), [g.as_list() for g in groups])
 
+    async def tidy(self, idle_ms: int, groups: Sequence[Group]) -> int:
+        """Remove consumers that killed workers left, once nothing of theirs pends. Returns how many."""
+        return cast(int, await self.pipe.call(load("tidy"), idle_ms, [g.as_list() for g in groups]))
+
     async def keep_lane(self, lane: Lane, keep_ms: int, groups: Sequence[Group]) -> None:
         """Let the keys of a private lane live ``keep_ms`` longer; 0 drops them."""
         await self.pipe.call(load("lane"), lane, keep_ms, [g.as_list() for g in groups])

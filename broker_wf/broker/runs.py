@@ -18,6 +18,7 @@ from broker_wf.errors import (
     RunEndedError,
     RunNotFoundError,
 )
+from broker_wf.wire.blobs import Encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Submission:
     """All that a run begins with.
 
     Attributes:
+        payload: the start event.
         start_hash: of the start event; a run id used again with another one is a conflict.
         state: top-level state keys, encoded.
         inbox: of the driver that wants to hear of the end; empty: nobody.
@@ -36,7 +38,7 @@ class Submission:
     digest: Digest
     timeout_ms: int
     route: Route
-    payload: bytes
+    payload: Encoded
     start_hash: str
     state: Mapping[str, bytes]
     inbox: str
@@ -111,7 +113,8 @@ class RunStore:
             "inbox": submission.inbox,
             "start_name": submission.route.name,
             "start_hash": submission.start_hash,
-            "payload": submission.payload,
+            "payload": submission.payload.payload,
+            "blobs": _by_hash(submission.payload),
             "routes": {submission.route.name: route_map(submission.route)},
             "state": dict(submission.state),
         }
@@ -166,17 +169,21 @@ class RunStore:
             raise RunNotFoundError(run_id)
         raise RunEndedError(run_id, reply[1].decode())
 
-    async def send(self, run_id: RunId, event_id: EventId, name: EventName, payload: bytes, route: Route) -> None:
+    async def send(self, run_id: RunId, event_id: EventId, name: EventName, event: Encoded, route: Route) -> None:
         """Hand an event to a run from outside, once per event id.
 
         Raises:
             RunNotFoundError: no such run.
             RunEndedError: it has ended; nothing was written.
         """
-        routes = {route.name: route_map(route)}
-        reply = cast("list[bytes]", await self.pipe.call(load("send"), run_id, event_id, name, payload, routes))
+        values = (event.payload, {route.name: route_map(route)}, _by_hash(event))
+        reply = cast("list[bytes]", await self.pipe.call(load("send"), run_id, event_id, name, *values))
         if reply[0] != b"GONE":
             return
         if reply[1] == b"missing":
             raise RunNotFoundError(run_id)
         raise RunEndedError(run_id, reply[1].decode())
+
+
+def _by_hash(event: Encoded) -> dict[bytes, bytes]:
+    return {blob.hash: blob.sealed for blob in event.blobs}

@@ -34,9 +34,13 @@ class ScheduleStore:
 
     pipe: Pipe
 
-    async def sweep(self, limit: int, lease_ms: int, max_crashes: int) -> Swept:
-        """Look at up to ``limit`` members that are due, of each watch set."""
-        due, redone, ended = cast("list[int]", await self.pipe.call(load("sweep"), limit, lease_ms, max_crashes))
+    async def sweep(self, limit: int, outage_ms: int, max_crashes: int) -> Swept:
+        """Look at up to ``limit`` members that are due, of each watch set.
+
+        Args:
+            outage_ms: when nobody has swept for longer, runs whose time ended meanwhile get that time once more.
+        """
+        due, redone, ended = cast("list[int]", await self.pipe.call(load("sweep"), limit, outage_ms, max_crashes))
         return Swept(due=due, redispatched=redone, ended=ended)
 
     async def audit(self, workflow: WorkflowName, offset: int, limit: int) -> Audited:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
 
 import click
 
+from broker_wf._version import __version__
 from broker_wf.cli import health as light
 from broker_wf.cli.options import asked_where, where
 from broker_wf.cli.output import print_json, print_table, print_text
 from broker_wf.errors import without_password
 from broker_wf.settings import PREFIX, Settings
-
-_DISTRIBUTION = "broker-wf"
 
 
 @click.command()
@@ -61,7 +58,4 @@ def _source(name: str, options: set[str], environment: Mapping[str, str] = os.en
 @click.command()
 def version() -> None:
     """The version of broker-wf."""
-    try:
-        print_text(version_of(_DISTRIBUTION))
-    except PackageNotFoundError:
-        print_text("unknown: broker-wf is not installed, only importable")
+    print_text(__version__)

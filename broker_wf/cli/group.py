@@ -66,6 +66,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         code: object = verbs.main(args=list(arguments), prog_name="broker-wf", standalone_mode=False)
     except click.ClickException as error:
+        if error.format_message().startswith("Usage:"):
+            click.echo(error.format_message(), err=True)
+            return USAGE
         return _failed(error, is_verbose, Failure(code=USAGE, what=error.format_message(), mend=_help_of(error)))
     except CommandError as error:
         return _failed(error, is_verbose, *error.failures)

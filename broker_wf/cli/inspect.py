@@ -16,12 +16,12 @@ from broker_wf.cli.session import opened_broker
 from broker_wf.core.ids import RunId
 from broker_wf.driver.client import open_client
 from broker_wf.inspector import Inspector
-from broker_wf.inspector.records import event_view
 from broker_wf.inspector.views import as_dict
 from broker_wf.settings import Settings
 
 T = TypeVar("T")
 
+_EVENTS_AT_ONCE = 100
 _STATUSES = ("running", "completed", "failed", "cancelled", "timed_out")
 _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
@@ -143,11 +143,11 @@ async def _print_events(settings: Settings, run_id: str, after: int, follow: boo
             client = open_client(broker)
             try:
                 async for entry in client.events(found, after):
-                    print_line(as_dict(event_view(entry)))
+                    print_line(as_dict(await inspector.event(found, entry)))
             finally:
                 await client.close()
             return
-        while page := await inspector.events(found, after):
+        while page := await inspector.events(found, after, _EVENTS_AT_ONCE):
             for view in page:
                 print_line(as_dict(view))
             after = page[-1].seq

@@ -53,19 +53,13 @@ def asked_where(url: str | None, namespace: str | None) -> Where:
     return Where(url=url or outer.url, namespace=namespace or outer.namespace)
 
 
-class Duration(click.ParamType[int]):
-    """Seconds, or a number with a unit: ``30s``, ``5m``, ``2h``, ``500ms``. The value is in milliseconds."""
+def duration_ms(text: str) -> int:
+    """Seconds, or a number with a unit, ``30s``, ``5m``, ``2h``, ``500ms``, in milliseconds; a type for an option.
 
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read the text."""
-        if isinstance(value, int):
-            return value
-        found = _DURATION.fullmatch(str(value).strip())
-        if found is None:
-            self.fail(f"{value!r} is no duration; write seconds, or 30s, 5m, 2h, 500ms", param, ctx)
-        return round(float(found["amount"]) * _UNIT_MS[found["unit"] or "s"])
-
-
-DURATION = Duration()
+    Raises:
+        click.BadParameter: the text is no duration.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no duration; write seconds, or 30s, 5m, 2h, 500ms")
+    return round(float(found["amount"]) * _UNIT_MS[found["unit"] or "s"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -10,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Protocol, cast
 
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 
 class _Table(Protocol):
@@ -24,10 +25,25 @@ class _Console(Protocol):
 
 def jsonable(value: object) -> object:
     """Any value as JSON has it: as pydantic writes it, else its repr; bytes that are no text as base64."""
-    try:
-        return cast(object, to_jsonable_python(value, fallback=repr, inf_nan_mode="strings"))
-    except PydanticSerializationError:
-        return cast(object, to_jsonable_python(value, fallback=repr, inf_nan_mode="strings", bytes_mode="base64"))
+    for bytes_mode in ("utf8", "base64"):
+        try:
+            return _finite(to_jsonable_python(value, fallback=repr, bytes_mode=bytes_mode))
+        except ValueError:
+            continue
+    return repr(value)
+
+
+def _finite(value: object) -> object:
+    """JSON has no numbers that are infinite or none; they become text."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case list():
+            return [_finite(item) for item in cast("list[object]", value)]
+        case dict():
+            return {key: _finite(item) for key, item in cast("dict[str, object]", value).items()}
+        case _:
+            return value
 
 
 def print_json(value: object) -> None:

@@ -24,7 +24,7 @@ from broker_wf.cli.failures import (
     Failure,
     failure_of,
 )
-from broker_wf.cli.options import DURATION, asked_where, where
+from broker_wf.cli.options import asked_where, duration_ms, where
 from broker_wf.cli.output import jsonable, print_json, tell
 from broker_wf.cli.target import load_targets
 from broker_wf.configuration import configure
@@ -63,7 +63,9 @@ class _Wish:
 @click.argument("fields", metavar="KEY=VALUE...", nargs=-1)
 @click.option("--json", "text", metavar="JSON", help="Fields of the start event as a JSON object; - reads stdin.")
 @click.option("--run-id", help="The run's id; one there is with the same start event is attached to.")
-@click.option("--timeout", type=DURATION, help="How long to wait for the result: seconds, 30s, 5m.")
+@click.option(
+    "--timeout", type=duration_ms, metavar="DURATION", help="How long to wait for the result: seconds, 30s, 5m."
+)
 @click.option("-F", "--follow", is_flag=True, help="Tell the run's events on stderr, as lines of JSON.")
 @click.option("-d", "--detach", is_flag=True, help="Print the run's id when it was accepted, and do not wait.")
 @where
@@ -164,11 +166,17 @@ async def _run(workflow: Workflow, start: StartEvent, wish: _Wish, settings: Set
         async with _executing_here(home, workflow, wanted=not is_served and not wish.detach):
             handler = workflow.run(start_event=start, run_id=wish.run_id)
             tell(f"run {handler.run_id}")
-            if not is_served and not wish.detach:
-                tell(f"no worker serves {workflow.workflow_name}: this process executes it")
+            if not is_served:
+                tell(f"no worker serves {workflow.workflow_name}: {_what_then(workflow, wish)}")
             return await (_detached(handler, inspector) if wish.detach else _waited(handler, wish, inspector))
     finally:
         await close_homes()
+
+
+def _what_then(workflow: Workflow, wish: _Wish) -> str:
+    if wish.detach:
+        return f"the run waits for one; start it with broker-wf worker {workflow.spec.class_path}"
+    return "this process executes it"
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import click
 
 from broker_wf.cli.failures import NO_SERVER, START_ERRORS, CommandError, failure_of
 from broker_wf.cli.logs import FORMATS, LEVELS, set_up_logs
-from broker_wf.cli.options import DURATION, asked_where, where
+from broker_wf.cli.options import asked_where, duration_ms, where
 from broker_wf.cli.serving import Stops, run_in_new_loop, serve
 from broker_wf.cli.target import load_targets
 from broker_wf.configuration import configure
@@ -28,7 +28,12 @@ _LINK = "--child-of"
 @click.option("-p", "--processes", type=click.IntRange(1), help="Worker processes (BROKER_WF_PROCESSES).")
 @click.option("-c", "--concurrency", type=click.IntRange(1), help="Deliveries each executes at one time.")
 @click.option("--lease-ms", type=int, help="How long a delivery stays a worker's without a renewal.")
-@click.option("--drain-timeout", type=DURATION, help="How long steps may go on after SIGTERM: seconds, 30s, 5m.")
+@click.option(
+    "--drain-timeout",
+    type=duration_ms,
+    metavar="DURATION",
+    help="How long steps may go on after SIGTERM: seconds, 30s, 5m.",
+)
 @click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="BROKER_WF_LOG_LEVEL.")
 @click.option("--log-format", type=click.Choice(FORMATS), default="plain", show_default=True)
 @click.option(_LINK, "link", hidden=True, help="Descriptors that a parent has given this process.")

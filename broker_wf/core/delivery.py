@@ -22,6 +22,11 @@ class BufferSnapshot:
     counts: Mapping[EventName, int]
     items: Mapping[EventName, tuple[tuple[DeliveryId, bytes], ...]] | None
 
+    @property
+    def payloads(self) -> tuple[bytes, ...]:
+        """Of the events themselves."""
+        return tuple(payload for items in (self.items or {}).values() for _, payload in items)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:

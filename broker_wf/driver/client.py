@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from broker_wf.broker.broker import Broker
+from broker_wf.broker.connection import end_tasks
 from broker_wf.broker.feed import FeedEntry
 from broker_wf.broker.runs import RunState, Submission
 from broker_wf.core.ids import DriverId, RunId
@@ -37,8 +38,8 @@ class Client:
         end = self.follow.add(submission.run_id, lambda: self.broker.runs.submit(submission))
         try:
             status = await self.broker.runs.submit(submission)
-        except BrokerError as error:
-            self.follow.drop(submission.run_id, error)
+        except BrokerError:
+            self.follow.leave(submission.run_id)
             raise
         if status != "running":
             await self.follow.look(submission.run_id)
@@ -53,8 +54,8 @@ class Client:
         end = self.follow.add(run_id, None)
         try:
             await self.broker.runs.attach(run_id, self.id)
-        except BrokerError as error:
-            self.follow.drop(run_id, error)
+        except BrokerError:
+            self.follow.leave(run_id)
             raise
         await self.follow.look(run_id)
         return end
@@ -65,9 +66,7 @@ class Client:
 
     async def close(self) -> None:
         """Stop following. Runs go on."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await end_tasks(self.tasks)
         await self.follow.close()
         await self.feeds.close()
         await self.broker.pipe.close()

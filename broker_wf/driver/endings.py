@@ -22,12 +22,16 @@ from broker_wf.events import (
     WorkflowFailedEvent,
     WorkflowTimedOutEvent,
 )
+from broker_wf.wire.blobs import Fetched
 from broker_wf.wire.codec import Codec
 from broker_wf.wire.remote_errors import decode_error
 
 
-def stop_event_of(state: RunState, codec: Codec) -> StopEvent:
+def stop_event_of(state: RunState, codec: Codec, blobs: Fetched) -> StopEvent:
     """The event that ended a run.
+
+    Args:
+        blobs: what its result refers to.
 
     Raises:
         WorkflowTimeoutError, WorkflowCancelledByUser, PoisonError, or the step's own exception: it ended badly.
@@ -35,7 +39,7 @@ def stop_event_of(state: RunState, codec: Codec) -> StopEvent:
     """
     if state.status != "completed":
         raise error_of(state, codec)
-    event = codec.decode_event(state.result)
+    event = codec.decode_event(state.result, blobs)
     if not isinstance(event, StopEvent):
         raise DecodeError("the run's result", f"it is {type(event).__name__}, no StopEvent")
     return event
@@ -50,14 +54,17 @@ def error_of(state: RunState, codec: Codec) -> Exception:
     return decode_error(unpack_text(state.error), codec.registry.errors)
 
 
-def event_of(entry: FeedEntry, codec: Codec) -> Event:
+def event_of(entry: FeedEntry, codec: Codec, blobs: Fetched) -> Event:
     """An entry of a feed as an event.
+
+    Args:
+        blobs: what it refers to.
 
     Raises:
         DecodeError: it is of a class not known here.
     """
     if not entry.name.startswith("!"):
-        return codec.decode_event(entry.payload)
+        return codec.decode_event(entry.payload, blobs)
     record = unpack_text(entry.payload) if entry.payload else {}
     if entry.name == "!cancelled":
         return WorkflowCancelledEvent()

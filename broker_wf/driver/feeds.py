@@ -93,13 +93,14 @@ class Feeds:
     async def _read(self, wake_from: str) -> str:
         if self._client is None:
             self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
-        cursors: dict[RunId, int] = {}
-        for reader in self._readers:
+        # Who comes while this read is under way begins elsewhere, and is served by the next one.
+        readers, cursors = list(self._readers), dict[RunId, int]()
+        for reader in readers:
             cursors[reader.run_id] = min(reader.cursor, cursors.get(reader.run_id, reader.cursor))
         found, wake_from = await wait_for_feeds(
             self._client, self.broker.keys, self.driver, cursors, wake_from, self.broker.timeouts.block_ms
         )
-        for reader in list(self._readers):
+        for reader in readers:
             for entry in found.get(reader.run_id, ()):
                 if entry.seq > reader.cursor:
                     reader.cursor = entry.seq

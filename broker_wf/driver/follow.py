@@ -30,11 +30,13 @@ class Follower:
 
     Attributes:
         resubmit: makes the run again, under its id, should the server have lost it; None for a run made elsewhere.
+        users: how many handlers wait for it.
     """
 
     run_id: RunId
     end: asyncio.Future[RunState]
     resubmit: Resubmit | None
+    users: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,10 +55,19 @@ class Follow:
         if found is None:
             future: asyncio.Future[RunState] = asyncio.get_running_loop().create_future()
             found = self._followers[run_id] = Follower(run_id, future, resubmit)
+        found.users += 1
         return found.end
 
+    def leave(self, run_id: RunId) -> None:
+        """Take back one :meth:`add`: whoever else follows the run goes on."""
+        follower = self._followers.get(run_id)
+        if follower is not None:
+            follower.users -= 1
+            if follower.users == 0:
+                del self._followers[run_id]
+
     def drop(self, run_id: RunId, error: BaseException) -> None:
-        """Give up on a run that could not be submitted."""
+        """Give up on a run that is not on the server."""
         follower = self._followers.pop(run_id, None)
         if follower is not None and not follower.end.done():
             follower.end.set_exception(error)

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.runs import RunState
@@ -23,6 +24,19 @@ Launch = Callable[[], Awaitable[tuple[Client, asyncio.Future[RunState]]]]
 
 
 @dataclass(slots=True, kw_only=True)
+class _Reading:
+    """One reader of the run's events.
+
+    Attributes:
+        active: it has begun and has not ended.
+    """
+
+    expose_internal: bool
+    after: int | None
+    active: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
 class FollowedRun:
     """One run, followed. Also the backend of ``handler.ctx``.
 
@@ -37,7 +51,7 @@ class FollowedRun:
     _client: asyncio.Task[tuple[Client, asyncio.Future[RunState]]] | None = None
     _end: asyncio.Task[StopEvent] | None = None
     _cursor: int = 0
-    _streaming: int = 0
+    _readings: WeakKeyDictionary[AsyncGenerator[Event, None], _Reading] = field(default_factory=WeakKeyDictionary)
     _streamed_out: bool = False
     _sends: list[asyncio.Task[None]] = field(default_factory=list["asyncio.Task[None]"])
 
@@ -85,7 +99,7 @@ class FollowedRun:
         if target is not None:
             _check_target(self.router, event, target)
         route = self.router.route(type(event), target)
-        payload = self.codec.encode_event(event)
+        encoded = self.codec.encode_event(event)
         event_id = EventId(f"x{secrets.token_hex(8)}")
         before = self._sends[-1] if self._sends else None
 
@@ -93,7 +107,7 @@ class FollowedRun:
             if before is not None:
                 await asyncio.wait([before])
             broker = await self.broker()
-            await broker.runs.send(self.run_id, event_id, route.name, payload, route)
+            await broker.runs.send(self.run_id, event_id, route.name, encoded, route)
 
         task = asyncio.get_running_loop().create_task(hand_over())
         self._sends.append(task)
@@ -117,42 +131,53 @@ class FollowedRun:
         """See ``RunBackend``."""
         return self.events(expose_internal=True)
 
-    async def events(self, *, expose_internal: bool, after: int | None = None) -> AsyncGenerator[Event, None]:
+    def events(self, *, expose_internal: bool, after: int | None = None) -> AsyncGenerator[Event, None]:
         """The run's events from the first one on, or from where the last reader left; until the one that ends it.
+
+        A reader has left once nobody holds its generator: whoever breaks out of a loop does not close it.
 
         Args:
             after: a cursor to read from instead: the sequence number of the last event seen.
 
-        Raises:
+        Raises (when iterated):
             WorkflowRuntimeError: a reader before has seen them all.
             EventsTrimmedError: the feed no longer has the next one.
         """
+        reading = _Reading(expose_internal=expose_internal, after=after)
+        events = self._events(reading)
+        self._readings[events] = reading
+        return events
+
+    async def _events(self, reading: _Reading) -> AsyncGenerator[Event, None]:
+        after = reading.after
         if after is None and self._streamed_out:
             raise WorkflowRuntimeError("All the streamed events have already been consumed.")
-        continued = after is None and self._streaming == 0
+        continued = after is None and not any(one.active for one in self._readings.values())
         cursor = self._cursor if continued else (after or 0)
-        client, _ = await self._joined()
-        self._streaming += 1
+        reading.active = True
         try:
+            client, _ = await self._joined()
             async for entry in client.events(self.run_id, cursor):
-                event = event_of(entry, self.codec)
+                blobs = await client.broker.blobs.fetch(self.run_id, (entry.payload,))
+                event = event_of(entry, self.codec, blobs)
                 if continued:
                     self._cursor = entry.seq
                     self._streamed_out = is_last(event)
-                if expose_internal or not isinstance(event, InternalDispatchEvent):
+                if reading.expose_internal or not isinstance(event, InternalDispatchEvent):
                     yield event
                 if is_last(event):
                     return
         finally:
-            self._streaming -= 1
+            reading.active = False
 
     async def _joined(self) -> tuple[Client, asyncio.Future[RunState]]:
         assert self._client is not None
         return await asyncio.shield(self._client)
 
     async def _follow(self) -> StopEvent:
-        _, ended = await self._joined()
-        return stop_event_of(await ended, self.codec)
+        client, ended = await self._joined()
+        state = await ended
+        return stop_event_of(state, self.codec, await client.broker.blobs.fetch(self.run_id, (state.result,)))
 
 
 def _check_target(router: Router, event: Event, step: StepName) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 from broker_wf.broker.deliveries import Ended
 from broker_wf.broker.packing import pack, unpack
-from broker_wf.broker.plans import Plan, effect_map
+from broker_wf.broker.plans import Plan, Planned, effect_map
 from broker_wf.context.context import Context, InStep, current_step
 from broker_wf.context.state_store import DictState
 from broker_wf.core.commit import StepCommit, StepFailure, plan_commit
@@ -23,6 +23,7 @@ from broker_wf.engine.site import Site
 from broker_wf.engine.step_context import StepContext
 from broker_wf.errors import DecodeError, EncodeError, LimitExceededError
 from broker_wf.events import InputRequiredEvent, WorkflowFailedEvent
+from broker_wf.wire.blobs import NOTHING_FETCHED
 from broker_wf.wire.remote_errors import encode_error
 
 log = logging.getLogger("broker_wf.step")
@@ -45,38 +46,77 @@ async def execute(
         arguments = await _arguments(program, site, step, delivery)
     except DecodeError as error:
         return await _failed(program, site, delivery, Raised(error=error), [], elapsed_ms(), sent)
-    while True:
-        context = _context(program, site, delivery)
-        outcome = await _called(program, site, step, context, arguments)
-        needed: Undecided | None = None
-        if isinstance(outcome, Undecided):
-            needed = outcome
-        else:
-            ended = await _end(program, context, outcome, elapsed_ms, sent)
-            if ended is not Ended.STALE_BUFFER:
-                return ended
-        delivery = replace(delivery, buffers=await site.broker.deliveries.snapshot(delivery, needed))
+    started = _Start(program=program, site=site, step=step, arguments=arguments, elapsed_ms=elapsed_ms, sent=sent)
+    ended = await _tried(started, delivery)
+    if isinstance(ended, Ended):
+        return ended
+    async with site.turns.of(delivery.run_id, delivery.step):
+        while not isinstance(ended, Ended):
+            buffers = await site.broker.deliveries.snapshot(delivery, ended.needed)
+            ended = await _tried(started, replace(delivery, buffers=buffers))
+    return ended
 
 
-def _context(program: Program, site: Site, delivery: Delivery) -> StepContext:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What each execution of a delivery has in common."""
+
+    program: Program
+    site: Site
+    step: StepSpec
+    arguments: dict[str, object]
+    elapsed_ms: Callable[[], int]
+    sent: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stale:
+    """An execution that ``collect_events`` decided wrongly, or not at all for want of events."""
+
+    needed: Undecided | None
+
+
+async def _tried(started: _Start, delivery: Delivery) -> Ended | _Stale:
+    context = await _context(started.program, started.site, delivery)
+    outcome = await _called(started.program, started.site, started.step, context, started.arguments)
+    if not isinstance(outcome, Undecided):
+        ended = await _end(started.program, context, outcome, started.elapsed_ms, started.sent)
+        if ended is not Ended.STALE_BUFFER:
+            return ended
+    await context.drop()
+    return _Stale(outcome if isinstance(outcome, Undecided) else None)
+
+
+async def _context(program: Program, site: Site, delivery: Delivery) -> StepContext:
     atomic = program.spec.steps[delivery.step].atomic
     effects = Effects(site=site, delivery=delivery, codec=program.codec, held=atomic)
-    return StepContext(program=program, site=site, delivery=delivery, buffers=delivery.buffers, effects=effects)
+    blobs = NOTHING_FETCHED
+    if delivery.buffers:
+        collected = (payload for one in delivery.buffers.values() for payload in one.payloads)
+        blobs = await site.broker.blobs.fetch(delivery.run_id, collected)
+    return StepContext(
+        program=program, site=site, delivery=delivery, buffers=delivery.buffers, blobs=blobs, effects=effects
+    )
 
 
 async def _arguments(program: Program, site: Site, step: StepSpec, delivery: Delivery) -> dict[str, object]:
-    decode = program.codec.decode_event
+    payloads = await _payloads(site, step, delivery)
+    blobs = await site.broker.blobs.fetch(delivery.run_id, payloads)
+    events = [program.codec.decode_event(raw, blobs) for raw in payloads]
+    if step.intake is Intake.COLLECTION:
+        return {step.slots[0].parameter: events}
+    return {slot.parameter: event for slot, event in zip(step.slots, events, strict=True)}
+
+
+async def _payloads(site: Site, step: StepSpec, delivery: Delivery) -> Sequence[bytes]:
     match step.intake:
         case Intake.SINGLE:
-            return {step.slots[0].parameter: decode(delivery.payload)}
+            return (delivery.payload,)
         case Intake.SLOTS:
-            payloads = cast("list[bytes]", unpack(delivery.payload))
-            return {slot.parameter: decode(raw) for slot, raw in zip(step.slots, payloads, strict=True)}
+            return cast("list[bytes]", unpack(delivery.payload))
         case Intake.COLLECTION:
             batch = delivery.batch
-            if batch is None:
-                batch = await site.broker.deliveries.batch(delivery)
-            return {step.slots[0].parameter: [decode(raw) for raw in batch]}
+            return await site.broker.deliveries.batch(delivery) if batch is None else batch
 
 
 async def _called(
@@ -110,7 +150,7 @@ async def _end(
 
 
 async def _commit(
-    program: Program, context: StepContext, commit: StepCommit, effects: list[Plan], sent: Callable[[], None]
+    program: Program, context: StepContext, commit: StepCommit, effects: list[Planned], sent: Callable[[], None]
 ) -> Ended:
     effects += [effect_map(one, context.effects.ids, program.codec) for one in commit.effects]
     _tell_unhandled(program, commit)
@@ -135,7 +175,7 @@ async def _failed(
     site: Site,
     delivery: Delivery,
     raised: Raised,
-    effects: list[Plan],
+    effects: list[Planned],
     elapsed_ms: int,
     sent: Callable[[], None],
 ) -> Ended:
@@ -171,7 +211,8 @@ def _ending(program: Program, failure: StepFailure, record: Plan) -> Plan:
         attempts=failure.delivery.attempt,
         elapsed_seconds=failure.elapsed_ms / 1000,
     )
-    payload = program.codec.encode_event(event)
+    # Whole: its texts are cut where the error was encoded, and a failing run should write nothing ahead of its end.
+    payload = program.codec.encode_value(event, what=type(event).__name__)
     return {"status": "failed", "error": pack(record), "name": type(event).__name__, "payload": payload}
 
 

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 
 from broker_wf.broker.deliveries import Ended
-from broker_wf.broker.plans import EffectIds, Plan, effect_map
+from broker_wf.broker.plans import EffectIds, Planned, effect_map
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import Effect
 from broker_wf.engine.site import Site
@@ -17,7 +17,7 @@ from broker_wf.wire.codec import Codec
 
 @dataclass(slots=True)
 class _Put:
-    plan: Plan
+    planned: Planned
     reply: asyncio.Future[str] | None
 
 
@@ -79,7 +79,7 @@ class Effects:
             if not self.held:
                 self.held, self._free = True, len(self._pending)
 
-    async def settle(self) -> tuple[list[Plan], list[Plan]]:
+    async def settle(self) -> tuple[list[Planned], list[Planned]]:
         """Wait for what is on its way.
 
         Returns:
@@ -93,13 +93,13 @@ class Effects:
         if self._broken is not None:
             raise self._broken
         free = self._free if self.held else len(self._pending)
-        left, self._pending = [one.plan for one in self._pending], []
+        left, self._pending = [one.planned for one in self._pending], []
         return left[:free], left[free:]
 
     def replace_held(self, kind: str, effect: Effect) -> None:
         """Let one held effect of this kind stand for the former one."""
         with self._guard:
-            self._pending = [one for one in self._pending if one.plan["kind"] != kind]
+            self._pending = [one for one in self._pending if one.planned.plan["kind"] != kind]
         self.put(effect)
 
     def _begin_sending(self) -> None:
@@ -110,7 +110,7 @@ class Effects:
         while self._pending and not self.held:
             with self._guard:
                 batch, self._pending = self._pending, []
-            plans = [one.plan for one in batch]
+            plans = [one.planned for one in batch]
             try:
                 ended, words = await self.site.broker.deliveries.apply(
                     self.delivery, plans, busy=self.site.is_busy(), sent=self.site.work_made

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from broker_wf.broker.broker import Broker
-from broker_wf.core.ids import WorkerId
+from broker_wf.core.ids import RunId, StepName, WorkerId
 
 
 @dataclass(slots=True)
@@ -32,6 +33,20 @@ class Grants:
         self._waiting.pop(token, None)
 
 
+@dataclass(slots=True)
+class Turns:
+    """Executions that ``collect_events`` made stale go one after the other, per step of a run.
+
+    At one time they would all decide on the same buffer, and all but one in vain.
+    """
+
+    _locks: WeakValueDictionary[tuple[RunId, StepName], asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def of(self, run_id: RunId, step: StepName) -> asyncio.Lock:
+        """Held by the one whose turn it is."""
+        return self._locks.setdefault((run_id, step), asyncio.Lock())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """A worker, as the engine sees it.
@@ -41,6 +56,7 @@ class Site:
         timer_set: a delivery will be due in so many milliseconds.
         work_made: new deliveries are on their way into streams; look for work.
         threads: where steps run that are not async.
+        turns: of executions that are run again.
     """
 
     broker: Broker
@@ -50,3 +66,4 @@ class Site:
     is_busy: Callable[[], bool]
     timer_set: Callable[[int], None]
     work_made: Callable[[], None]
+    turns: Turns = field(default_factory=Turns)

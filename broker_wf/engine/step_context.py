@@ -21,6 +21,7 @@ from broker_wf.engine.step_state import StepState
 from broker_wf.errors import WorkflowRuntimeError
 from broker_wf.events import Event
 from broker_wf.retry_policy import RetryInfo
+from broker_wf.wire.blobs import Fetched
 from broker_wf.wire.remote_errors import decode_error
 
 _EMPTY = BufferSnapshot(counts={}, items=None)
@@ -32,6 +33,7 @@ class StepContext:
 
     Attributes:
         buffers: what collect_events decides on.
+        blobs: what the events in them refer to.
         decisions: what it has decided; the commit verifies them.
     """
 
@@ -39,6 +41,7 @@ class StepContext:
     site: Site
     delivery: Delivery
     buffers: Mapping[str, BufferSnapshot]
+    blobs: Fetched
     effects: Effects
     decisions: list[CollectDecision] = field(default_factory=list[CollectDecision])
     _store: StepState | None = None
@@ -55,6 +58,11 @@ class StepContext:
                 effects=self.effects,
             )
         return self._store
+
+    async def drop(self) -> None:
+        """Forget what this execution holds, because it is run again."""
+        if self._store is not None:
+            await self._store.drop()
 
     def send(self, event: Event, step: str | None) -> None:
         """See ``ContextBackend``."""
@@ -118,7 +126,7 @@ class StepContext:
         taken: Mapping[EventName, Sequence[tuple[DeliveryId, bytes]]],
     ) -> list[Event]:
         name_of, decode = self.program.spec.name_of, self.program.codec.decode_event
-        queues = {name: [decode(payload) for _, payload in items] for name, items in taken.items()}
+        queues = {name: [decode(payload, self.blobs) for _, payload in items] for name, items in taken.items()}
         queues.setdefault(name_of(type(event)), []).append(event)
         return [queues[name_of(cls)].pop(0) for cls in expected]
 

@@ -30,7 +30,8 @@ _ASKED_AGAIN_AFTER_S = 2.0
 class StepState:
     """The store a step's Context gives.
 
-    While effects are held for the commit, what was written is read back from ``_overlay``.
+    While effects are held for the commit, what was written is read back from ``_overlay``, and the run's lock is kept
+    until then, so that the commit finds the state as the step did.
     """
 
     state_type: type[BaseModel]
@@ -55,15 +56,15 @@ class StepState:
         segments = split_path(path)
         while True:
             raw, version = await self._read(segments[0])
+            if self.effects.held:
+                return await self._set_under_lock(path, value)
             key, encoded = value_with(self.codec, self.state_type, path, raw, value)
             expected = version if len(segments) > 1 else None
             word = await self.effects.apply(StateSet(key=key, value=encoded, version=expected))
-            if word == "held":
-                self._overlay[key] = encoded
             if word == "locked":
-                await self._set_under_lock(path, value)
+                return await self._set_under_lock(path, value)
             if word != "conflict":
-                return
+                return None
 
     async def get_state(self) -> BaseModel:
         """See ``StateStore``."""
@@ -94,6 +95,11 @@ class StepState:
             finally:
                 _editing.reset(token)
             await commit(encoded_state(self.codec, edited))
+
+    async def drop(self) -> None:
+        """Give the lock back that a commit which was refused would have taken along."""
+        if self._held_token is not None:
+            await self.site.broker.state.unlock(self.delivery.run_id, self._held_token)
 
     async def _set_under_lock(self, path: str, value: object) -> None:
         async with self._locked() as (before, commit):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from broker_wf.broker.broker import Broker
+from broker_wf.broker.feed import FeedEntry
 from broker_wf.broker.roster import unpacked_facts
 from broker_wf.core.ids import RunId
 from broker_wf.errors import RunNotFoundError, without_password
@@ -78,7 +79,7 @@ class Inspector:
             RunNotFoundError: there is none.
             ValueError: there are several; names some.
         """
-        return await find_run(self.broker, prefix, await known_workflows(self.broker))
+        return await find_run(self.broker, prefix)
 
     async def run(self, run_id: str) -> RunView:
         """All about a run.
@@ -90,18 +91,23 @@ class Inspector:
             RunNotFoundError, ValueError: as :meth:`run_id`.
         """
         found = await self.run_id(run_id)
-        fields = mapping(await self._ask("HGETALL", "run", found))
+        record, deliveries, done, backlog = await asyncio.gather(
+            self._ask("HGETALL", "run", found),
+            self._live(found),
+            self._hash("done", found),
+            self._backlog(found),
+        )
+        fields = mapping(record)
         if "status" not in fields:
             raise RunNotFoundError(run_id)
-        deliveries = await self._live(found)
         tally = Tally()
         for one in deliveries:
             tally.add(one.state, [one.step])
-        done = await self._hash("done", found)
         tally.add("done", map(done_step, done.values()))
-        backlog = await self._count_backlog(found, tally)
+        for items, _ in backlog:
+            tally.add("backlog", map(backlog_step, items))
         status = text(fields["status"])
-        result_type, result = plain_result(fields["result"]) if status == "completed" else (None, None)
+        result_type, result = await self._result(found, fields) if status == "completed" else (None, None)
         return RunView(
             run_id=found,
             workflow=text(fields["workflow"]),
@@ -116,7 +122,7 @@ class Inspector:
             result_type=result_type,
             error=error_view(status, fields.get("error", b"")),
             done=len(done),
-            backlog=backlog,
+            backlog=sum(length for _, length in backlog),
             steps=tally.views(),
             deliveries=tuple(deliveries),
         )
@@ -128,9 +134,9 @@ class Inspector:
             RunNotFoundError, ValueError: as :meth:`run_id`.
         """
         found = await self.run_id(run_id)
-        done = await self._hash("done", found)
+        done, live = await asyncio.gather(self._hash("done", found), self._live(found))
         rows = [done_execution(delivery, mark) for delivery, mark in done.items()]
-        rows += [live_execution(one) for one in await self._live(found) if one.id not in done]
+        rows += [live_execution(one) for one in live if one.id not in done]
         return sorted(rows, key=lambda row: (row.started_at is None, row.started_at or moment(0), row.delivery))
 
     async def events(self, run_id: str, after: int = 0, limit: int = _READ_AT_ONCE) -> list[EventView]:
@@ -141,7 +147,12 @@ class Inspector:
             after: a sequence number; 0: from the first event on.
             limit: of the page.
         """
-        return [event_view(entry) for entry in await self.broker.feed.read(RunId(run_id), after, limit)]
+        found = RunId(run_id)
+        return [await self.event(found, entry) for entry in await self.broker.feed.read(found, after, limit)]
+
+    async def event(self, run_id: RunId, entry: FeedEntry) -> EventView:
+        """An entry of a run's feed, with what of it is kept apart."""
+        return event_view(entry, await self.broker.blobs.fetch(run_id, (entry.payload,)))
 
     async def workers(self) -> list[WorkerView]:
         """The workers that are alive, by id."""
@@ -179,6 +190,10 @@ class Inspector:
         raw = await self.broker.pipe.command("XREVRANGE", self._key("dead"), "+", "-", "COUNT", limit)
         return [_dead_letter_view(entry_id, fields[b"letter"]) for entry_id, fields in entries(raw)]
 
+    async def _result(self, run_id: RunId, fields: Mapping[str, bytes]) -> tuple[str, object]:
+        raw = fields["result"]
+        return plain_result(raw, await self.broker.blobs.fetch(run_id, (raw,)))
+
     def _key(self, family: str, *parts: str) -> str:
         return self.broker.keys.of(family, *parts)
 
@@ -208,24 +223,13 @@ class Inspector:
             if cursor == "0":
                 return fields
 
-    async def _count_backlog(self, run_id: RunId, tally: Tally) -> int:
-        """How many deliveries wait in the backlog; the first of each of its lists are counted by step."""
-        total = 0
-        async for items, size in self._backlog_lists(run_id):
-            tally.add("backlog", map(backlog_step, items))
-            total += size
-        return total
-
-    async def _backlog_lists(self, run_id: RunId) -> AsyncIterator[tuple[list[bytes], int]]:
+    async def _backlog(self, run_id: RunId) -> list[tuple[list[bytes], int]]:
         """The backlog's own deliveries, then each list staged by a large fan-out: head and length."""
-        backlog = self._key("backlog", run_id)
-        length, head = await self._list(backlog)
+        length, head = await self._list(self._key("backlog", run_id))
         own = [item[1:] for item in head if item.startswith(b"d")]
         tokens = [text(item[1:]) for item in head if item.startswith(b">")]
-        yield own, length - len(tokens)
-        for token in tokens:
-            size, items = await self._list(self._key("staged", run_id, token))
-            yield items, size
+        staged = await asyncio.gather(*(self._list(self._key("staged", run_id, token)) for token in tokens))
+        return [(own, length - len(tokens)), *((items, size) for size, items in staged)]
 
     async def _list(self, key: str) -> tuple[int, list[bytes]]:
         length, items = await asyncio.gather(

@@ -100,7 +100,7 @@ async def _summaries(broker: Broker, places: Sequence[_Place]) -> list[RunSummar
     return made
 
 
-async def find_run(broker: Broker, prefix: str, workflows: Sequence[str]) -> RunId:
+async def find_run(broker: Broker, prefix: str) -> RunId:
     """The run whose id this is, else the only one whose id begins so.
 
     Raises:
@@ -109,10 +109,10 @@ async def find_run(broker: Broker, prefix: str, workflows: Sequence[str]) -> Run
     """
     if prefix and await broker.pipe.command("EXISTS", broker.keys.of("run", prefix)):
         return RunId(prefix)
-    found: set[str] = set()
-    for workflow in workflows if prefix else ():
-        for family in ("live_runs", "ended_runs"):
-            found |= await _ids_with(broker, broker.keys.of(family, workflow), prefix)
+    workflows = await known_workflows(broker) if prefix else []
+    indexes = [broker.keys.of(family, name) for name in workflows for family in ("live_runs", "ended_runs")]
+    pages = await asyncio.gather(*(_ids_with(broker, index, prefix) for index in indexes))
+    found = {run_id for page in pages for run_id in page}
     there = [one for one in sorted(found) if await broker.pipe.command("EXISTS", broker.keys.of("run", one))]
     if len(there) > 1:
         shown = ", ".join(there[:_SHOWN_CANDIDATES])

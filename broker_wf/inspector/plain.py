@@ -1,6 +1,7 @@
 """Encoded values to plain JSON data without knowing any class: for people, who have no registry at hand.
 
-An instance becomes ``{"type": name, "value": fields}``. What JSON has no form for becomes text.
+An instance becomes ``{"type": name, "value": fields}``, a part that is kept apart ``{"blob": hash, "bytes": size}``.
+What JSON has no form for becomes text.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import base64
 import math
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import cast
 
@@ -17,11 +18,12 @@ import msgpack
 
 from broker_wf.errors import DecodeError
 from broker_wf.wire.arrays import ARRAY, ARRAY_SCALAR
+from broker_wf.wire.blobs import NOTHING_FETCHED, Fetched
 from broker_wf.wire.containers import CODES, ERROR, PAIR_CODES
-from broker_wf.wire.envelope import unseal
+from broker_wf.wire.envelope import Reference, references, unseal
 from broker_wf.wire.leaves import LEAF_READERS
 from broker_wf.wire.limits import Limits
-from broker_wf.wire.parts import ADDITIONAL, CLASS, CUSTOM, DYNAMIC, RESULT, TYPE
+from broker_wf.wire.parts import ADDITIONAL, BLOB, CLASS, CUSTOM, DYNAMIC, RESULT, TYPE
 
 _MALFORMED = (
     ValueError,
@@ -54,38 +56,29 @@ class _Mark:
         self.code = code
 
 
-def plain_value(data: bytes) -> object:
-    """What the codec wrote, as plain data.
+def plain_value(data: bytes, blobs: Fetched = NOTHING_FETCHED) -> object:
+    """What the codec wrote, as plain data; a part that is kept apart and not in ``blobs`` as a note of its size.
 
     Raises:
         DecodeError: the bytes are malformed, or of another version of the wire.
     """
     try:
-        tree = cast(
-            "object",
-            msgpack.unpackb(
-                unseal(data, Limits()),
-                strict_map_key=False,
-                unicode_errors="surrogatepass",
-                ext_hook=_extension,
-            ),
-        )
-        return _plain(tree)
+        return _plain(_Reader(references(data), blobs).tree(unseal(data, Limits())))
     except _MALFORMED as error:
         raise DecodeError("a value", f"{type(error).__name__}: {error}") from error
 
 
-def plain_or_reason(data: bytes) -> object:
+def plain_or_reason(data: bytes, blobs: Fetched = NOTHING_FETCHED) -> object:
     """As :func:`plain_value`; for bytes that cannot be read their number and why."""
     try:
-        return plain_value(data)
+        return plain_value(data, blobs)
     except DecodeError as error:
         return {"bytes": len(data), "undecodable": error.reason}
 
 
-def plain_event(data: bytes, name: str) -> tuple[str, object]:
+def plain_event(data: bytes, name: str, blobs: Fetched = NOTHING_FETCHED) -> tuple[str, object]:
     """An event's class name and fields; ``name`` stands in where the bytes cannot be read."""
-    found = plain_or_reason(data)
+    found = plain_or_reason(data, blobs)
     if isinstance(found, dict):
         instance = cast("dict[str, object]", found)
         if instance.keys() == {"type", "value"}:
@@ -94,28 +87,48 @@ def plain_event(data: bytes, name: str) -> tuple[str, object]:
     return name, found
 
 
-def plain_result(data: bytes) -> tuple[str, object]:
+def plain_result(data: bytes, blobs: Fetched = NOTHING_FETCHED) -> tuple[str, object]:
     """A stop event's class name and result: bare for a plain StopEvent, else its fields."""
-    name, value = plain_event(data, _PLAIN_STOP)
+    name, value = plain_event(data, _PLAIN_STOP, blobs)
     if name != _PLAIN_STOP or not isinstance(value, dict):
         return name, value
     fields = cast("dict[str, object]", value)
     return name, fields if "undecodable" in fields else fields.get("result")
 
 
-def _extension(code: int, data: bytes) -> object:
-    if code == CLASS:
-        return _ClassMark(data.decode())
-    if code == TYPE:
-        return data.decode()
-    if code in CODES:
-        return _Mark(code)
-    if code in (ARRAY, ARRAY_SCALAR):
-        return _ArrayNote(data)
-    read = LEAF_READERS.get(code)
-    if read is None:
-        raise ValueError(f"unknown extension type {code}")
-    return read(data)
+class _Reader:
+    """Reads trees that may refer to blobs."""
+
+    def __init__(self, rows: Sequence[Reference], blobs: Fetched) -> None:
+        self._rows, self._blobs = rows, blobs
+
+    def tree(self, body: bytes | memoryview) -> object:
+        return cast(
+            "object",
+            msgpack.unpackb(body, strict_map_key=False, unicode_errors="surrogatepass", ext_hook=self._extension),
+        )
+
+    def _extension(self, code: int, data: bytes) -> object:
+        if code == CLASS:
+            return _ClassMark(data.decode())
+        if code == TYPE:
+            return data.decode()
+        if code in CODES:
+            return _Mark(code)
+        if code in (ARRAY, ARRAY_SCALAR):
+            return _ArrayNote(data)
+        if code == BLOB:
+            return self._part(self._rows[int.from_bytes(data, "big")])
+        read = LEAF_READERS.get(code)
+        if read is None:
+            raise ValueError(f"unknown extension type {code}")
+        return read(data)
+
+    def _part(self, row: Reference) -> object:
+        sealed = self._blobs.sealed.get(row.hash)
+        if sealed is None:
+            return {"blob": row.hash.hex(), "bytes": row.size}
+        return self.tree(unseal(sealed, Limits()))
 
 
 class _ArrayNote:

@@ -21,6 +21,7 @@ from broker_wf.inspector.views import (
     StepCounts,
     moment,
 )
+from broker_wf.wire.blobs import Fetched
 
 Record = Mapping[str, object]
 
@@ -184,9 +185,9 @@ class Tally:
         return tuple(StepCounts(step=step, **self.counts[step]) for step in sorted(self.counts))
 
 
-def event_view(entry: FeedEntry) -> EventView:
+def event_view(entry: FeedEntry, blobs: Fetched) -> EventView:
     """An entry of a feed; endings made by the engine get the name of their event."""
-    name, value = _ending(entry) if entry.name.startswith("!") else plain_event(entry.payload, entry.name)
+    name, value = _ending(entry) if entry.name.startswith("!") else plain_event(entry.payload, entry.name, blobs)
     return EventView(seq=entry.seq, type=name, value=value, step=entry.step or None, at=moment(entry.at_ms))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 import msgpack
@@ -13,14 +14,25 @@ from pydantic import ValidationError
 
 from broker_wf.errors import DecodeError, EncodeError, LimitExceededError
 from broker_wf.events import Event
+from broker_wf.wire.blobs import NOTHING_FETCHED, Blob, BlobCache, Encoded, Fetched, process_blobs
 from broker_wf.wire.decoder import Decoder
 from broker_wf.wire.encoder import Encoder
-from broker_wf.wire.envelope import seal, unseal
+from broker_wf.wire.envelope import (
+    CHEAP_COPY_BYTES,
+    PLAIN_HEAD,
+    REFERRING,
+    Reference,
+    references,
+    seal,
+    seal_referring,
+    unseal,
+)
 from broker_wf.wire.foreign import text_of
 from broker_wf.wire.leaves import write_int
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.refusal import RefusedError, type_name
 from broker_wf.wire.registry import EventRegistry
+from broker_wf.wire.splitting import has_known_part, put_back, split
 
 _DATA = "_data"
 _KEPT_BUFFER_BYTES = 1024 * 1024
@@ -37,42 +49,61 @@ _MALFORMED = (
     msgpack.UnpackException,
 )
 """What reading bytes of any origin may raise."""
+_UNENCODABLE = (RefusedError, RuntimeError, ValueError, OverflowError, MemoryError, BufferError)
+"""What writing a value of whatever kind may raise."""
 _OF_MSGPACK = (UnicodeError, msgpack.UnpackException, msgpack.ExtraData)
 
 
 class Codec:
     """Writes and reads values whose classes the registry knows. May be used by several threads at once."""
 
-    def __init__(self, registry: EventRegistry, limits: Limits | None = None) -> None:
+    def __init__(self, registry: EventRegistry, limits: Limits | None = None, blobs: BlobCache = process_blobs) -> None:
         self.registry = registry
+        self._blobs = blobs
         self.limits = limits or Limits()
         self._encoder = Encoder(registry, self.limits)
         self._decoder = Decoder(registry, self.limits)
         self._packers = _Packers()
+        self._cheap_bytes = min(CHEAP_COPY_BYTES, self.limits.max_bytes)
+        self._small_bytes = min(self.limits.blob_from, self.limits.compress_from, self.limits.max_bytes - 1)
 
-    def encode_event(self, event: Event) -> bytes:
+    def encode_event(self, event: Event) -> Encoded:
         """Write an event: fields, undeclared values, result; not its other private attributes.
+
+        The payload is the same for equal events, whatever was encoded before.
 
         Raises:
             EncodeError: a value in it has no encoding, or its class is not registered.
             LimitExceededError: it is too large, too deep, or a dict in it has too many keys.
         """
-        return self._encode(event, type(event).__name__)
+        try:
+            tree = self._encoder.tree(event)
+            if not (self._blobs.values and has_known_part(tree, self._blobs)):
+                body = self._packers.pack(tree)
+                if len(body) <= self._small_bytes:
+                    return _encoded((PLAIN_HEAD + body, ()))
+            return self._split_event(event, tree)
+        except _UNENCODABLE as error:
+            raise _refusal(error, event, type(event).__name__) from _cause(error)
 
-    def decode_event(self, data: bytes) -> Event:
+    def decode_event(self, data: bytes, blobs: Fetched = NOTHING_FETCHED) -> Event:
         """Read an event; validators of its class do not run again.
+
+        Args:
+            data: the payload of an encoded event.
+            blobs: what ``references`` says that it needs.
 
         Raises:
             DecodeError: the bytes are malformed, of another version, too large, name a class that is not
-                registered, lack a required field, or are no event.
+                registered, lack a required field, are no event, or a blob is missing: the error names the field.
         """
-        value = self._decode(data, "an event")
+        value = self._decode(data, "an event", blobs)
         if not isinstance(value, Event):
             raise DecodeError("an event", f"the bytes hold {type_name(type(value))}, which is no event")
         return value
 
     def encode_value(self, value: object, *, what: str) -> bytes:
-        """Write any value: of the state, or a result.
+        """Write any value of the state, or an event whose large parts are to stay in it.
 
         Args:
             value: of whatever class.
@@ -82,7 +113,13 @@ class Codec:
             EncodeError: something in it has no encoding.
             LimitExceededError: it is too large, too deep, or a dict in it has too many keys.
         """
-        return self._encode(value, what)
+        try:
+            tree = self._encoder.tree(value)
+            body = self._packers.pack(tree)
+        except _UNENCODABLE as error:
+            raise _refusal(error, value, what) from _cause(error)
+        self._check_size(len(body) + 1, tree, what)
+        return seal(body, self.limits)
 
     def decode_value(self, data: bytes, *, what: str = "a value") -> object:
         """Read what ``encode_value`` wrote.
@@ -90,7 +127,7 @@ class Codec:
         Raises:
             DecodeError: as for ``decode_event``.
         """
-        return self._decode(data, what)
+        return self._decode(data, what, NOTHING_FETCHED)
 
     def validate_event(self, name: str, values: Mapping[str, object]) -> Event:
         """Make an event from values of outside, fully validated; ``_data`` may hold undeclared ones.
@@ -109,29 +146,52 @@ class Codec:
         except (TypeError, ValueError) as error:
             raise DecodeError(f"event {name!r}", text_of(error)) from error
 
-    def _encode(self, value: object, what: str) -> bytes:
-        try:
-            tree = self._encoder.tree(value)
-            body = self._packers.pack(tree)
-        except RefusedError as refusal:
-            raise refusal.error(what) from refusal.__cause__
-        except (RuntimeError, RecursionError) as error:
-            # Another thread changed a dict or set meanwhile, or the stack was nearly used up before.
-            raise EncodeError(what, "", type_name(type(value)), text_of(error)) from error
-        except (ValueError, OverflowError, MemoryError, BufferError) as error:
-            raise EncodeError(what, "", type_name(type(value)), f"too large to be packed: {text_of(error)}") from error
-        size = len(body) + 1
+    def _split_event(self, event: Event, tree: object) -> Encoded:
+        """Finish an event that is not small, or has a part that was a blob before."""
+        parts, blobs, away_bytes = split(tree, self._packers.pack, self.limits, self._blobs)
+        body = self._packers.pack(parts)
+        self._check_size(len(body) + 1 + away_bytes, tree, type(event).__name__)
+        payload = seal_referring(body, blobs, self.limits) if blobs else seal(body, self.limits)
+        return Encoded(payload, blobs)
+
+    def _check_size(self, size: int, tree: object, what: str) -> None:
         if size > self.limits.max_bytes:
             raise LimitExceededError(
                 f"encoded size of {what}{self._largest_part(tree)} in bytes", size, self.limits.max_bytes
             )
-        return seal(body, self.limits)
 
-    def _decode(self, data: bytes, what: str) -> object:
+    def _decode(self, data: bytes, what: str, blobs: Fetched) -> object:
         try:
-            return self._decoder.value(unseal(data, self.limits))
+            if data[:1] == PLAIN_HEAD and len(data) <= self._cheap_bytes:
+                return self._decoder.value(data[1:])
+            body = unseal(data, self.limits)
+            if data[0] & REFERRING:
+                return self._put_together(data, body, blobs)
+            return self._decoder.value(body)
         except _MALFORMED as error:
             raise DecodeError(what, _reason(error)) from error
+
+    def _put_together(self, data: bytes, body: bytes | memoryview, blobs: Fetched) -> object:
+        tree = self._decoder.tree(body)
+        left_bytes = self.limits.max_bytes - 1 - len(body)
+        put_back(tree, references(data), lambda row: self._part(row, blobs), left_bytes)
+        return self._decoder.finished(tree)
+
+    def _part(self, row: Reference, blobs: Fetched) -> object:
+        """The tree of a part; the very same object for text and bytes. None: its blob is not there."""
+        value = blobs.values.get(row.hash)
+        sealed = blobs.sealed.get(row.hash)
+        if value is not None or sealed is None:
+            return value
+        body = unseal(sealed, self.limits)
+        if len(body) != row.size:
+            raise ValueError(f"its blob has {len(body):,} bytes where it should have {row.size:,}")
+        tree = self._decoder.tree(body)
+        immutable = tree if isinstance(tree, str | bytes) else None
+        if immutable is not None:
+            blobs.values[row.hash] = immutable
+        self._blobs.keep(Blob(hash=row.hash, size=row.size, sealed=sealed), immutable)
+        return tree
 
     def _largest_part(self, tree: object) -> str:
         """Name the field that takes most of an event's bytes, and its type."""
@@ -163,6 +223,25 @@ class _Packers(threading.local):
 
 def _new_packer(unicode_errors: str | None = None) -> msgpack.Packer:
     return msgpack.Packer(strict_types=True, default=write_int, unicode_errors=unicode_errors)
+
+
+_new_tuple = cast("Callable[..., Encoded]", vars(tuple)["__new__"])
+_encoded: Callable[[tuple[bytes, tuple[Blob, ...]]], Encoded] = partial(_new_tuple, Encoded)
+"""``Encoded`` without the call of its Python code: it is made once per event."""
+
+
+def _refusal(error: Exception, value: object, what: str) -> EncodeError | LimitExceededError:
+    if isinstance(error, RefusedError):
+        return error.error(what)
+    kind = type_name(type(value))
+    if isinstance(error, RuntimeError):
+        # Another thread changed a dict or set meanwhile, or the stack was nearly used up before.
+        return EncodeError(what, "", kind, text_of(error))
+    return EncodeError(what, "", kind, f"too large to be packed: {text_of(error)}")
+
+
+def _cause(error: Exception) -> BaseException | None:
+    return error.__cause__ if isinstance(error, RefusedError) else error
 
 
 def _reason(error: BaseException) -> str:

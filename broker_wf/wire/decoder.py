@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 import msgpack
@@ -11,10 +12,11 @@ from broker_wf.wire import containers
 from broker_wf.wire.arrays import ARRAY, ARRAY_SCALAR, read_array, read_array_scalar
 from broker_wf.wire.leaves import LEAF_READERS
 from broker_wf.wire.limits import Limits
-from broker_wf.wire.parts import ADDITIONAL, CLASS, CUSTOM, DYNAMIC, TYPE, Extras, Fields
+from broker_wf.wire.parts import ADDITIONAL, BLOB, CLASS, CUSTOM, DYNAMIC, TYPE, Extras, Fields
 from broker_wf.wire.plans import PLANS, Plan
 from broker_wf.wire.registry import EventRegistry
 from broker_wf.wire.remote_errors import decode_error
+from broker_wf.wire.splitting import Away
 
 _NO_EXTRAS: Extras = {}
 _CHECKED_FROM = 16 * 1024
@@ -30,7 +32,7 @@ class _Mark:
         self.code, self.data = code, data
 
 
-_UNFINISHED = frozenset({list, dict, _Mark, msgpack.Timestamp, *PLANS})
+_UNFINISHED = frozenset({list, dict, _Mark, Away, msgpack.Timestamp, *PLANS})
 """Classes of what msgpack gives that is not a value yet."""
 
 
@@ -50,24 +52,32 @@ class Decoder:
             ARRAY: read_array,
             ARRAY_SCALAR: read_array_scalar,
             TYPE: self._class,
+            BLOB: Away,
             CLASS: self._plan,
         }
         self._readers = readers
+        self._unpack: Callable[[bytes | memoryview], object] = partial(
+            msgpack.unpackb,
+            strict_map_key=False,
+            unicode_errors="surrogatepass",
+            ext_hook=self._extension,
+            max_map_len=self._max_keys,
+        )
 
     def value(self, body: bytes | memoryview) -> object:
         """Read one value; the body must hold nothing else."""
         if len(body) > _CHECKED_FROM:
             _check_lengths(body)
-        tree = cast(
-            "object",
-            msgpack.unpackb(
-                body,
-                strict_map_key=False,
-                unicode_errors="surrogatepass",
-                ext_hook=self._extension,
-                max_map_len=self._max_keys,
-            ),
-        )
+        return self._finished(self._unpack(body), 0)
+
+    def tree(self, body: bytes | memoryview) -> object:
+        """Read a tree that is to be finished."""
+        if len(body) > _CHECKED_FROM:
+            _check_lengths(body)
+        return self._unpack(body)
+
+    def finished(self, tree: object) -> object:
+        """Make the value of a tree, and use the tree up."""
         return self._finished(tree, 0)
 
     def _extension(self, code: int, data: bytes) -> object:

@@ -1,20 +1,40 @@
-"""The first byte of every encoded value: the wire's version in the high half, the form in the low."""
+"""The first byte of every encoded value: the wire's version in the high half, the form in the low.
+
+An event whose large parts travel apart has a table between that byte and the body: the number of blobs, then hash and
+size of each.
+"""
 
 from __future__ import annotations
 
+import struct
 import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from broker_wf.wire.blobs import Blob
 from broker_wf.wire.limits import Limits
 
 VERSION = 1
 PLAIN = 0
 ZLIB = 1
-"""Forms 2 … 15 are reserved."""
+REFERRING = 2
+"""Beside PLAIN or ZLIB: the table is there. The scripts know these bytes too. Forms 4 … 15 are reserved."""
 
 _LEVEL = 1
-_CHEAP_COPY_BYTES = 4096
-_PLAIN_HEAD = bytes([VERSION << 4 | PLAIN])
+CHEAP_COPY_BYTES = 4095
+"""A shorter envelope is faster copied than looked into."""
+PLAIN_HEAD = bytes([VERSION << 4 | PLAIN])
 _ZLIB_HEAD = bytes([VERSION << 4 | ZLIB])
+_REFERRING_HEADS = (VERSION << 4 | PLAIN | REFERRING, VERSION << 4 | ZLIB | REFERRING)
+_COUNT = struct.Struct(">I")
+_ROW = struct.Struct(">16sI")
+
+
+class Reference(NamedTuple):
+    """A row of the table: hash of a blob and its size in bytes, before compression."""
+
+    hash: bytes
+    size: int
 
 
 def seal(body: bytes, limits: Limits) -> bytes:
@@ -23,7 +43,25 @@ def seal(body: bytes, limits: Limits) -> bytes:
         packed = zlib.compress(body, _LEVEL)
         if len(packed) < len(body):
             return _ZLIB_HEAD + packed
-    return _PLAIN_HEAD + body
+    return PLAIN_HEAD + body
+
+
+def seal_referring(body: bytes, blobs: Sequence[Blob], limits: Limits) -> bytes:
+    """Put a body that refers to blobs into an envelope."""
+    plain = seal(body, limits)
+    rows = b"".join(_ROW.pack(blob.hash, blob.size) for blob in blobs)
+    return b"".join((bytes([plain[0] | REFERRING]), _COUNT.pack(len(blobs)), rows, plain[1:]))
+
+
+def references(data: bytes) -> tuple[Reference, ...]:
+    """The blobs that an encoded event needs; none of bytes that are no such event."""
+    if not data or data[0] not in _REFERRING_HEADS:
+        return ()
+    try:
+        table = data[1 + _COUNT.size : _end_of_table(data)]
+    except ValueError:
+        return ()
+    return tuple(Reference(*row) for row in _ROW.iter_unpack(table))
 
 
 def unseal(data: bytes, limits: Limits) -> bytes | memoryview:
@@ -41,10 +79,24 @@ def unseal(data: bytes, limits: Limits) -> bytes | memoryview:
     if version != VERSION:
         raise ValueError(f"it is of version {version} of the wire, and this process reads version {VERSION}")
     if form == PLAIN:
-        return data[1:] if len(data) < _CHEAP_COPY_BYTES else memoryview(data)[1:]
+        return data[1:] if len(data) <= CHEAP_COPY_BYTES else memoryview(data)[1:]
     if form == ZLIB:
         return _inflated(memoryview(data)[1:], limits.max_bytes - 1)
+    if form == REFERRING:
+        return memoryview(data)[_end_of_table(data) :]
+    if form == REFERRING | ZLIB:
+        return _inflated(memoryview(data)[_end_of_table(data) :], limits.max_bytes - 1)
     raise ValueError(f"unknown form {form}")
+
+
+def _end_of_table(data: bytes) -> int:
+    start = 1 + _COUNT.size
+    if len(data) < start:
+        raise ValueError("the table of its blobs is not whole")
+    end = start + _COUNT.unpack_from(data, 1)[0] * _ROW.size
+    if len(data) < end:
+        raise ValueError("the table of its blobs is not whole")
+    return end
 
 
 def _inflated(data: memoryview, max_bytes: int) -> bytes:

@@ -18,15 +18,18 @@ class Limits:
         max_depth: containers (lists, dicts, models …) within each other; 1 … 128.
         max_keys: of one dict, and of the undeclared values of one event.
         compress_from: longer bodies are compressed, if that makes them smaller.
+        blob_from: a field, undeclared value or result of an event whose own encoding is longer, before compression,
+            travels apart, as a blob.
     """
 
     max_bytes: int = 32 * _MIB
     max_depth: int = 64
     max_keys: int = 10_000
     compress_from: int = 64 * _KIB
+    blob_from: int = _MIB
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_depth <= _DEEPEST:
             raise ValueError(f"max_depth must be 1 … {_DEEPEST}, not {self.max_depth}")
-        if self.max_bytes < 1 or self.max_keys < 1 or self.compress_from < 0:
-            raise ValueError("max_bytes and max_keys must be positive, compress_from not negative")
+        if self.max_bytes < 1 or self.max_keys < 1 or self.compress_from < 0 or self.blob_from < 1:
+            raise ValueError("max_bytes, max_keys and blob_from must be positive, compress_from not negative")

@@ -6,6 +6,8 @@ from msgpack import ExtType
 
 TYPE = 13
 """Extension code of a class that is a value itself; its bytes are the wire's name of the class."""
+BLOB = 14
+"""Extension code of a part that travels apart; its bytes are its row in the envelope's table, from 0."""
 CLASS = 64
 """Extension code of the first element of an instance; its bytes are the wire's name of the class."""
 

@@ -29,6 +29,7 @@ class Claimer:
     Attributes:
         held: how many deliveries are under execution.
         start: begins one; called in the event loop.
+        idle: called when a claim has brought nothing.
     """
 
     store: DeliveryStore
@@ -37,25 +38,27 @@ class Claimer:
     lease_ms: int
     held: Callable[[], int]
     start: Callable[[Delivery], None]
+    idle: Callable[[], None]
     claims: int = 0
-    _serves: bytes = field(default_factory=lambda: pack([]))
+    _serves: list[bytes] = field(default_factory=lambda: [pack([])])
     _open: bool = True
     _asking: asyncio.Task[None] | None = None
     _asked_again: bool = False
     _greedy_later: asyncio.TimerHandle | None = None
 
     def serve(self, lanes: list[Serving]) -> None:
-        """Claim from these lanes from now on, in this order."""
-        self._serves = pack([[one.lane, one.digest, dict(one.limits)] for one in lanes])
+        """Claim from these lanes from now on; each is the first in its turn, so that none waits behind another."""
+        packed = [[one.lane, one.digest, dict(one.limits)] for one in lanes]
+        self._serves = [pack(packed[first:] + packed[:first]) for first in range(len(packed))]
 
     @property
     def is_full(self) -> bool:
-        """Whether no place is free."""
-        return self.held() >= self.concurrency
+        """Whether no delivery can be taken: no place is free, or claiming has ended."""
+        return not self._open or self.held() >= self.concurrency
 
     def ask(self, *, greedy: bool = False) -> None:
         """Claim now, unless nothing is free; after the claim that is under way, if there is one."""
-        if not self._open or self.is_full:
+        if self.is_full:
             return
         if self._asking is not None and not self._asking.done():
             self._asked_again = True
@@ -68,7 +71,7 @@ class Claimer:
             held=self.held(),
             greedy=greedy,
             lease_ms=self.lease_ms,
-            serves=self._serves,
+            serves=self._serves[self.claims % len(self._serves)],
         )
         self._asking = asyncio.ensure_future(self._take(self.store.claim(asking)))
 
@@ -93,6 +96,8 @@ class Claimer:
             self._greedy_later = asyncio.get_running_loop().call_later(_SHARE_PATIENCE_S, self._take_the_rest)
         if claimed.deliveries or self._asked_again:
             asyncio.get_running_loop().call_soon(self.ask)
+        else:
+            self.idle()
 
     def _take_the_rest(self) -> None:
         self._greedy_later = None

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.connection import LOST
+from broker_wf.broker.connection import FAILED
 from broker_wf.broker.renewal import Renewal
 from broker_wf.worker.active import Active, ActiveSet
 
@@ -43,7 +43,7 @@ class LeaseKeeper(threading.Thread):
             try:
                 self._renew_all()
                 pause_s = self._lease_ms / 3000
-            except LOST as error:
+            except FAILED as error:
                 log.warning("leases could not be renewed: %s; trying again", error)
                 self._renewal.close()
                 pause_s = min(0.5, self._lease_ms / 3000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
@@ -9,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.connection import LOST, RedisClient, async_client
+from broker_wf.broker.connection import FAILED, RedisClient, async_client
 from broker_wf.broker.packing import unpack
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import Lane, WorkerId
+from broker_wf.errors import BrokerError
 
 log = logging.getLogger("broker_wf.worker")
 
@@ -37,6 +39,8 @@ class Mailbox:
     clock: Clock = field(default_factory=SystemClock)
     lanes: list[Lane] = field(default_factory=list[Lane])
     _client: RedisClient | None = None
+    _deaf: bool = False
+    _poking: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -45,16 +49,26 @@ class Mailbox:
             try:
                 await self._read()
                 wait_ms = 50
-            except LOST as error:
+            except (*FAILED, BrokerError) as error:
                 log.debug("the blocked read was lost: %s", error)
                 await self.close()
                 await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))
                 wait_ms = min(wait_ms * 2, 2000)
+                self.on_bell()
+
+    def listen(self) -> None:
+        """Hear the bells again, now that a place is free: a read that began when none was does not hear them."""
+        if self._deaf:
+            self._deaf = False
+            self._poking = asyncio.ensure_future(self.poke())
 
     async def poke(self) -> None:
-        """End the read under way, because the lanes have changed."""
+        """End the read under way, because it is to hear other bells."""
         key = self.broker.keys.of("inbox", self.worker)
-        await self.broker.pipe.command("RPUSH", key, b"\x80")
+        try:
+            await self.broker.pipe.command("RPUSH", key, b"\x80")
+        except BrokerError as error:
+            log.debug("the blocked read goes on as it is: %s", error)
 
     async def close(self) -> None:
         """Drop the connection; the next read makes a new one."""
@@ -66,7 +80,8 @@ class Mailbox:
         if self._client is None:
             self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
         inbox = self.broker.keys.of("inbox", self.worker)
-        bells = [] if self.is_full() else [self.broker.keys.of("bell", lane) for lane in self.lanes]
+        self._deaf = self.is_full()
+        bells = [] if self._deaf else [self.broker.keys.of("bell", lane) for lane in self.lanes]
         raw = await self._client.execute_command("BLPOP", inbox, *bells, self.broker.timeouts.block_ms / 1000)
         if raw is None:
             self.on_bell()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from broker_wf.broker.broker import Broker
+from broker_wf.broker.roster import Group
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.errors import BrokerError
 from broker_wf.settings import Settings
@@ -18,6 +19,7 @@ log = logging.getLogger("broker_wf.worker")
 _SWEPT_AT_ONCE = 100
 _AUDITED_AT_ONCE = 20
 _SHARED_SWEEP_S = 0.005
+_GONE_AFTER_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +28,13 @@ class Sweeper:
 
     Attributes:
         on_work: something went back into a stream.
+        groups: the consumer groups that this worker reads.
     """
 
     broker: Broker
     settings: Settings
     on_work: Callable[[], None]
+    groups: Callable[[], list[Group]]
     clock: Clock = field(default_factory=SystemClock)
     _looks: set[int] = field(default_factory=set[int])
     _sweeps: set[asyncio.Task[None]] = field(default_factory=set["asyncio.Task[None]"])
@@ -46,11 +50,13 @@ class Sweeper:
         while True:
             await self.clock.sleep_ms(round(self.settings.audit_ms * random.uniform(0.5, 1.5)))
             await self._guarded(self.audit)
+            await self._guarded(self.tidy)
 
     async def sweep(self) -> None:
         """Look at all that is due now."""
+        outage_ms = 3 * max(self.settings.lease_ms, self.settings.sweep_ms)
         while True:
-            swept = await self.broker.schedule.sweep(_SWEPT_AT_ONCE, self.settings.lease_ms, self.settings.max_crashes)
+            swept = await self.broker.schedule.sweep(_SWEPT_AT_ONCE, outage_ms, self.settings.max_crashes)
             if swept.redispatched:
                 log.info("put %d deliveries back into their streams", swept.redispatched)
                 self.on_work()
@@ -73,6 +79,12 @@ class Sweeper:
                 if audited.runs < _AUDITED_AT_ONCE:
                     break
                 offset += _AUDITED_AT_ONCE
+
+    async def tidy(self) -> None:
+        """Remove what killed workers left in the groups of this one."""
+        removed = await self.broker.roster.tidy(_GONE_AFTER_MS, self.groups())
+        if removed:
+            log.info("removed %d consumers of workers that have gone", removed)
 
     def look_in(self, delay_ms: int) -> None:
         """Sweep once when a timer that was just set is due. Timers due at nearly the same time share a sweep."""

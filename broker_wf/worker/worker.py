@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker_wf.broker.broker import Broker
+from broker_wf.broker.connection import end_tasks
 from broker_wf.broker.deliveries import Ended, Serving
 from broker_wf.broker.packing import pack
 from broker_wf.broker.roster import Group, groups_of
@@ -78,6 +79,7 @@ class Worker:
             lease_ms=settings.lease_ms,
             held=self._held,
             start=self._start_delivery,
+            idle=lambda: self._mailbox.listen(),
         )
         self._mailbox = Mailbox(
             broker=broker,
@@ -86,7 +88,7 @@ class Worker:
             on_message=self._take_message,
             is_full=lambda: self._claimer.is_full,
         )
-        self._sweeper = Sweeper(broker=broker, settings=settings, on_work=self._claimer.ask)
+        self._sweeper = Sweeper(broker=broker, settings=settings, on_work=self._claimer.ask, groups=self._groups)
         self._leases = LeaseKeeper(broker, settings.lease_ms, self._active, self._lost)
         self._tasks: list[asyncio.Task[None]] = []
         self._done = 0
@@ -144,9 +146,7 @@ class Worker:
         """Stop claiming, let the steps go on for ``drain_ms``, hand the rest back, leave the roster."""
         await self._claimer.close()
         await self._drain(drain_ms)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         self._leases.stop()
         await self._mailbox.close()
         try:
@@ -170,7 +170,7 @@ class Worker:
         await self._broker.deliveries.release([one.delivery for one in rest])
 
     async def _leave(self) -> None:
-        groups = [group for one in self._served.values() for group in one.groups]
+        groups = self._groups()
         lanes = [lane for one in self._served.values() for lane in one.lanes]
         await self._broker.roster.goodbye(self.id, lanes, groups)
         for one in self._served.values():
@@ -179,6 +179,9 @@ class Worker:
 
     def _held(self) -> int:
         return len(self._active) - self._ending
+
+    def _groups(self) -> list[Group]:
+        return [group for one in self._served.values() for group in one.groups]
 
     def _workflows(self) -> list[WorkflowName]:
         return sorted({one.program.spec.name for one in self._served.values()})

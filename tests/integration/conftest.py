@@ -56,4 +56,3 @@ async def alone(namespace: str) -> AsyncIterator[Stage]:
     """Runs execute in the process that starts them."""
     async for one in _audited(Stage(_in_process(namespace))):
         yield one
-

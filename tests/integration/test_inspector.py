@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,7 @@ from broker_wf import Context, Workflow, step
 from broker_wf.broker.broker import open_broker
 from broker_wf.errors import RunNotFoundError
 from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.handler import WorkflowHandler
 from broker_wf.inspector import Inspector
 from broker_wf.inspector.views import RunView, as_dict
 from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_fixed
@@ -89,6 +91,17 @@ class Reader:
             await asyncio.sleep(0.005)
         raise AssertionError(f"never {counts}")
 
+    async def cancel(self, handler: WorkflowHandler) -> None:
+        """Cancel a run of ``Held``, and wait until its steps have given their places back."""
+        await handler.cancel_run()
+        broker = self.ask.broker
+        places = broker.keys.of("running", f"{__name__}.Held", "hold")
+        for _ in range(2_000):
+            if not await broker.pipe.command("ZCARD", places):
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError("the places are never given back")
+
     async def accepted(self, run_id: str) -> None:
         """Return once a run is there."""
         await self.run_when(run_id)
@@ -120,6 +133,15 @@ async def test_a_stop_event_of_the_users_own_is_shown_without_its_class(cluster:
     assert (view.result_type, view.result) == ("Bill", {"total": 2.5})
 
 
+async def test_what_is_too_large_to_travel_in_an_event_is_shown_whole(cluster: Stage, reader: Reader) -> None:
+    cluster.change(blob_from=2_000, compress_from=2_000)
+    handler = (await cluster.put_on(Echo)).run(text="long " * 1_000)
+    await within(handler)
+    view = await reader.ask.run(handler.run_id)
+    assert view.result == {"said": "long " * 1_000}
+    assert (await reader.ask.events(handler.run_id))[-1].value == {"result": view.result}
+
+
 async def test_a_failed_run_tells_step_attempts_and_error(cluster: Stage, reader: Reader) -> None:
     handler = (await cluster.put_on(Failing)).run()
     with pytest.raises(LookupError):
@@ -140,7 +162,7 @@ async def test_live_deliveries_are_counted_by_step_and_state(cluster: Stage, rea
     leased = [one for one in view.deliveries if one.state == "leased"]
     assert len(leased) == 2
     assert all(one.worker and one.started_at and one.due_at for one in leased)
-    await handler.cancel_run()
+    await reader.cancel(handler)
 
 
 async def test_a_large_fan_out_is_counted_whole(cluster: Stage, reader: Reader) -> None:
@@ -148,7 +170,7 @@ async def test_a_large_fan_out_is_counted_whole(cluster: Stage, reader: Reader) 
     view = await reader.run_when(handler.run_id, leased=2)
     live = sum(one.leased + one.queued for one in view.steps)
     assert live + view.backlog == 2_500
-    await handler.cancel_run()
+    await reader.cancel(handler)
 
 
 async def test_a_delivery_that_waits_for_its_next_attempt_tells_when_and_why(cluster: Stage, reader: Reader) -> None:
@@ -160,7 +182,7 @@ async def test_a_delivery_that_waits_for_its_next_attempt_tells_when_and_why(clu
     assert (delivery.due_at - view.created_at).total_seconds() > 50
     assert delivery.last_error is not None
     assert delivery.last_error.message == "not yet"
-    await handler.cancel_run()
+    await reader.cancel(handler)
 
 
 async def test_the_waterfall_has_a_row_for_each_execution(cluster: Stage, reader: Reader) -> None:
@@ -174,7 +196,7 @@ async def test_the_waterfall_has_a_row_for_each_execution(cluster: Stage, reader
         ("hold", "queued", None),
     ]
     assert rows[0].ended_at is not None
-    await handler.cancel_run()
+    await reader.cancel(handler)
 
 
 async def test_the_feed_is_shown_behind_a_cursor(cluster: Stage, reader: Reader) -> None:
@@ -190,7 +212,7 @@ async def test_the_feed_is_shown_behind_a_cursor(cluster: Stage, reader: Reader)
 async def test_the_feed_of_a_cancelled_run_ends_with_its_event(cluster: Stage, reader: Reader) -> None:
     handler = (await cluster.put_on(Held)).run(n=1)
     await reader.run_when(handler.run_id, leased=1)
-    await handler.cancel_run()
+    await reader.cancel(handler)
     assert [one.type for one in await reader.ask.events(handler.run_id)][-1] == "WorkflowCancelledEvent"
     view = await reader.ask.run(handler.run_id)
     assert (view.status, view.error and view.error.message) == ("cancelled", "the run was cancelled")
@@ -229,7 +251,7 @@ async def test_runs_are_listed_by_workflow_and_by_status(cluster: Stage, reader:
     waiting = held.run(run_id="still", n=1)
     await reader.run_when("still", leased=1)
 
-    async def ids(**asked: str) -> list[str]:
+    async def ids(**asked: Any) -> list[str]:
         return [one.run_id for one in await reader.ask.runs(**asked)]
 
     assert await ids(status="failed") == ["badly"]
@@ -237,7 +259,7 @@ async def test_runs_are_listed_by_workflow_and_by_status(cluster: Stage, reader:
     assert await ids(workflow=echo.workflow_name) == ["well"]
     assert await ids(workflow=echo.workflow_name, status="failed") == []
     assert set(await ids()) == {"well", "badly", "still"}
-    await waiting.cancel_run()
+    await reader.cancel(waiting)
 
 
 async def test_a_run_that_is_kept_no_longer_is_not_listed(cluster: Stage, reader: Reader) -> None:
@@ -288,8 +310,10 @@ async def test_a_worker_that_fell_silent_counts_no_more(cluster: Stage, reader: 
     with redis.Redis.from_url(cluster.url) as client:
         client.zadd(cluster.keys.of("roster"), {"silent": 1})
         client.zadd(cluster.keys.of("serving", flow.workflow_name), {"silent": 1})
-    assert [one.id for one in await reader.ask.workers()] == [worker.id]
-    assert await reader.ask.serving(flow.workflow_name) == 1
+        assert [one.id for one in await reader.ask.workers()] == [worker.id]
+        assert await reader.ask.serving(flow.workflow_name) == 1
+        client.zrem(cluster.keys.of("roster"), "silent")
+        client.zrem(cluster.keys.of("serving", flow.workflow_name), "silent")
 
 
 async def test_the_status_tells_server_workers_and_load(cluster: Stage, reader: Reader) -> None:
@@ -306,7 +330,7 @@ async def test_the_status_tells_server_workers_and_load(cluster: Stage, reader: 
     assert (load.workflow, load.workers, load.live_runs, load.ended_runs) == (flow.workflow_name, 1, 1, 0)
     assert (load.waiting, load.running) == (3, 2)
     assert load.oldest_waiting_ms is not None
-    await handler.cancel_run()
+    await reader.cancel(handler)
 
 
 async def test_a_run_nobody_ever_served_is_told_as_waiting(cluster: Stage, reader: Reader) -> None:

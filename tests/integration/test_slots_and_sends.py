@@ -42,9 +42,6 @@ class Pairs(Workflow):
 
     @step
     async def end(self, ctx: Context, ev: Pair) -> StopEvent | None:
-        ctx.write_event_to_stream(ev)
-        if (await ctx.store.get("pairs", default=0)) is None:
-            return None
         async with ctx.store.edit_state() as state:
             state.pairs = [*state.get("pairs", []), [ev.left, ev.right]]
             seen = sorted(state.pairs)

@@ -18,7 +18,7 @@ from broker_wf.broker.runs import Submission
 from broker_wf.broker.script import load
 from broker_wf.core.commit import StepCommit, StepFailure, plan_commit
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import DriverId, Fence, Lane, RunId, StepName, WorkerId
+from broker_wf.core.ids import DriverId, EventId, Fence, Lane, RunId, StepName, WorkerId
 from broker_wf.core.outcome import CollectDecision, Effect, Returned
 from broker_wf.engine.program import Program
 from broker_wf.events import Event, StartEvent
@@ -48,7 +48,7 @@ class Rig:
         self.loop = asyncio.new_event_loop()
         settings = Settings.load(url=url, namespace=namespace, dispatch_window=window, lease_ms=LEASE_MS)
         self.broker: Broker = self.run(open_broker(settings, url, patience_s=None))
-        self.raw = redis.Redis.from_url(url)
+        self.raw: Any = redis.Redis.from_url(url)
         self.program: Program = program()
         self.lane = Lane(self.program.spec.name)
         self.groups = groups_of(self.program.spec, self.lane)
@@ -93,6 +93,11 @@ class Rig:
         )
         return self.run(self.broker.runs.submit(submission))
 
+    def send(self, run_id: str, event_id: str, event: Event) -> None:
+        """From outside; raises RunEndedError."""
+        route, encoded = self.program.router.route(type(event)), self.program.codec.encode_event(event)
+        self.run(self.broker.runs.send(RunId(run_id), EventId(event_id), route.name, encoded, route))
+
     def claim(self, worker: str, free: int = 1000, *, greedy: bool = True) -> tuple[Delivery, ...]:
         self.fences += 1
         asking = Asking(
@@ -124,22 +129,21 @@ class Rig:
         ids = EffectIds(delivery)
         plans = [effect_map(one, ids, self.program.codec) for one in effects]
         ended, words = self.run(self.broker.deliveries.apply(delivery, plans, busy=False, sent=lambda: None))
-        return ended, words, [cast(str, plan["id"]) for plan in plans]
+        return ended, words, [cast(str, one.plan["id"]) for one in plans]
 
     def fail(self, delivery: Delivery, delay_ms: int | None) -> Ended:
         failure = StepFailure(delivery=delivery, error=ValueError("no"), delay_ms=delay_ms, elapsed_ms=0)
         ending = None if delay_ms is not None else {"status": "failed", "error": b"e", "name": "F", "payload": b"p"}
-        return self.run(
-            self.broker.deliveries.fail(failure, [], b"error", ending, None, busy=False, sent=lambda: None)
-        )
+        return self.run(self.broker.deliveries.fail(failure, [], b"error", ending, None, busy=False, sent=lambda: None))
 
     def renew(self, delivery: Delivery) -> bool:
         """Whether the lease is kept."""
         leases = [[delivery.run_id, delivery.id, delivery.fence]]
         return not self.run(_lost(self.broker, leases))
 
-    def sweep(self, max_crashes: int) -> None:
-        self.run(self.broker.schedule.sweep(1000, LEASE_MS, max_crashes))
+    def sweep(self, max_crashes: int) -> int:
+        """How many deliveries went back to a stream."""
+        return self.run(self.broker.schedule.sweep(1000, LEASE_MS, max_crashes)).redispatched
 
     def audit(self) -> tuple[int, int]:
         """Repairs, and runs failed because they can never end."""

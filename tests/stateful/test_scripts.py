@@ -1,36 +1,45 @@
 """Any order of things: the real scripts on a real server against a model.
 
-``BROKER_WF_TEST_SEED=<n>`` walks other ways than the fixed ones of every day.
+``BROKER_WF_TEST_SEED=<n>`` walks other ways than the fixed ones of every day, ``BROKER_WF_TEST_EXAMPLES`` more of them.
 """
 
 from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from broker_wf.errors import BrokerError
+from tests.mutants import WALKED_INTO, mutated
 from tests.stateful.machine import Scripts
 
 SEED = os.environ.get("BROKER_WF_TEST_SEED")
-EXAMPLES = int(os.environ.get("BROKER_WF_TEST_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("BROKER_WF_TEST_EXAMPLES", "40"))
 WAYS = settings(
     max_examples=EXAMPLES,
     stateful_step_count=40,
     deadline=None,
     derandomize=SEED is None,
     database=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     phases=[Phase.explicit, Phase.generate],
 )
 
 
-def walk(url: str, ways: settings) -> None:
+def walk(url: str) -> None:
     machine: type[Scripts] = type("Scripts", (Scripts,), {"url": url})
     if SEED is not None:
         machine = seed(int(SEED))(machine)
-    run_state_machine_as_test(machine, settings=ways)
+    run_state_machine_as_test(machine, settings=WAYS)
 
 
 def test_the_scripts_do_what_the_model_does(server_url: str) -> None:
-    walk(server_url, WAYS)
+    walk(server_url)
+
+
+@pytest.mark.parametrize("mutant", WALKED_INTO)
+def test_a_fault_in_the_scripts_does_not_go_unnoticed(server_url: str, mutant: str) -> None:
+    with mutated(mutant), pytest.raises((AssertionError, LookupError, BrokerError)):
+        walk(server_url)

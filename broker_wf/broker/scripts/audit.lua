@@ -14,6 +14,17 @@ local function ensure(key, member, score)
   repairs = repairs + 1
 end
 
+-- A lease that lost its place in watch begins anew: when it was last renewed is not in its record.
+local function ensure_watched(member, rec)
+  if rec.st == 'q' then
+    ensure(queued_key(), member, now)
+  elseif rec.st == 'l' then
+    ensure(watch_key(), member, now + rec.d - rec.x)
+  elseif rec.st == 'd' then
+    ensure(watch_key(), member, rec.d)
+  end
+end
+
 local function fail_run(run, rid, why)
   why = cmsgpack.pack(why)
   finish(run, rid, now, { status = 'failed', error = '!' .. why, name = '!failed', payload = why })
@@ -36,16 +47,13 @@ local function audit_run(rid)
   if is_orphan(run, rid) then return fail_run(run, rid, { kind = 'orphaned' }) end
   local all = redis.call('HGETALL', live_key(rid))
   for i = 1, #all, 2 do
-    local member, rec = rid .. '|' .. all[i], cmsgpack.unpack(all[i + 1])
-    if rec.st == 'q' then
-      ensure(queued_key(), member, now)
-    elseif rec.st ~= 'w' then
-      ensure(watch_key(), member, rec.d)
-    end
+    ensure_watched(rid .. '|' .. all[i], cmsgpack.unpack(all[i + 1]))
   end
   local deadline = tonumber(redis.call('HGET', run_key(rid), 'deadline_ms'))
   if deadline then ensure(watch_key(), rid .. '|!deadline', deadline) end
-  refill(run, rid, now)
+  local tx = begin(run, rid, now)
+  refill(tx)
+  ring(run.lane, tx.made)
   if #all == 0 and redis.call('HLEN', live_key(rid)) == 0 then
     local open = redis.call('HKEYS', collections_key(rid))
     if #open > 0 then fail_run(run, rid, { kind = 'stuck', collections = open }) end

@@ -1,11 +1,12 @@
 --! commit: end one attempt that succeeded; all of its consequences, or none.
---! use end buffers finish
+--! use end buffers finish blobs
 --! key watch ZSET
 --! arg rid  str
 --! arg did  str
 --! arg plan pack  nonce, worker, busy, effects, decisions, routes, emits {{event id, name, payload}},
---!                opens {id, joins} or nil, staged token or nil, ends {status, result, name, payload} or nil
---! reply list: 'OK' | 'DONE' (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER'
+--!                opens {id, joins} or nil, staged token or nil, ends {status, result, name, payload} or nil,
+--!                refs {hashes of the blobs its payloads need} or nil
+--! reply list: 'OK' | 'DONE' (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'NO_BLOB'
 
 local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
 
@@ -15,6 +16,8 @@ if refused then return refused end
 for _, decision in ipairs(plan.decisions) do
   if not decision_stands(rid, rec.s, decision) then return { 'STALE_BUFFER' } end
 end
+local lack = lack_of(rid, plan.refs)
+if lack then return lack end
 
 -- Writes.
 local tx = begin(run, rid, now)
@@ -35,6 +38,6 @@ if plan.staged then take_staged(tx, did, plan.staged, inner) end
 for _, one in ipairs(plan.emits) do emit(tx, plan.routes, one[1], one[2], one[3], inner) end
 leave_collection(tx, rec.m, did)
 if plan.opens and redis.call('SCARD', open_key(rid, inner)) == 0 then close_collection(tx, inner) end
-tx.made = tx.made + refill(run, rid, now)
+refill(tx)
 ring_for(run.lane, tx.made, plan.busy == 1)
 return { 'OK' }

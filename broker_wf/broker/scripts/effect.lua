@@ -1,20 +1,24 @@
 --! effect: apply what a step did by call, in order; each once.
---! use effects
+--! use effects blobs
 --! arg rid     str
 --! arg did     str
 --! arg nonce   str
 --! arg busy    int
 --! arg effects pack  list of {id, kind, …}, see lib/effects.lua
---! reply list: 'OK', list of replies | 'DONE' | 'GONE', status | 'FENCED'
+--! arg refs    pack  hashes of the blobs their payloads need
+--! reply list: 'OK', list of replies | 'DONE' | 'GONE', status | 'FENCED' | 'NO_BLOB'
 
 local run, rec = load_run(rid), load_record(rid, did)
 
 -- Guards.
 local refused = refusal(run, rec, rid, did, nonce)
 if refused then return refused end
+local lack = lack_of(rid, refs)
+if lack then return lack end
 
 -- Writes.
 local tx = begin(run, rid, now_ms())
 local replies = apply_effects(tx, did, rec, effects)
+refill(tx)
 ring_for(run.lane, tx.made, busy == 1)
 return { 'OK', replies }

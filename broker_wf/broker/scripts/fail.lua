@@ -1,9 +1,10 @@
 --! fail: end one attempt that raised: try again at a later time, or end the run.
---! use end finish dead
+--! use end finish dead blobs
 --! arg rid  str
 --! arg did  str
---! arg plan pack  nonce, effects, error (bytes), delay_ms or nil, dead (a letter) or nil, ends {status, error, name, payload} or nil
---! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED'
+--! arg plan pack  nonce, busy, effects, error (bytes), delay_ms or nil, dead (a letter) or nil, ends {status, error, name, payload} or nil,
+--!                refs {hashes of the blobs its payloads need} or nil
+--! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED' | 'NO_BLOB'
 
 local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
 
@@ -13,10 +14,13 @@ if refused then
   if refused[1] == 'FENCED' and rec and rec.u == plan.nonce then return { 'DONE', run.status } end
   return refused
 end
+local lack = lack_of(rid, plan.refs)
+if lack then return lack end
 
 -- Writes.
 local tx = begin(run, rid, now)
 apply_effects(tx, did, rec, plan.effects)
+refill(tx)
 if plan.ends then
   end_delivery(tx, did, rec, 'failed')
   plan.ends.step = rec.s
@@ -37,4 +41,5 @@ else
   save_record(rid, did, rec)
   redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
 end
+ring_for(run.lane, tx.made, plan.busy == 1)
 return { 'OK' }

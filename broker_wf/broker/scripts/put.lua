@@ -7,6 +7,7 @@
 --! arg sets     pack  list of {key, value}
 --! arg dels     pack  list of keys
 --! arg versions pack  {key = version it must still have}
+--! arg again    int   1: the reply to this very write was lost
 --! reply 1 | 0: no such run | -1: it has changed, or is being edited; nothing was written
 
 local function version_of(key)
@@ -14,9 +15,22 @@ local function version_of(key)
   return raw and tonumber(string.match(raw, '^%d+')) or 0
 end
 
+-- The state is as this write leaves it.
+local function is_written()
+  for _, pair in ipairs(sets) do
+    local written = string.format('%.0f:', (versions[pair[1]] or 0) + 1) .. pair[2]
+    if redis.call('HGET', state_key(rid), pair[1]) ~= written then return false end
+  end
+  for _, key in ipairs(dels) do
+    if redis.call('HEXISTS', state_key(rid), key) == 1 then return false end
+  end
+  return true
+end
+
 -- Guards.
 local keep = redis.call('PTTL', run_key(rid))
 if keep == -2 then return 0 end
+if again == 1 and is_written() then return 1 end
 if redis.call('EXISTS', lock_key(rid)) == 1 then return -1 end
 for key, version in pairs(versions) do
   if version_of(key) ~= version then return -1 end

@@ -1,12 +1,13 @@
 --! send: an event from outside into a run, once per event id.
 --! flags none
---! use emit
+--! use emit blobs
 --! key effects SET
 --! arg rid     str
 --! arg eid     str
 --! arg name    str
 --! arg payload str
 --! arg routes  pack
+--! arg blobs   pack  {hash = encoded part} of what the payload refers to
 --! reply list: 'OK', how many deliveries | 'SEEN' | 'GONE', status
 
 local run = load_run(rid)
@@ -20,7 +21,9 @@ if redis.call('SISMEMBER', seen, eid) == 1 then return { 'SEEN' } end
 -- Writes.
 redis.call('SADD', seen, eid)
 note_key(rid, seen)
+for hash, part in pairs(blobs) do keep_blob(rid, hash, part) end
 local tx = begin(run, rid, now_ms())
 emit(tx, routes, eid, name, payload, nil)
+refill(tx)
 if tx.made > 0 then ring(run.lane, tx.made) end
 return { 'OK', tx.made }

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from broker_wf.errors import DecodeError
 from broker_wf.events import Event, StopEvent
 from broker_wf.inspector.plain import plain_event, plain_or_reason, plain_result, plain_value
+from broker_wf.wire.blobs import Fetched
 from broker_wf.wire.codec import Codec
 from broker_wf.wire.registry import EventRegistry
 
@@ -89,8 +90,8 @@ def test_a_class_is_shown_by_its_name() -> None:
 
 
 def test_an_event_is_shown_by_its_name_and_fields_without_its_class() -> None:
-    data = CODEC.encode_event(Found(where=Point(1, 2), color=Color.RED, more=[1]))
-    name, value = plain_event(data, "?")
+    fields: dict[str, Any] = {"where": Point(1, 2), "color": Color.RED, "more": [1]}
+    name, value = plain_event(CODEC.encode_event(Found(**fields)).payload, "?")
     assert name == "Found"
     assert value == {
         "where": {"type": f"{__name__}.Point", "value": {"x": 1, "y": 2}},
@@ -101,12 +102,12 @@ def test_an_event_is_shown_by_its_name_and_fields_without_its_class() -> None:
 
 
 def test_a_plain_stop_event_gives_its_result_bare() -> None:
-    assert plain_result(CODEC.encode_event(StopEvent(result=[1]))) == ("StopEvent", [1])
-    assert plain_result(CODEC.encode_event(StopEvent())) == ("StopEvent", None)
+    assert plain_result(CODEC.encode_event(StopEvent(result=[1])).payload) == ("StopEvent", [1])
+    assert plain_result(CODEC.encode_event(StopEvent()).payload) == ("StopEvent", None)
 
 
 def test_a_stop_event_of_the_users_own_gives_its_fields() -> None:
-    assert plain_result(CODEC.encode_event(Receipt(price=2.5))) == ("Receipt", {"price": 2.5})
+    assert plain_result(CODEC.encode_event(Receipt(price=2.5)).payload) == ("Receipt", {"price": 2.5})
 
 
 def test_an_exception_is_shown_by_its_class_and_text() -> None:
@@ -136,3 +137,15 @@ def test_bytes_that_cannot_be_read_are_shown_by_their_number_and_why() -> None:
     assert "version 2" in found["undecodable"]
     assert plain_event(b"\x20\x01", "Lost") == ("Lost", found)
     assert plain_result(b"\x20\x01") == ("StopEvent", found)
+
+
+def test_a_part_that_is_kept_apart_is_put_back_where_it_was() -> None:
+    encoded = CODEC.encode_event(StopEvent(result="x" * 2_000_000))
+    fetched = Fetched({blob.hash: blob.sealed for blob in encoded.blobs})
+    assert plain_result(encoded.payload, fetched) == ("StopEvent", "x" * 2_000_000)
+
+
+def test_a_part_that_is_not_at_hand_is_told_by_its_size() -> None:
+    encoded = CODEC.encode_event(StopEvent(result="x" * 2_000_000))
+    _, note = plain_result(encoded.payload)
+    assert note == {"blob": encoded.blobs[0].hash.hex(), "bytes": 2_000_005}

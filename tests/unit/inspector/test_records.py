@@ -12,6 +12,7 @@ from broker_wf.inspector.records import (
     record_of,
 )
 from broker_wf.inspector.views import as_dict
+from broker_wf.wire.blobs import NOTHING_FETCHED
 
 
 def entry(name: str, record: dict[str, object] | None = None) -> FeedEntry:
@@ -57,9 +58,13 @@ def test_a_timeout_without_active_steps_says_so() -> None:
 
 
 def test_endings_by_the_engine_have_the_names_of_their_events() -> None:
-    cancelled = event_view(entry("!cancelled"))
-    timed_out = event_view(entry("!timed_out", {"kind": "timeout", "timeout_ms": 2000, "steps": ["a"]}))
-    poison = event_view(entry("!poison", {"kind": "poison", "step": "s", "delivery": "0@s", "crashes": 3}))
+    cancelled = event_view(entry("!cancelled"), NOTHING_FETCHED)
+    timed_out = event_view(
+        entry("!timed_out", {"kind": "timeout", "timeout_ms": 2000, "steps": ["a"]}), NOTHING_FETCHED
+    )
+    poison = event_view(
+        entry("!poison", {"kind": "poison", "step": "s", "delivery": "0@s", "crashes": 3}), NOTHING_FETCHED
+    )
     assert (cancelled.type, cancelled.value) == ("WorkflowCancelledEvent", {})
     assert (timed_out.type, timed_out.value) == ("WorkflowTimedOutEvent", {"timeout": 2.0, "active_steps": ["a"]})
     assert poison.type == "WorkflowFailedEvent"

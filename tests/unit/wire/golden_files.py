@@ -19,8 +19,13 @@ from zoneinfo import ZoneInfo
 from pydantic import HttpUrl, SecretStr
 
 from broker_wf import events
+from broker_wf.wire.blobs import BlobCache
+from broker_wf.wire.codec import Codec
+from broker_wf.wire.limits import Limits
+from broker_wf.wire.registry import EventRegistry
 from tests.unit.wire.samples import (
     CODEC,
+    NAMES,
     Box,
     Celsius,
     CheckedBox,
@@ -132,6 +137,21 @@ VALUES: Mapping[str, object] = {
     "long": ["the same again and again"] * 5_000,
 }
 
+SPLITTING = Codec(EventRegistry(NAMES), Limits(blob_from=16), BlobCache(0))
+"""Takes parts out that are longer than 16 bytes."""
+
+SPLIT: Mapping[str, events.Event] = {
+    "split_fields": Simple(text="a text of 23 characters", numbers=[*range(20)]),
+    "split_shared": dynamic(a="ä" * 20, b=1, c="ä" * 20),
+    "split_result": events.StopEvent(result={"a": "y" * 20}),
+}
+"""Events whose large parts travel apart: a file for the payload, and one for each blob."""
+
+
+def blob_files(name: str) -> list[bytes]:
+    """The blobs of an event of ``SPLIT``, as they were written once and for all."""
+    return [read(file.stem) for file in sorted(FOLDER.glob(f"{name}_blob*.hex"))]
+
 
 def read(name: str) -> bytes:
     """The bytes of a kind, as they were written once and for all."""
@@ -141,10 +161,15 @@ def read(name: str) -> bytes:
 def write_missing() -> list[str]:
     """Write the files that are not there; returns their names."""
     written: list[str] = []
-    for name, value in {**EVENTS, **VALUES}.items():
+    wanted = {name: CODEC.encode_value(value, what=name) for name, value in {**EVENTS, **VALUES}.items()}
+    for name, event in SPLIT.items():
+        encoded = SPLITTING.encode_event(event)
+        wanted[name] = encoded.payload
+        wanted |= {f"{name}_blob{i}": blob.sealed for i, blob in enumerate(encoded.blobs)}
+    for name, data in wanted.items():
         file = FOLDER / f"{name}.hex"
         if not file.exists():
-            file.write_text("\n".join(textwrap.wrap(CODEC.encode_value(value, what=name).hex(), 100)) + "\n")
+            file.write_text("\n".join(textwrap.wrap(data.hex(), 100)) + "\n")
             written.append(name)
     return written
 

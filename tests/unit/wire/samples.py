@@ -252,7 +252,7 @@ def dynamic(**values: Any) -> Event:
 
 def again(event: Event, codec: Codec = CODEC) -> Any:
     """The event as another process sees it."""
-    return codec.decode_event(codec.encode_event(event))
+    return codec.decode_event(codec.encode_event(event).payload)
 
 
 def value_again(value: object, codec: Codec = CODEC) -> Any:

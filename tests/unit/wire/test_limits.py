@@ -75,7 +75,7 @@ def test_an_event_is_one_level_whatever_it_is_made_of() -> None:
     simple = Simple(text="a")
     simple.numbers = nested(3)
     for event in (dynamic(a=nested(3)), StopEvent(result=nested(3)), simple):
-        assert codec.decode_event(codec.encode_event(event)) == event
+        assert codec.decode_event(codec.encode_event(event).payload) == event
     with pytest.raises(LimitExceededError, match=r"Event.a\[0\]\[0\]\[0\] of type list"):
         codec.encode_event(dynamic(a=nested(4)))
     simple.numbers = nested(4)

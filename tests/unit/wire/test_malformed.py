@@ -30,7 +30,10 @@ def packed(tree: object) -> bytes:
     [
         (b"", "there are no bytes"),
         (b"\x20\x01", "version 2 of the wire"),
-        (b"\x12\x01", "unknown form 2"),
+        (b"\x14\x01", "unknown form 4"),
+        (b"\x12\x01", "the table of its blobs is not whole"),
+        (b"\x13\x00\x00\x00\x01" + bytes(19), "the table of its blobs is not whole"),
+        (b"\x12\x00\x00\x00\x00\xd6\x0e\x00\x00\x00\x00", "a mark where a value should be"),
         (b"\x10", "incomplete"),
         (b"\x10\x01\x01", "malformed"),
         (b"\x11nonsense", "malformed"),

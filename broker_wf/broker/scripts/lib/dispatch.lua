@@ -10,17 +10,30 @@
 -- Deliveries into streams, within the run's dispatch window; the rest waits in its backlog.
 
 local BELL_CAP = 8
+local PRIVATE_LIFE_MS = 86400000
+
+-- The process of a private lane keeps the lane's keys alive; one made since it last did, or after its death, must not
+-- stay for ever.
+local function expire_private(lane, key)
+  if string.find(lane, '@', 1, true) then redis.call('PEXPIRE', key, PRIVATE_LIFE_MS, 'NX') end
+end
 
 local function ring(lane, count)
-  local room = BELL_CAP - redis.call('LLEN', bell_key(lane))
-  for _ = 1, math.min(count, room) do redis.call('RPUSH', bell_key(lane), '1') end
+  local room = math.min(count, BELL_CAP - redis.call('LLEN', bell_key(lane)))
+  if room <= 0 then return end
+  for _ = 1, room do redis.call('RPUSH', bell_key(lane), '1') end
+  expire_private(lane, bell_key(lane))
+end
+
+local function make_ready(lane, pair)
+  if redis.call('ZADD', ready_key(lane), 'NX', 0, pair) == 1 then expire_private(lane, ready_key(lane)) end
 end
 
 -- Wake others for what one worker should not keep to itself.
 local function ring_for(lane, made, busy)
   if made == 0 then return end
   local others = made - 1
-  if others > 0 then others = math.min(others, redis.call('ZCARD', serving_key(lane)) - 1) end
+  if others > 0 then others = math.max(0, math.min(others, redis.call('ZCARD', serving_key(lane)) - 1)) end
   if busy then others = others + 1 end
   if others > 0 then ring(lane, others) end
 end
@@ -50,8 +63,9 @@ local function enqueue(run, rid, eid, recs, kind, now)
     local did = eid .. '@' .. rec.s
     save_record(rid, did, rec)
     redis.call('ZADD', queued_key(), now + run.check_ms, rid .. '|' .. did)
-    redis.call('ZADD', ready_key(lane), 'NX', 0, kind .. ':' .. rec.t .. '|' .. rec.s)
+    make_ready(lane, kind .. ':' .. rec.t .. '|' .. rec.s)
   end
+  expire_private(lane, key)
   return lane
 end
 
@@ -100,15 +114,14 @@ local function pop_backlog(rid)
   end
 end
 
--- Moves in what fits the window.
-local function refill(run, rid, now)
-  if redis.call('EXISTS', backlog_key(rid)) == 0 then return 0 end
-  local room, moved = run.window - redis.call('HLEN', live_key(rid)), 0
-  while moved < room do
-    local item = pop_backlog(rid)
-    if not item then break end
-    enqueue(run, rid, event_of(item[1], item[2].s), { item[2] }, item[2].k or 'w', now)
-    moved = moved + 1
+-- Moves in what fits the window. Every script that adds deliveries or ends one calls it, for what is in a backlog beside
+-- a window with room has nobody else to move it.
+local function refill(tx)
+  if redis.call('EXISTS', backlog_key(tx.rid)) == 0 then return end
+  while tx.live < tx.run.window do
+    local item = pop_backlog(tx.rid)
+    if not item then return end
+    enqueue(tx.run, tx.rid, event_of(item[1], item[2].s), { item[2] }, item[2].k or 'w', tx.now)
+    tx.live, tx.made = tx.live + 1, tx.made + 1
   end
-  return moved
 end

@@ -1,3 +1,4 @@
+--! use blobs
 --! key run  HASH
 --! key feed STREAM
 -- The ordered list of events a run publishes. Ids are '<seq>-0', seq from 1 without gaps.
@@ -8,4 +9,5 @@ local function append_feed(rid, name, payload, step, now)
   local seq = redis.call('HINCRBY', run_key(rid), 'seq', 1)
   redis.call('XADD', feed_key(rid), 'MAXLEN', '~', FEED_CAP, string.format('%.0f-0', seq),
     't', name, 'p', payload, 's', step or '', 'at', string.format('%.0f', now))
+  publish_blobs(rid, payload)
 end

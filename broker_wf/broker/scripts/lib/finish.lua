@@ -1,11 +1,10 @@
---! use record dispatch places aux inbox feed
+--! use record dispatch places aux inbox feed blobs
 --! key watch         ZSET
 --! key state         HASH
 --! key collections   HASH
 --! key buffers       HASH
 --! key lock          HASH
 --! key lockers       LIST
---! key blob          HASH
 --! key live_runs     ZSET
 --! key ended_runs    ZSET
 -- The end of a run: status, result, last entry of the feed, expiry of every key, in one script.
@@ -15,6 +14,8 @@ local INLINE_RESULT = 16384
 local function stop_deliveries(run, rid)
   local all = redis.call('HGETALL', live_key(rid))
   local workers, members = {}, {}
+  -- First: an entry stays while a live delivery of another step points at it, and none of these is one any more.
+  redis.call('UNLINK', live_key(rid))
   for i = 1, #all, 2 do
     local did, rec = all[i], cmsgpack.unpack(all[i + 1])
     members[#members + 1] = rid .. '|' .. did
@@ -48,9 +49,10 @@ local function finish(run, rid, now, outcome)
   redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', now - math.max(run.keep_ms, run.keep_failed_ms))
   drop_run_keys(rid)
   local keep = outcome.status == 'completed' and run.keep_ms or run.keep_failed_ms
-  for _, key in ipairs({ run_key(rid), done_key(rid), state_key(rid), feed_key(rid), blob_key(rid) }) do
+  for _, key in ipairs({ run_key(rid), done_key(rid), state_key(rid), feed_key(rid) }) do
     redis.call('PEXPIRE', key, keep)
   end
+  if redis.call('PEXPIRE', blob_key(rid), keep) == 1 then drop_unpublished_blobs(rid) end
   local message = { kind = 'end', run = rid, status = outcome.status }
   if #value <= INLINE_RESULT then message[field] = value end
   for process in string.gmatch(run.inboxes, '[^,]+') do push_inbox(process, message) end

@@ -24,7 +24,16 @@ local function place_member(rid, did, rec)
 end
 
 local function hold_place(run, rid, did, rec, until_ms)
-  redis.call('ZADD', running_key(base_lane(lane_of(run, rec)), rec.s), until_ms, place_member(rid, did, rec))
+  local lane = base_lane(lane_of(run, rec))
+  redis.call('ZADD', running_key(lane, rec.s), until_ms, place_member(rid, did, rec))
+  expire_private(lane, running_key(lane, rec.s))
+end
+
+-- A group without a free place is not read until one is given back.
+local function park(lane, step, pair)
+  redis.call('SADD', parked_key(base_lane(lane), step), lane .. '/' .. pair)
+  expire_private(lane, parked_key(base_lane(lane), step))
+  redis.call('ZREM', ready_key(lane), pair)
 end
 
 -- What waited for a place of the step may be read again.
@@ -35,7 +44,7 @@ local function unpark(lane, step)
   for _, member in ipairs(waiting) do
     local at = string.find(member, '/', 1, true)
     local parked_lane = string.sub(member, 1, at - 1)
-    redis.call('ZADD', ready_key(parked_lane), 'NX', 0, string.sub(member, at + 1))
+    make_ready(parked_lane, string.sub(member, at + 1))
     ring(parked_lane, 1)
   end
   redis.call('DEL', key)

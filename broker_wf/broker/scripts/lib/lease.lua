@@ -1,0 +1,41 @@
+--! use places buffers
+--! key watch ZSET
+--! key batch LIST
+-- A delivery into a worker's hands: its lease, its place, and what the worker is told of it.
+-- holder is the claim that takes it: worker, nonce, lease_ms, now.
+
+local INLINE_BATCH = 1000
+
+local function handed(run, rid, did, rec)
+  local given = { r = rid, d = did, s = rec.s, t = rec.t, p = rec.p, a = rec.a, c = rec.c, m = rec.m, f = rec.f,
+    g = rec.g, w = run.workflow, q = run.lane, j = rec.j, l = rec.l, x = rec.x, dl = run.begun }
+  if rec.j and rec.j ~= 'slots' then
+    local key = batch_key(rid, rec.j, rec.s)
+    given.size = redis.call('LLEN', key)
+    if given.size <= INLINE_BATCH then given.batch = redis.call('LRANGE', key, 0, -1) end
+  end
+  if run.buffers then given.buffers = snapshot(rid, rec.s, rec.t) end
+  return given
+end
+
+-- A run's time begins when its first delivery is first claimed.
+local function begin_run(run, rid, now)
+  if run.started then return end
+  run.started, run.begun = now, run.timeout_ms
+  redis.call('HSET', run_key(rid), 'started_ms', string.format('%.0f', now))
+  if run.timeout_ms > 0 then
+    redis.call('HSET', run_key(rid), 'deadline_ms', string.format('%.0f', now + run.timeout_ms))
+    redis.call('ZADD', watch_key(), now + run.timeout_ms, rid .. '|!deadline')
+  end
+end
+
+local function lease(holder, run, rid, did, rec, place)
+  rec.st, rec.n, rec.w, rec.l = 'l', holder.nonce, holder.worker, place
+  rec.d, rec.x, rec.f = holder.now + holder.lease_ms, holder.now, rec.f or holder.now
+  save_record(rid, did, rec)
+  redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
+  redis.call('ZREM', queued_key(), rid .. '|' .. did)
+  if place then hold_place(run, rid, did, rec, rec.d) end
+  begin_run(run, rid, holder.now)
+  return handed(run, rid, did, rec)
+end

@@ -1,0 +1,86 @@
+--! use lease groups
+-- Reading the groups of a lane, each entry once: it becomes a lease, or it is dropped or set aside.
+-- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, greedy, runs, out, refs, capped.
+
+local function run_of(claim, rid)
+  if claim.runs[rid] == nil then claim.runs[rid] = load_run(rid) or false end
+  return claim.runs[rid]
+end
+
+-- One entry that the group was given. 1 if it became a lease, else 0.
+local function take(claim, key, digest, step, entry, place)
+  local rid, eid, named = parsed(key, step, entry, claim.now)
+  if not rid then return 0 end
+  local run, did = run_of(claim, rid), eid .. '@' .. step
+  local rec = run and run.status == 'running' and load_record(rid, did) or nil
+  if not rec or rec.i ~= entry[1] then
+    retire(key, rid, eid, named, step, entry[1])
+  elseif rec.st == 'q' and run.digest ~= digest then
+    set_aside(run, rid, did, rec, claim.now)
+  elseif rec.st == 'q' then
+    claim.refs[#claim.refs + 1] = { rid, did }
+    claim.out[#claim.out + 1] = lease(claim, run, rid, did, rec, place)
+    claim.free = claim.free - 1
+    return 1
+  end
+  return 0
+end
+
+-- How many of a stream's entries one worker takes while others serve the lane too.
+local function share(claim, lane, key)
+  if claim.greedy then return claim.free end
+  local length = redis.call('XLEN', key)
+  if length <= 1 then return claim.free end
+  local workers = redis.call('ZCARD', serving_key(lane))
+  if workers <= 1 then return claim.free end
+  return math.max(1, math.ceil(length / workers) - claim.held - #claim.out)
+end
+
+-- Entries of other steps and of ended runs are read over, so many times a group's count; the next claim goes on.
+local ROUNDS = 8
+
+-- A consumer of a limited step's group is a place; each takes one delivery. True if nothing more can be read now.
+local function read_limited(claim, lane, digest, pair, key, step, limit, count)
+  local places = free_places(lane, step, limit, claim.now)
+  if #places == 0 then
+    park(lane, step, pair)
+    return true
+  end
+  for i = 1, math.min(#places, count) do
+    for _ = 1, ROUNDS do
+      local entries = read_group(key, step, tostring(places[i]), 1)
+      if #entries == 0 then return true end
+      if take(claim, key, digest, step, entries[1], places[i]) == 1 then break end
+    end
+  end
+  return false
+end
+
+-- True if the group has no more.
+local function read_unlimited(claim, digest, key, step, count)
+  for _ = 1, ROUNDS do
+    local entries, taken = read_group(key, step, claim.worker, count), 0
+    for _, entry in ipairs(entries) do taken = taken + take(claim, key, digest, step, entry, nil) end
+    if #entries < count then return true end
+    count = count - taken
+    if count == 0 then return false end
+  end
+  return false
+end
+
+local function serve(claim, lane, digest, limits, pair)
+  local kind, name, step = string.match(pair, '^(%a):([^|]+)|(.+)$')
+  local key = kind == 'a' and again_key(lane, name) or work_key(lane, name)
+  local count, exhausted = math.min(claim.free, share(claim, lane, key)), false
+  if limits[step] then
+    exhausted = read_limited(claim, lane, digest, pair, key, step, limits[step], count)
+  else
+    exhausted = read_unlimited(claim, digest, key, step, count)
+  end
+  if exhausted then
+    redis.call('ZREM', ready_key(lane), pair)
+  else
+    redis.call('ZADD', ready_key(lane), 'XX', claim.now, pair)
+    if claim.free > 0 then claim.capped = 1 end
+  end
+end

@@ -1,0 +1,260 @@
+"""Schedules that once went wrong, or that a random walk meets too seldom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from broker_wf.broker.deliveries import Ended
+from broker_wf.broker.packing import pack
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.ids import RunId, StepName
+from broker_wf.core.outcome import CollectDecision, Sent, Written
+from broker_wf.events import Event, StopEvent
+from tests.mutants import mutated
+from tests.stateful.flow import Both, Done, Item, Loose, Piece, Task
+from tests.stateful.rig import LATER_MS, LEASE_MS, Rig
+
+MAX_CRASHES = 3
+
+
+@pytest.fixture
+def rig(server_url: str, namespace: str) -> Iterator[Rig]:
+    yield from rigged(server_url, namespace, 1000)
+
+
+@pytest.fixture
+def narrow(server_url: str, namespace: str) -> Iterator[Rig]:
+    """A rig whose runs have at most three deliveries in streams."""
+    yield from rigged(server_url, namespace, 3)
+
+
+def rigged(url: str, namespace: str, window: int) -> Iterator[Rig]:
+    made = Rig(url, namespace, window)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def begun(rig: Rig, run_id: str = "r") -> Delivery:
+    rig.submit(run_id)
+    return only(rig.claim("w1"))
+
+
+def only(claimed: tuple[Delivery, ...]) -> Delivery:
+    (one,) = claimed
+    return one
+
+
+def hand_on(rig: Rig, delivery: Delivery, *events: Event, listed: bool = False) -> Ended:
+    return rig.commit(rig.plan(delivery, events, listed=listed))
+
+
+def run_out(rig: Rig, delivery: Delivery) -> None:
+    rig.make_due("watch", f"{delivery.run_id}|{delivery.id}")
+    rig.sweep(MAX_CRASHES)
+
+
+def taken_over(rig: Rig, former: Delivery) -> Delivery:
+    run_out(rig, former)
+    return only(rig.claim("w2"))
+
+
+def entries(rig: Rig, event: str) -> int:
+    return sum(rig.raw.xlen(rig.key(family, rig.lane, event)) for family in ("work", "again"))
+
+
+def status(rig: Rig) -> str:
+    return rig.truth("r").status
+
+
+def test_the_former_holder_is_fenced_while_its_successor_works(rig: Rig) -> None:
+    former = begun(rig)
+    successor = taken_over(rig, former)
+    assert hand_on(rig, former, StopEvent()) is Ended.FENCED
+    assert status(rig) == "running"
+    assert hand_on(rig, successor, StopEvent()) is Ended.DONE
+
+
+def test_the_former_holder_is_fenced_after_its_successor_has_committed(rig: Rig) -> None:
+    former = begun(rig)
+    assert hand_on(rig, taken_over(rig, former), Task()) is Ended.DONE
+    assert hand_on(rig, former, Task()) is Ended.FENCED
+    assert len(rig.claim("w2")) == 1
+
+
+def test_without_the_fence_the_former_holder_commits_for_its_successor(server_url: str, namespace: str) -> None:
+    with mutated("no fence"):
+        for rig in rigged(server_url, namespace, 1000):
+            former = begun(rig)
+            taken_over(rig, former)
+            assert hand_on(rig, former, StopEvent()) is Ended.DONE
+
+
+def test_a_commit_that_is_repeated_is_done_once(rig: Rig) -> None:
+    delivery = begun(rig)
+    plan = rig.plan(delivery, [Task()], listed=False)
+    assert [rig.commit(plan), rig.commit(plan)] == [Ended.DONE, Ended.DONE]
+    assert len(rig.claim("w1")) == 1
+
+
+def test_effects_of_a_lease_that_has_committed_are_not_made(rig: Rig) -> None:
+    delivery = begun(rig)
+    hand_on(rig, delivery, Task())
+    ended, words, _ = rig.effects(delivery, [Written(event=Done())])
+    assert (ended, words) == (Ended.DONE, [])
+    assert rig.raw.xlen(rig.key("feed", "r")) == 0
+
+
+def test_effects_that_a_successor_repeats_are_made_once(rig: Rig) -> None:
+    former = begun(rig)
+    effects = [Sent(event=Task(), route=rig.program.router.route(Task)), Written(event=Done())]
+    assert rig.effects(former, effects)[1] == ["ok", "ok"]
+    run_out(rig, former)
+    successor = next(one for one in rig.claim("w2") if one.id == former.id)
+    assert rig.effects(successor, effects)[1] == ["seen", "seen"]
+    assert rig.raw.xlen(rig.key("feed", "r")) == 1
+
+
+@pytest.mark.parametrize("ending", ["cancel", "stop"])
+def test_an_ended_run_leaves_no_entry_that_two_of_its_steps_hold(rig: Rig, ending: str) -> None:
+    end_while_two_steps_hold_one_entry(rig, ending)
+    assert entries(rig, "Both") == 0
+
+
+def test_an_entry_of_two_steps_stays_if_each_leaves_it_to_the_other(server_url: str, namespace: str) -> None:
+    with mutated("an ended run leaves its shared entries"):
+        for rig in rigged(server_url, namespace, 1000):
+            end_while_two_steps_hold_one_entry(rig, "cancel")
+            assert entries(rig, "Both") == 1
+
+
+def end_while_two_steps_hold_one_entry(rig: Rig, ending: str) -> None:
+    hand_on(rig, begun(rig), Both(), Task())
+    held = rig.claim("w1")
+    assert len(held) == 3
+    if ending == "cancel":
+        rig.run(rig.broker.runs.cancel(RunId("r")))
+    else:
+        assert hand_on(rig, next(one for one in held if one.step == "limited"), StopEvent()) is Ended.DONE
+
+
+def test_a_group_does_not_delete_the_entry_of_another_step(rig: Rig) -> None:
+    hand_on(rig, begun(rig), Both())
+    both = rig.claim("w1")
+    assert rig.run(rig.broker.deliveries.release(both)) == 2
+    assert {one.step for one in rig.claim("w1")} == {"one", "other"}
+
+
+def test_an_event_for_one_step_passes_the_group_of_the_other(rig: Rig) -> None:
+    delivery = begun(rig)
+    for step in ("one", "other"):
+        rig.effects(delivery, [Sent(event=Both(), route=rig.program.router.route(Both, StepName(step)))])
+    assert sorted(one.step for one in rig.claim("w1")) == ["one", "other"]
+
+
+def test_an_event_for_two_steps_that_does_not_fit_the_window_is_not_forgotten(narrow: Rig) -> None:
+    delivery = begun(narrow)
+    hand_on(narrow, delivery, *[Both(n=n) for n in range(4)])
+    seen = 0
+    while claimed := narrow.claim("w1"):
+        seen += len(claimed)
+        for one in claimed:
+            hand_on(narrow, one)
+    assert seen == 8
+
+
+def test_what_a_commit_after_a_stale_buffer_stages_replaces_what_was_staged(rig: Rig) -> None:
+    hand_on(rig, begun(rig), Loose(n=1), Loose(n=2))
+    first, second = rig.claim("w1")
+    name = rig.program.spec.name_of(Loose)
+    stands = CollectDecision(buffer="default", name=name, event=Loose(), want={name: 3}, fire=False)
+    stale = CollectDecision(buffer="default", name=name, event=Loose(), want={name: 2}, fire=False)
+    assert rig.commit(rig.plan(first, [], listed=False, decisions=(stands,))) is Ended.DONE
+    many = [Item(n=n) for n in range(600)]
+    assert rig.commit(rig.plan(second, many, listed=False, decisions=(stale,))) is Ended.STALE_BUFFER
+    other = [Piece(n=n) for n in range(3)] + [Task(n=n) for n in range(600)]
+    assert rig.commit(rig.plan(second, other, listed=False, decisions=(stands,))) is Ended.DONE
+    truth = rig.truth("r")
+    assert {record["s"] for record in truth.live.values()} == {b"limited"}
+
+
+def test_a_renewed_lease_whose_watch_was_lost_is_not_taken_away(rig: Rig) -> None:
+    delivery = begun(rig)
+    rig.raw.hset(rig.key("live", "r"), delivery.id, leased_long_ago(rig, delivery))
+    rig.raw.zrem(rig.key("watch"), f"r|{delivery.id}")
+    assert rig.audit() == (1, 0)
+    rig.sweep(MAX_CRASHES)
+    assert hand_on(rig, delivery, StopEvent()) is Ended.DONE
+
+
+def leased_long_ago(rig: Rig, delivery: Delivery) -> bytes:
+    """The record of a lease that was renewed since: it says when it was first to end."""
+    record = rig.truth("r").live[delivery.id]
+    return pack({**record, "x": record["x"] - 10 * LEASE_MS, "d": record["d"] - 10 * LEASE_MS})
+
+
+def test_a_delivery_that_ends_its_workers_ends_its_run_at_the_third(rig: Rig) -> None:
+    delivery = begun(rig)
+    for crashes in (1, 2):
+        delivery = taken_over(rig, delivery)
+        assert delivery.crashes == crashes
+        assert delivery.attempt == 1
+    run_out(rig, delivery)
+    assert status(rig) == "failed"
+    assert rig.raw.xlen(rig.key("dead")) == 1
+
+
+def test_a_release_ages_nothing(rig: Rig) -> None:
+    delivery = begun(rig)
+    assert rig.run(rig.broker.deliveries.release([delivery])) == 1
+    again = only(rig.claim("w2"))
+    assert (again.id, again.attempt, again.crashes) == (delivery.id, 1, 0)
+
+
+def test_a_failure_that_is_repeated_ages_once(rig: Rig) -> None:
+    delivery = begun(rig)
+    assert [rig.fail(delivery, LATER_MS), rig.fail(delivery, LATER_MS)] == [Ended.DONE, Ended.DONE]
+    run_out(rig, delivery)
+    assert only(rig.claim("w1")).attempt == 2
+
+
+def test_a_group_made_anew_past_the_entries_does_not_strand_them(rig: Rig) -> None:
+    hand_on(rig, begun(rig), Item(), Item())
+    key = rig.key("work", rig.lane, "Item")
+    rig.raw.xgroup_destroy(key, "work")
+    rig.raw.xgroup_create(key, "work", "$")
+    assert rig.claim("w1") == ()
+    rig.make_due("queued")
+    rig.sweep(MAX_CRASHES)
+    assert len(rig.claim("w1")) == 2
+
+
+def test_a_place_of_a_crashed_holder_goes_to_the_next(rig: Rig) -> None:
+    hand_on(rig, begun(rig), Task(), Task(), Task())
+    first, second = rig.claim("w1")
+    assert rig.claim("w2") == ()
+    run_out(rig, first)
+    assert only(rig.claim("w2")).place == first.place
+    assert len(rig.places("limited")) == 2
+    hand_on(rig, second)
+    assert len(rig.claim("w2")) == 1
+
+
+def test_an_event_sent_twice_from_outside_arrives_once(rig: Rig) -> None:
+    begun(rig)
+    for _ in range(2):
+        rig.send("r", "x1", Task())
+    assert len(rig.claim("w1")) == 1
+
+
+def test_a_join_gets_the_same_batch_after_a_crash(rig: Rig) -> None:
+    hand_on(rig, begun(rig), Item(n=1), Item(n=2), Item(n=3), listed=True)
+    for one in rig.claim("w1"):
+        hand_on(rig, one, Done(n=7))
+    join = only(rig.claim("w1"))
+    again = taken_over(rig, join)
+    assert join.batch is not None
+    assert (again.id, again.batch, len(join.batch)) == (join.id, join.batch, 3)

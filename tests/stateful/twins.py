@@ -1,0 +1,326 @@
+"""The scripts and the model, side by side: what is done to the one is done to the other, and what they say is equal."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import pytest
+from hypothesis.stateful import RuleBasedStateMachine
+
+from broker_wf.broker.deliveries import Ended
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.ids import EventName, RunId, StepName, WorkerId
+from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateSet, Undecided, Written
+from broker_wf.errors import LeaseLostError, RunEndedError
+from broker_wf.events import Event
+from tests.stateful.flow import COLLECTED, LIMIT
+from tests.stateful.model import MAX_CRASHES, Run
+from tests.stateful.rig import Rig
+
+WORKERS = ("w1", "w2")
+T = TypeVar("T")
+
+
+def one_of(choices: Sequence[T], n: int) -> list[T]:
+    """One of them, or none where there is none."""
+    return [choices[n % len(choices)]] if choices else []
+
+
+class Twins(RuleBasedStateMachine):
+    """``url`` is set by the test."""
+
+    url = ""
+
+    def set_up(self, window: int, shared: bool) -> None:
+        self.rig = Rig(self.url, f"t{uuid.uuid4().hex[:12]}", window)
+        self.window = window
+        self.runs: dict[str, Run] = {}
+        self.leases: list[Delivery] = []
+        self.places: list[Delivery] = []
+        self.intact = True
+        self.strays = False
+        self.positions_lost = False
+        self.letters = 0
+        self.failures: set[tuple[str, str]] = set()
+        for worker in WORKERS if shared else WORKERS[:1]:
+            self.rig.heartbeat(worker)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "rig"):
+            return
+        try:
+            if not self.intact:
+                self.healed()
+            self.everything_that_can_be_done_is_done()
+            self.nothing_is_left()
+        finally:
+            self.rig.close()
+
+    def took_all(self, worker: str) -> None:
+        for delivery in self.rig.claim(worker):
+            self.take(delivery)
+        if self.intact and not self.strays:
+            self.nothing_claimable_was_left()
+        self.strays = False
+
+    def swept(self, queued: bool, delayed: bool) -> None:
+        """Look at what is due; queued and delayed ones are, if it is said so."""
+        if queued:
+            self.rig.make_due("queued")
+        if delayed:
+            waiting = [f"{r}|{d}" for r, run in self.runs.items() for d, one in run.live.items() if one.state == "d"]
+            self.rig.make_due("watch", *waiting, "")
+        expected = sum(self.looked_at(run_id, did) for run_id, did in sorted(self.due()))
+        redispatched = self.rig.sweep(MAX_CRASHES)
+        if self.intact:
+            assert redispatched == expected
+
+    def healed(self) -> None:
+        """What sweeps and audits do by themselves, in less time."""
+        self.rig.audit()
+        self.swept(queued=True, delayed=False)
+        self.intact = True
+
+    def the_truth_is_the_models(self) -> None:
+        for run_id, run in self.runs.items():
+            truth = self.rig.truth(run_id)
+            assert truth.status == run.status
+            assert not truth.live.keys() & truth.backlog
+            assert truth.live.keys() | truth.backlog == run.live.keys()
+            assert truth.done == run.done.keys()
+            for did, found in truth.live.items():
+                expected = run.live[did]
+                fence = found.get("n", b"").decode() or None
+                told = (found["st"].decode(), found["a"], found["c"], fence)
+                assert told == (expected.state, expected.attempt, expected.crashes, expected.fence), did
+
+    def what_is_dispatched_is_watched(self) -> None:
+        if not self.intact:
+            return
+        watch, queued = set[str](), set[str]()
+        for run_id, run in self.runs.items():
+            truth = self.rig.truth(run_id)
+            for did, record in truth.live.items():
+                (queued if record["st"] == b"q" else watch).add(f"{run_id}|{did}")
+            if run.begun and run.status == "running":
+                watch.add(f"{run_id}|!deadline")
+        assert self.rig.members("watch") == watch
+        assert self.rig.members("queued") == queued
+
+    def live_runs_are_the_running_ones(self) -> None:
+        raw = cast("list[bytes]", self.rig.raw.zrange(self.rig.key("live_runs", self.rig.lane), 0, -1))
+        assert {one.decode() for one in raw} == {r for r, run in self.runs.items() if run.status == "running"}
+
+    def limits_hold(self) -> None:
+        places = self.rig.places("limited")
+        assert len(places) <= LIMIT
+        taken = {tuple(one.split("|")[1:]) for one in places}
+        assert {(one.run_id, one.id, one.fence) for one in self.held() if one.place is not None} <= taken
+        for run_id, did, fence in taken:
+            # Only the end of a run leaves a place taken, until the holder's code has stopped.
+            assert self.runs[run_id].refusal(did, fence) in (None, Ended.GONE)
+        records = [one for run in self.runs.values() for one in run.live.values()]
+        assert sum(one.step == "limited" and one.state == "l" for one in records) <= LIMIT
+        for run_id in self.runs:
+            assert len(self.rig.truth(run_id).live) <= self.window
+
+    def feeds_and_letters_are_counted(self) -> None:
+        for run_id, run in self.runs.items():
+            assert int(self.rig.raw.hget(self.rig.key("run", run_id), "seq") or 0) == run.feed
+        assert self.rig.raw.xlen(self.rig.key("dead")) <= self.letters + sum(r.letters for r in self.runs.values())
+
+    def one_run(self, n: int) -> list[str]:
+        return one_of(sorted(self.runs), n)
+
+    def held(self) -> list[Delivery]:
+        return [one for one in self.leases if self.runs[one.run_id].refusal(one.id, one.fence) is None]
+
+    def some_held(self, n: int, count: int) -> list[Delivery]:
+        held = self.held()
+        return [*held, *held][n % len(held) :][: min(count, len(held))]
+
+    def take(self, delivery: Delivery) -> None:
+        record = self.runs[delivery.run_id].claim(delivery.id, delivery.fence)
+        told = (delivery.step, delivery.attempt, delivery.crashes, delivery.collection)
+        assert told == (record.step, record.attempt, record.crashes, record.collection)
+        if record.batch is not None:
+            assert delivery.batch is not None
+            events = [self.rig.program.codec.decode_event(one) for one in delivery.batch]
+            assert tuple(one.n for one in events) == record.batch
+        self.leases.append(delivery)
+        if delivery.place is not None:
+            self.places.append(delivery)
+
+    def nothing_claimable_was_left(self) -> None:
+        for run_id, run in self.runs.items():
+            backlog = self.rig.truth(run_id).backlog
+            left = [d for d, one in run.live.items() if one.state == "q" and d not in backlog]
+            if any(run.live[did].step == "limited" for did in left):
+                assert len(self.rig.places("limited")) == LIMIT
+            assert [did for did in left if run.live[did].step != "limited"] == []
+
+    def committed(
+        self,
+        delivery: Delivery,
+        events: Sequence[Event],
+        n: int,
+        *,
+        listed: bool = False,
+        decisions: tuple[CollectDecision, ...] = (),
+    ) -> None:
+        plan = self.rig.plan(delivery, events, listed=listed, decisions=decisions)
+        expected = self.runs[delivery.run_id].commit(delivery.id, delivery.fence, plan, n)
+        assert self.rig.commit(plan) is expected
+
+    def collected(self, delivery: Delivery) -> tuple[CollectDecision, ...]:
+        """What ``collect_events`` decides on what the claim brought."""
+        name, want = EventName("Loose"), {EventName("Loose"): COLLECTED}
+        event = self.rig.program.codec.decode_event(delivery.payload)
+        snapshot = delivery.buffers.get("default")
+        if snapshot is None or snapshot.counts.get(name, 0) + 1 < COLLECTED:
+            return (CollectDecision(buffer="default", name=name, event=event, want=want, fire=False),)
+        if snapshot.items is None:
+            needed = Undecided(buffer="default", want=want)
+            snapshot = self.rig.run(self.rig.broker.deliveries.snapshot(delivery, needed))["default"]
+        items = (snapshot.items or {})[name][: COLLECTED - 1]
+        used = {name: (items[0][0], len(items))}
+        return (CollectDecision(buffer="default", name=name, event=event, want=want, fire=True, used=used),)
+
+    def applied(self, delivery: Delivery, effects: list[Effect], n: int) -> None:
+        run = self.runs[delivery.run_id]
+        refused = run.refusal(delivery.id, delivery.fence)
+        ended, words, ids = self.rig.effects(delivery, effects)
+        assert ended is (refused or Ended.DONE)
+        if refused is not None:
+            assert words == []
+            return
+        seen = run.live[delivery.id].effects
+        for effect, word, effect_id in zip(effects, words, ids, strict=True):
+            locked = isinstance(effect, StateSet) and bool(run.asks)
+            assert word == ("seen" if effect_id in seen else "locked" if locked else "ok")
+            if word != "ok":
+                continue
+            seen.add(effect_id)
+            if isinstance(effect, Sent):
+                run.emit(effect_id, effect.route, None, n)
+            run.feed += isinstance(effect, Written)
+            if isinstance(effect, StateSet):
+                run.state[effect.key] = effect.value
+
+    def failed(self, delivery: Delivery, delay_ms: int | None) -> None:
+        run = self.runs[delivery.run_id]
+        before = run.refusal(delivery.id, delivery.fence)
+        expected = run.fail(delivery.id, delivery.fence, delayed=bool(delay_ms), final=delay_ms is None)
+        found = self.rig.fail(delivery, delay_ms)
+        said_before = before is Ended.FENCED and found is Ended.DONE and (delivery.id, delivery.fence) in self.failures
+        assert found is expected or said_before
+        if before is None:
+            self.failures.add((delivery.id, delivery.fence))
+
+    def released(self, some: list[Delivery]) -> None:
+        expected = sum(self.runs[one.run_id].release(one.id, one.fence) for one in some)
+        assert self.rig.run(self.rig.broker.deliveries.release(some)) == expected
+
+    def locked(self, delivery: Delivery) -> None:
+        run, token = self.runs[delivery.run_id], f"{delivery.id}.{delivery.fence}"
+        asking = self.rig.broker.state.lock(delivery, token, WorkerId("w1"))
+        if run.refusal(delivery.id, delivery.fence) is not None:
+            with pytest.raises(LeaseLostError):
+                self.rig.run(asking)
+        else:
+            assert self.rig.run(asking) is run.lock((delivery.id, delivery.fence, token))
+
+    def unlocked(self, delivery: Delivery) -> None:
+        token = f"{delivery.id}.{delivery.fence}"
+        self.rig.run(self.rig.broker.state.unlock(delivery.run_id, token))
+        self.runs[delivery.run_id].unlock(token)
+
+    def sent(self, run_id: str, event_id: str, kind: type[Event], n: int) -> None:
+        run = self.runs[run_id]
+        if run.status != "running":
+            with pytest.raises(RunEndedError):
+                self.rig.send(run_id, event_id, kind(n=n))
+            return
+        self.rig.send(run_id, event_id, kind(n=n))
+        if event_id not in run.sent:
+            run.sent.add(event_id)
+            run.emit(event_id, self.rig.program.router.route(kind), None, n)
+
+    def looked_at(self, run_id: str, did: str) -> bool:
+        """What a sweep makes of a member that is due; whether it goes back to a stream."""
+        run = self.runs[run_id]
+        if run.status != "running":
+            return False
+        if did == "!deadline":
+            run.end("timed_out")
+            return False
+        if run.live[did].state == "d":
+            run.live[did].back("q")
+            return True
+        run.lease_over(did)
+        return run.status == "running"
+
+    def due(self) -> list[tuple[str, str]]:
+        raw = self.rig.raw.zrangebyscore(self.rig.key("watch"), "-inf", 1)
+        return [cast("tuple[str, str]", tuple(one.decode().split("|", 1))) for one in cast("list[bytes]", raw)]
+
+    def stream(self, kind: str, event: str) -> str:
+        return self.rig.key("again" if kind == "a" else "work", self.rig.lane, event)
+
+    def groups_of(self, key: str) -> set[str]:
+        return {one["name"].decode() for one in cast("list[dict[str, bytes]]", self.rig.raw.xinfo_groups(key))}
+
+    def destroy(self, key: str, step: str, how: str) -> None:
+        raw = self.rig.raw
+        if how == "trim":
+            raw.xtrim(key, 0, approximate=False)
+        elif how == "delete":
+            raw.delete(key)
+        elif how == "destroy":
+            raw.xgroup_destroy(key, step)
+        elif step in self.groups_of(key):
+            raw.xgroup_setid(key, step, "$")
+            self.positions_lost = True
+            for consumer in (*WORKERS, "1", "2"):
+                raw.xgroup_delconsumer(key, step, consumer)
+
+    def add_entry(self, kind: str, event: str, step: StepName | str, fields: dict[str, str]) -> None:
+        self.rig.raw.xadd(self.stream(kind, event), fields)
+        self.rig.raw.zadd(self.rig.key("ready", self.rig.lane), {f"{kind}:{event}|{step}": 0})
+        self.strays = True
+
+    def everything_that_can_be_done_is_done(self) -> None:
+        """Claim and commit until nothing is live. What waits for its time is due now."""
+        for _ in range(200):
+            self.rig.run(self.rig.broker.deliveries.free_places(self.rig.lane, self.places))
+            self.rig.make_due("watch", *(f"{r}|{d}" for r, run in self.runs.items() for d in run.live))
+            for delivery in self.held():
+                self.committed(delivery, [], 0)
+            self.swept(queued=True, delayed=True)
+            for worker in WORKERS:
+                for delivery in self.rig.claim(worker):
+                    self.take(delivery)
+            if not any(run.live for run in self.runs.values()):
+                break
+        assert {r: set(run.live) for r, run in self.runs.items() if run.live} == {}
+
+    def nothing_is_left(self) -> None:
+        for run_id, run in self.runs.items():
+            state = self.rig.raw.hgetall(self.rig.key("state", run_id))
+            assert {key.decode(): raw.partition(b":")[2] for key, raw in state.items()} == run.state
+            if run.status == "running":
+                self.rig.run(self.rig.broker.runs.cancel(RunId(run_id)))
+        for group in self.rig.groups:
+            key = self.stream(group.kind, group.event)
+            if self.positions_lost and self.rig.raw.exists(key) and group.step in self.groups_of(key):
+                # A group set past its entries never sees what only a test has put there.
+                self.rig.raw.xgroup_setid(key, group.step, "0")
+            self.rig.raw.zadd(self.rig.key("ready", self.rig.lane), {f"{group.kind}:{group.event}|{group.step}": 0})
+        for _ in range(40):
+            assert [self.rig.claim(worker) for worker in WORKERS] == [(), ()]
+        for worker in WORKERS:
+            self.rig.goodbye(worker)
+        left = self.rig.audit_of_keys()
+        assert left == [], left
