@@ -63,9 +63,7 @@ class WorkflowHandler:
         """Whether the run's end is known here."""
         return self._run.end.done()
 
-    def stream_events(
-        self, expose_internal: bool = False, *, after: int | None = None
-    ) -> AsyncGenerator[Event, None]:
+    def stream_events(self, expose_internal: bool = False, *, after: int | None = None) -> AsyncGenerator[Event, None]:
         """The run's events, from the first one on, up to the one that ends it.
 
         Leaving the loop and iterating again goes on where it was left; several loops at one time each get everything.

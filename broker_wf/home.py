@@ -16,6 +16,7 @@ from broker_wf.core.ids import Lane, RunId
 from broker_wf.driver.client import Client, open_client
 from broker_wf.embedded import BundledServer
 from broker_wf.engine.program import Program
+from broker_wf.errors import without_password
 from broker_wf.settings import Settings
 from broker_wf.worker.worker import Served, Worker
 
@@ -115,7 +116,7 @@ class Home:
                 "--namespace %s",
                 lane,
                 class_path,
-                self.settings.url or "bundled://",
+                without_password(self.settings.url or "bundled://"),
                 self.settings.namespace,
             )
             self._warned.discard(lane)

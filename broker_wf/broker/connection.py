@@ -110,43 +110,7 @@ def async_client(url: str, timeouts: Timeouts, *, blocked: bool = False) -> Redi
     client: object = cast(Any, aredis.Redis).from_url(
         url, retry=AsyncRetry(NoBackoff(), 0), max_connections=4, **options
     )
-    found = cast(RedisClient, client)
-    return BlockedReads(found) if blocked else found
-
-
-@dataclass(frozen=True, slots=True)
-class BlockedReads:
-    """A client whose commands end when they are cancelled.
-
-    Before Python 3.12 a cancellation that comes while redis-py sends may be swallowed there (``asyncio.wait_for``);
-    a loop of blocked reads would then go on for ever.
-    """
-
-    client: RedisClient
-
-    async def execute_command(self, *args: Argument) -> object:
-        """See ``RedisClient``."""
-        call = asyncio.ensure_future(self.client.execute_command(*args))
-        try:
-            await asyncio.wait([call])
-        except asyncio.CancelledError:
-            call.add_done_callback(_nobody_asks)
-            call.cancel()
-            raise
-        return call.result()
-
-    def pipeline(self, transaction: bool = True) -> RedisPipeline:  # noqa: FBT001, FBT002 - redis-py's signature
-        """See ``RedisClient``."""
-        return self.client.pipeline(transaction)
-
-    async def aclose(self) -> None:
-        """See ``RedisClient``."""
-        await self.client.aclose()
-
-
-def _nobody_asks(call: asyncio.Future[object]) -> None:
-    if not call.cancelled():
-        call.exception()
+    return cast(RedisClient, client)
 
 
 def sync_client(url: str, timeouts: Timeouts) -> SyncClient:

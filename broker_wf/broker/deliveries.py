@@ -61,6 +61,8 @@ class Asking:
         free: deliveries it can start.
         held: deliveries it executes.
         greedy: take more than a fair share.
+        frail_at: crashes after which a delivery is frail: one more makes it poison.
+        frail_free: the worker holds no frail delivery; it may have one at a time.
     """
 
     worker: WorkerId
@@ -70,6 +72,8 @@ class Asking:
     greedy: bool
     lease_ms: int
     serves: bytes
+    frail_at: int = 2
+    frail_free: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,7 @@ class DeliveryStore:
 
     def _claim_args(self, asking: Asking, again: int) -> tuple[object, ...]:
         head = (asking.worker, asking.fence, asking.free, asking.held, int(asking.greedy), again)
-        return (*head, asking.lease_ms, asking.serves)
+        return (*head, asking.lease_ms, asking.frail_at, int(asking.frail_free), asking.serves)
 
     async def apply(
         self, delivery: Delivery, effects: Sequence[Planned], *, busy: bool, sent: Callable[[], None]
@@ -139,7 +143,7 @@ class DeliveryStore:
         plan = _with_refs(planned.plan, planned.blobs)
         plan["busy"] = int(busy)
         if len(cast("list[object]", plan["emits"])) > _STAGED_PART:
-            refused = await self._stage(commit, plan, planned.blobs)
+            refused = await self._stage(commit, plan)
             if refused is not None:
                 return refused
         return _ended(await self._end("commit", commit.delivery, (plan,), planned.blobs, sent))
@@ -163,7 +167,7 @@ class DeliveryStore:
                 return words
             self.blobs.forget(delivery.run_id, blobs)
 
-    async def _stage(self, commit: StepCommit, plan: Plan, blobs: tuple[Blob, ...]) -> Ended | None:
+    async def _stage(self, commit: StepCommit, plan: Plan) -> Ended | None:
         """Put the plain deliveries of a large fan-out down; what goes to joins stays in the plan.
 
         Under a token of its own: a commit that is refused as stale leaves what it put down to the end of the run, for
@@ -183,10 +187,10 @@ class DeliveryStore:
                 "part": start,
                 "items": items[start : start + _STAGED_PART],
             }
-            _with_refs(part, blobs)
             if inner is not None:
                 part["m"] = inner
-            ended = _ended(await self._end("stage", delivery, (part,), blobs, _nothing))
+            raw = await self.pipe.call(load("stage"), delivery.run_id, delivery.id, part)
+            ended = _ended(cast("list[object]", raw))
             if ended is not Ended.DONE:
                 return ended
         joined = [
@@ -258,10 +262,6 @@ def _with_refs(plan: Plan, blobs: tuple[Blob, ...]) -> Plan:
     if blobs:
         plan["refs"] = [blob.hash for blob in blobs]
     return plan
-
-
-def _nothing() -> None:
-    """For a script that makes no work."""
 
 
 async def _claimed(reply: Awaitable[object], fence: Fence) -> Claimed:

@@ -64,6 +64,8 @@ def worker(
         log_level=log_level,
     )
     set_up_logs(_level(settings), log_format)
+    # Nobody sits beside a worker to ask again with -v: what it dies of goes into its log whole.
+    sys.excepthook = sys.__excepthook__
     if link is not None:
         return _as_child(targets, settings, link)
     if settings.processes == 1:

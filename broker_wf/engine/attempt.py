@@ -45,7 +45,8 @@ async def execute(
     try:
         arguments = await _arguments(program, site, step, delivery)
     except DecodeError as error:
-        return await _failed(program, site, delivery, Raised(error=error), [], elapsed_ms(), sent)
+        failure = StepFailure(delivery=delivery, error=error, delay_ms=None, elapsed_ms=elapsed_ms())
+        return await _given_up(program, site, failure, [], sent, _letter(delivery, error))
     started = _Start(program=program, site=site, step=step, arguments=arguments, elapsed_ms=elapsed_ms, sent=sent)
     ended = await _tried(started, delivery)
     if isinstance(ended, Ended):
@@ -180,15 +181,27 @@ async def _failed(
     sent: Callable[[], None],
 ) -> Ended:
     failure = ask_policy(program.router, delivery, raised, elapsed_ms)
+    if failure.delay_ms is None:
+        return await _given_up(program, site, failure, effects, sent, None)
     store, record = site.broker.deliveries, _error_record(failure, delivery.started_ms)
-    if failure.delay_ms is not None:
-        log.info("%s failed and is tried again in %d ms: %r", _named(delivery), failure.delay_ms, failure.error)
-        ended = await store.fail(failure, effects, pack(record), None, None, busy=site.is_busy(), sent=sent)
-        if ended is Ended.DONE:
-            site.timer_set(failure.delay_ms)
-        return ended
-    log.warning("%s failed for good: %r", _named(delivery), failure.error)
-    letter = _letter(delivery, failure.error) if isinstance(failure.error, DecodeError) else None
+    log.info("%s failed and is tried again in %d ms: %r", _named(delivery), failure.delay_ms, failure.error)
+    ended = await store.fail(failure, effects, pack(record), None, None, busy=site.is_busy(), sent=sent)
+    if ended is Ended.DONE:
+        site.timer_set(failure.delay_ms)
+    return ended
+
+
+async def _given_up(
+    program: Program,
+    site: Site,
+    failure: StepFailure,
+    effects: list[Planned],
+    sent: Callable[[], None],
+    letter: Plan | None,
+) -> Ended:
+    """End the run. An event that cannot be read comes here at once: no retry policy makes it readable."""
+    log.warning("%s failed for good: %r", _named(failure.delivery), failure.error)
+    store, record = site.broker.deliveries, _error_record(failure, failure.delivery.started_ms)
     ending = _ending(program, failure, record)
     return await store.fail(failure, effects, pack(record), ending, letter, busy=site.is_busy(), sent=sent)
 

@@ -59,15 +59,16 @@ NOTHING_FETCHED = Fetched()
 
 
 class Kept(NamedTuple):
-    """A blob that this process has met, and its value where that is text or bytes."""
+    """A blob that this process has met.
+
+    Attributes:
+        value: where that is text or bytes.
+        bytes_held: memory it took when it was met; a text that is encoded later takes more.
+    """
 
     blob: Blob
     value: str | bytes | None
-
-    @property
-    def bytes_held(self) -> int:
-        """Memory it takes."""
-        return len(self.blob.sealed) + (0 if self.value is None else sys.getsizeof(self.value))
+    bytes_held: int
 
 
 class BlobCache:
@@ -103,7 +104,7 @@ class BlobCache:
 
     def keep(self, blob: Blob, value: str | bytes | None) -> None:
         """Remember a blob; those not met for the longest time make room."""
-        kept = Kept(blob, value)
+        kept = Kept(blob, value, len(blob.sealed) + (0 if value is None else sys.getsizeof(value)))
         with self._guard:
             self._drop(blob.hash)
             self._kept[blob.hash] = kept

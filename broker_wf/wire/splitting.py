@@ -136,16 +136,14 @@ def put_back(tree: object, rows: Sequence[Reference], value_of: Callable[[Refere
 
 
 def _copied(tree: object) -> object:
-    """Copy what holds parts, and nothing else."""
-    if type(tree) is not list:
-        return tree
-    items: list[object] = [*cast("list[object]", tree)]
-    if len(items) > 1 and type(items[1]) is dict:
-        items[1] = dict(cast("dict[object, object]", items[1]))
-    if len(items) > 2 and type(items[2]) is dict:
-        extras = cast("dict[object, object]", items[2])
-        items[2] = {c: dict(cast("dict[object, object]", v)) if c in _NAMED_EXTRAS else v for c, v in extras.items()}
-    return items
+    """Copy what holds the parts of an event, and nothing else."""
+    tag, fields, *extras = cast("list[object]", tree)
+    copies: list[object] = [tag, dict(cast("dict[object, object]", fields))]
+    for by_code in cast("list[dict[object, object]]", extras):
+        copies.append(
+            {c: dict(cast("dict[object, object]", v)) if c in _NAMED_EXTRAS else v for c, v in by_code.items()}
+        )
+    return copies
 
 
 def _blob_of(value: object, pack: Callable[[object], bytes], limits: Limits, cache: BlobCache) -> Blob | None:

@@ -28,6 +28,8 @@ class Claimer:
 
     Attributes:
         held: how many deliveries are under execution.
+        frail_at: crashes after which a delivery is frail: one more makes it poison.
+        holds_frail: whether one of those under execution is frail.
         start: begins one; called in the event loop.
         idle: called when a claim has brought nothing.
     """
@@ -37,6 +39,8 @@ class Claimer:
     concurrency: int
     lease_ms: int
     held: Callable[[], int]
+    frail_at: int
+    holds_frail: Callable[[], bool]
     start: Callable[[Delivery], None]
     idle: Callable[[], None]
     claims: int = 0
@@ -71,6 +75,8 @@ class Claimer:
             held=self.held(),
             greedy=greedy,
             lease_ms=self.lease_ms,
+            frail_at=self.frail_at,
+            frail_free=not self.holds_frail(),
             serves=self._serves[self.claims % len(self._serves)],
         )
         self._asking = asyncio.ensure_future(self._take(self.store.claim(asking)))

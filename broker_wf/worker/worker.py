@@ -78,6 +78,8 @@ class Worker:
             concurrency=settings.concurrency,
             lease_ms=settings.lease_ms,
             held=self._held,
+            frail_at=max(1, settings.max_crashes - 1),
+            holds_frail=self._holds_frail,
             start=self._start_delivery,
             idle=lambda: self._mailbox.listen(),
         )
@@ -176,6 +178,10 @@ class Worker:
         for one in self._served.values():
             for lane in one.lanes if one.private else ():
                 await self._broker.roster.keep_lane(lane, 0, groups_of(one.program.spec, lane))
+
+    def _holds_frail(self) -> bool:
+        frail_at = max(1, self._settings.max_crashes - 1)
+        return any(one.delivery.crashes >= frail_at for one in self._active.all())
 
     def _held(self) -> int:
         return len(self._active) - self._ending

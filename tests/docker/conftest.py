@@ -53,9 +53,7 @@ def image(engine: DockerClient) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def stack(
-    engine: DockerClient, compose: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+def stack(engine: DockerClient, compose: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A project of docker-compose.yml with a name, password and port of its own; nothing is left of it."""
     made = Stack(compose, docker.from_env(timeout=60), _password(tmp_path_factory.mktemp("secret")))
     with closing(made.engine):

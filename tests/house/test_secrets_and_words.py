@@ -44,9 +44,7 @@ def lines_with(pattern: re.Pattern[str], paths: tuple[Path, ...]) -> Iterator[st
 
 def modules_importing(top_level: str) -> set[str]:
     return {
-        name_of(path)
-        for path in library_files()
-        if any(module.split(".")[0] == top_level for module in imported(path))
+        name_of(path) for path in library_files() if any(module.split(".")[0] == top_level for module in imported(path))
     }
 
 

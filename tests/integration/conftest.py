@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from broker_wf.settings import Settings
+from broker_wf.wire.blobs import BlobCache
 from tests.integration.stage import Stage
 from tests.servers import server_binary
 
@@ -56,3 +57,13 @@ async def alone(namespace: str) -> AsyncIterator[Stage]:
     """Runs execute in the process that starts them."""
     async for one in _audited(Stage(_in_process(namespace))):
         yield one
+
+
+@pytest.fixture
+def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drivers and workers know nothing of what another has met, as if each were a process of its own."""
+
+    def find(self: BlobCache, hash_: bytes) -> None:
+        return None
+
+    monkeypatch.setattr(BlobCache, "find", find)

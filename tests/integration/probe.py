@@ -55,4 +55,3 @@ class Probe:
 
 
 probe = Probe()
-

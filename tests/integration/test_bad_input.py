@@ -12,6 +12,7 @@ from broker_wf.core.ids import Lane
 from broker_wf.errors import DecodeError, EncodeError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_fixed
+from tests.apps import foreign
 from tests.integration.stage import Stage, until, within
 
 
@@ -58,10 +59,6 @@ class UnsendableResult(Workflow):
     @step
     async def begin(self, ev: StartEvent) -> StopEvent:
         return StopEvent(result=threading.Lock())
-
-
-class Elsewhere(Event):
-    """Of no workflow here."""
 
 
 MALFORMED: list[dict[bytes, bytes]] = [
@@ -132,8 +129,8 @@ async def test_an_event_that_cannot_be_read_fails_its_run_and_becomes_a_dead_let
     cluster: Stage, payload: str
 ) -> None:
     flow = cluster.flow(Plain)
-    foreign = cluster.flow(Unsendable).program().codec.encode_event(Elsewhere())
-    raw = {"bytes": b"\xc1\xff not msgpack", "empty": b""}.get(payload, foreign.payload)
+    unknown = cluster.flow(foreign.Foreign).program().codec.encode_event(foreign.Elsewhere())
+    raw = {"bytes": b"\xc1\xff not msgpack", "empty": b""}.get(payload, unknown.payload)
     handler = flow.run(text="x")
     with redis.Redis.from_url(cluster.url) as client:
         await until(lambda: client.hlen(cluster.keys.of("live", handler.run_id)) == 1)

@@ -72,6 +72,13 @@ class Scripts(Twins):
         for delivery in one_of(held, n):
             self.committed(delivery, [LISTS[delivery.step](n=n)] * count, n, listed=True)
 
+    @running
+    @rule(n=index, count=st.integers(2, 3))
+    def fan_out(self, n: int, count: int) -> None:
+        self.took_all("w1")
+        self.commit_a_list(n, count)
+        self.took_all("w2")
+
     @holding
     @rule(n=index, count=st.integers(1, 3))
     def commit_members_of_collections(self, n: int, count: int) -> None:

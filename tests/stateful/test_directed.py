@@ -258,3 +258,17 @@ def test_a_join_gets_the_same_batch_after_a_crash(rig: Rig) -> None:
     again = taken_over(rig, join)
     assert join.batch is not None
     assert (again.id, again.batch, len(join.batch)) == (join.id, join.batch, 3)
+
+
+def test_a_group_that_deletes_what_is_not_its_own_loses_work(server_url: str, namespace: str) -> None:
+    with mutated("groups delete what is not theirs"):
+        for rig in rigged(server_url, namespace, 1000):
+            hand_on(rig, begun(rig), Both())
+            rig.run(rig.broker.deliveries.release(rig.claim("w1")))
+            assert len(rig.claim("w1")) < 2
+
+
+def test_a_renewal_by_the_former_holder_is_refused(rig: Rig) -> None:
+    former = begun(rig)
+    successor = taken_over(rig, former)
+    assert (rig.renew(former), rig.renew(successor)) == (False, True)

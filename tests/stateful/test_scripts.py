@@ -28,11 +28,11 @@ WAYS = settings(
 )
 
 
-def walk(url: str) -> None:
+def walk(url: str, examples: int = EXAMPLES) -> None:
     machine: type[Scripts] = type("Scripts", (Scripts,), {"url": url})
     if SEED is not None:
         machine = seed(int(SEED))(machine)
-    run_state_machine_as_test(machine, settings=WAYS)
+    run_state_machine_as_test(machine, settings=settings(WAYS, max_examples=examples))
 
 
 def test_the_scripts_do_what_the_model_does(server_url: str) -> None:
@@ -42,4 +42,4 @@ def test_the_scripts_do_what_the_model_does(server_url: str) -> None:
 @pytest.mark.parametrize("mutant", WALKED_INTO)
 def test_a_fault_in_the_scripts_does_not_go_unnoticed(server_url: str, mutant: str) -> None:
     with mutated(mutant), pytest.raises((AssertionError, LookupError, BrokerError)):
-        walk(server_url)
+        walk(server_url, 4 * EXAMPLES)

@@ -1,11 +1,20 @@
 --! adopt: move a live run to another lane: the process that resumes an in-process run takes it over.
---! use emit
+--! use emit places
 --! arg rid    str
 --! arg lane   str
 --! arg digest str
 --! reply list: 'OK', deliveries that were queued | 'GONE', status | 'DIGEST', the run's
 
 local run, now, moved = load_run(rid), now_ms(), 0
+local there = run and { lane = lane, check_ms = run.check_ms }
+
+-- Its holder goes on; what the lease held in the lane is given up there.
+local function move_leased(did, rec)
+  free_place(run, rid, did, rec)
+  rec.h = nil
+  save_record(rid, did, rec)
+  if rec.l then hold_place(there, rid, did, rec, now + rec.d - rec.x) end
+end
 
 -- Guards.
 if not run then return { 'GONE', 'missing' } end
@@ -15,12 +24,15 @@ if run.digest ~= digest then return { 'DIGEST', run.digest } end
 -- Writes.
 local all = redis.call('HGETALL', live_key(rid))
 for i = 1, #all, 2 do
-  local rec = cmsgpack.unpack(all[i + 1])
+  local did, rec = all[i], cmsgpack.unpack(all[i + 1])
+  retire_record(run, rid, did, rec)
+  rec.i = nil
   if rec.st == 'q' then
-    retire_record(run, rid, all[i], rec)
-    rec.i, rec.h = nil, nil
-    enqueue({ lane = lane, check_ms = run.check_ms }, rid, event_of(all[i], rec.s), { rec }, 'a', now)
+    rec.h = nil
+    enqueue(there, rid, event_of(did, rec.s), { rec }, 'a', now)
     moved = moved + 1
+  elseif rec.st == 'l' then
+    move_leased(did, rec)
   end
 end
 redis.call('HSET', run_key(rid), 'lane', lane)

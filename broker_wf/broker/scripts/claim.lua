@@ -8,11 +8,13 @@
 --! arg greedy   int   1: take more than a fair share
 --! arg again    int   1: the reply to this very claim was lost
 --! arg lease_ms int
+--! arg frail_at int  crashes after which a delivery is frail: one more makes it poison
+--! arg frail_free int  1: the worker holds no frail delivery
 --! arg serves   pack  list of {lane, digest, {step = num_workers}}
 --! reply pack {list of deliveries, 1 if work was left behind though there were places}
 
 local claim = { worker = worker, nonce = nonce, lease_ms = lease_ms, now = now_ms(), free = free, held = held,
-  greedy = greedy == 1, runs = {}, out = {}, refs = {}, capped = 0 }
+  greedy = greedy == 1, frail_at = frail_at, frail_free = frail_free == 1, runs = {}, out = {}, refs = {}, capped = 0 }
 
 -- What the claim took whose reply was lost.
 local function taken_before()

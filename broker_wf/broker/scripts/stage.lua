@@ -1,18 +1,15 @@
 --! stage: put down a part of a large fan-out under the lease that makes it; the commit takes all over.
---! use end blobs
+--! use end
 --! arg rid    str
 --! arg did    str
---! arg plan   pack  nonce, token, part (number from 1), m (collection of the children) or nil, items {{event id, name, payload, {steps}}},
---!                refs {hashes of the blobs its payloads need} or nil
---! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED' | 'NO_BLOB'
+--! arg plan   pack  nonce, token, part (number from 1), m (collection of the children) or nil, items {{event id, name, payload, {steps}}}
+--! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED'
 
 local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
 
 -- Guards.
 local refused = refusal(run, rec, rid, did, plan.nonce)
 if refused then return refused end
-local lack = lack_of(rid, plan.refs)
-if lack then return lack end
 
 -- Writes. A part that came twice is put down once.
 local list, ids = staged_key(rid, plan.token), staged_key(rid, plan.token .. ':ids')

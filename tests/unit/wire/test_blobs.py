@@ -292,6 +292,14 @@ def test_a_cache_counts_what_its_values_take() -> None:
     assert not cache.values
 
 
+def test_a_text_that_grows_while_it_is_kept_does_not_upset_the_count() -> None:
+    cache, text = BlobCache(MIB), "ä" * 2_500
+    cache.keep(Blob(hash=b"h" * 16, size=5_003, sealed=b"s"), text)
+    codec_with().encode_event(dynamic(a=text))
+    cache.keep(Blob(hash=b"h" * 16, size=5_003, sealed=b"s"), None)
+    assert cache._bytes == 1
+
+
 def test_a_cache_takes_no_other_object_for_the_one_it_knows() -> None:
     cache = BlobCache(MIB)
     cache.keep(Blob(hash=b"h" * 16, size=2_503, sealed=b"s"), "t" * 2_500)

@@ -7,6 +7,17 @@ local function run_of(claim, rid)
   return claim.runs[rid]
 end
 
+local FRAIL_PAUSE_MS = 250
+
+-- A frail delivery shares its worker with no other: what only was beside a poisonous one must not count as poison too.
+local function postpone(claim, run, rid, did, rec)
+  retire_record(run, rid, did, rec)
+  rec.st, rec.i, rec.d = 'd', nil, claim.now + FRAIL_PAUSE_MS
+  save_record(rid, did, rec)
+  redis.call('ZREM', queued_key(), rid .. '|' .. did)
+  redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
+end
+
 -- One entry that the group was given. 1 if it became a lease, else 0.
 local function take(claim, key, digest, step, entry, place)
   local rid, eid, named = parsed(key, step, entry, claim.now)
@@ -17,7 +28,10 @@ local function take(claim, key, digest, step, entry, place)
     retire(key, rid, eid, named, step, entry[1])
   elseif rec.st == 'q' and run.digest ~= digest then
     set_aside(run, rid, did, rec, claim.now)
+  elseif rec.st == 'q' and rec.c >= claim.frail_at and not claim.frail_free then
+    postpone(claim, run, rid, did, rec)
   elseif rec.st == 'q' then
+    if rec.c >= claim.frail_at then claim.frail_free = false end
     claim.refs[#claim.refs + 1] = { rid, did }
     claim.out[#claim.out + 1] = lease(claim, run, rid, did, rec, place)
     claim.free = claim.free - 1

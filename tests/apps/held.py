@@ -1,0 +1,103 @@
+"""Workflows whose steps wait until a test lets them go, or do everything a step can do by call.
+
+Files in the run's directory are the gates: a step waits until the one it was given exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from broker_wf import Context, Workflow, step
+from broker_wf.events import Event, StartEvent, StopEvent
+
+
+class Watched(StartEvent):
+    directory: str
+    gates: list[str]
+
+
+class Gate(Event):
+    number: int
+    path: str
+
+
+class Passed(Event):
+    number: int
+    by: int
+
+
+class Held(Workflow):
+    """One delivery per gate; the result says which process passed which."""
+
+    @step
+    async def begin(self, ev: Watched) -> list[Gate]:
+        return [Gate(number=n, path=f"{ev.directory}/{name}") for n, name in enumerate(ev.gates)]
+
+    @step
+    async def wait(self, ev: Gate) -> Passed:
+        """``hard.…`` holds the event loop up, so that nothing comes between the gate and the commit.
+
+        A gate may be opened for one process alone: ``<path>.<pid>``.
+        """
+        paths = [Path(ev.path), Path(f"{ev.path}.{os.getpid()}")]
+        while not any(path.exists() for path in paths):
+            if paths[0].name.startswith("hard."):
+                time.sleep(0.01)
+            else:
+                await asyncio.sleep(0.01)
+        return Passed(number=ev.number, by=os.getpid())
+
+    @step
+    async def join(self, evs: list[Passed]) -> StopEvent:
+        return StopEvent(result={str(e.number): e.by for e in evs})
+
+
+class Amount(StartEvent):
+    count: int
+    pause_s: float = 0.0
+
+
+class Piece(Event):
+    number: int
+    pause_s: float
+
+
+class Told(Event):
+    number: int
+
+
+class Gathered(Event):
+    number: int
+
+
+class Everything(Workflow):
+    """Sends by call, publishes, edits state, and gathers by ``collect_events``: each of ``count`` pieces once."""
+
+    @step
+    async def begin(self, ctx: Context, ev: Amount) -> Piece | None:
+        await ctx.store.set("count", ev.count)
+        for number in range(ev.count):
+            ctx.send_event(Piece(number=number, pause_s=ev.pause_s))
+        return None
+
+    @step
+    async def work(self, ctx: Context, ev: Piece) -> Gathered:
+        ctx.write_event_to_stream(Told(number=ev.number))
+        async with ctx.store.edit_state() as state:
+            state.total = state.get("total", 0) + ev.number
+        await asyncio.sleep(ev.pause_s)
+        return Gathered(number=ev.number)
+
+    @step
+    async def collect(self, ctx: Context, ev: Gathered) -> StopEvent | None:
+        count = await ctx.store.get("count")
+        found = ctx.collect_events(ev, [Gathered] * count)
+        if found is None:
+            return None
+        return StopEvent(result=[sorted(e.number for e in found), await ctx.store.get("total")])
+
+
+workflows = [Held(timeout=120), Everything(timeout=120)]

@@ -1,0 +1,78 @@
+"""A worker that writes down outside Redis what it starts and what its scripts are told.
+
+Lines of the ledger: ``ready pid``, ``start run delivery attempt crashes pid``, ``told script run delivery reply pid``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable
+from contextlib import ExitStack
+from typing import Any
+
+from broker_wf.broker import connection
+from broker_wf.broker.broker import open_broker
+from broker_wf.broker.script import Script
+from broker_wf.settings import Settings
+from broker_wf.worker import worker
+from tests.apps import faulty, held
+from tests.mutants import mutated
+
+ENDS = ("commit", "fail")
+
+
+class Recorder:
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def note(self, *words: object) -> None:
+        """One line, in one write: lines of several processes do not mix."""
+        os.write(self._descriptor, (" ".join(map(str, (*words, os.getpid()))) + "\n").encode())
+
+    def install(self) -> None:
+        """Wrap what a worker calls; for the whole life of this process."""
+        self._execute, self._call = worker.execute, connection.Pipe.call
+        worker.execute = self._recorded_execute
+        connection.Pipe.call = lambda pipe, script, *values: self._recorded_call(pipe, script, *values)
+
+    async def _recorded_execute(self, program: Any, site: Any, delivery: Any, *rest: Any) -> Any:
+        self.note("start", delivery.run_id, delivery.id, delivery.attempt, delivery.crashes)
+        return await self._execute(program, site, delivery, *rest)
+
+    def _recorded_call(self, pipe: Any, script: Script, *values: Any) -> Awaitable[object]:
+        reply: Any = self._call(pipe, script, *values)
+        if script.name not in ENDS:
+            return reply
+
+        def told(done: asyncio.Future[Any]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                self.note("told", script.name, values[0], values[1], done.result()[0].decode())
+
+        reply.add_done_callback(told)
+        # A task that is cancelled while it waits must not take the reply along.
+        return asyncio.shield(reply)
+
+
+async def main(ledger: str) -> None:
+    recorder, stop = Recorder(ledger), asyncio.Event()
+    recorder.install()
+    settings = Settings.load()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    broker = await open_broker(settings, settings.full_url, patience_s=None)
+    programs = [one.program() for one in held.workflows] + [one().program() for one in faulty.workflows]
+    asyncio.get_running_loop().call_later(0, recorder.note, "ready")
+    await worker.run_worker(programs, broker, settings, stop)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("ledger")
+    parser.add_argument("--mutant")
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        if arguments.mutant:
+            stack.enter_context(mutated(arguments.mutant))
+        asyncio.run(main(arguments.ledger))

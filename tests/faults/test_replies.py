@@ -1,0 +1,111 @@
+"""Replies that get lost, runs that get lost, deliveries that come again: nothing is doubled, nothing is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from broker_wf.handler import WorkflowHandler
+from tests.apps.held import Everything, Held, Told
+from tests.faults.cluster import Cluster, until
+from tests.faults.proxy import LosingLink
+from tests.faults.records import Records
+
+COUNT = 20
+
+
+@pytest.fixture
+def records(cluster: Cluster) -> Records:
+    return Records(cluster)
+
+
+@pytest.fixture(params=[1, 2])
+def losing(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[LosingLink]:
+    assert cluster.settings.url is not None
+    link = LosingLink(cluster.settings.url, cluster.directory, share=0.05, seed=request.param)
+    link.begin()
+    yield link
+    link.end()
+
+
+async def meanwhile(predicate: Callable[[], object], what: str) -> None:
+    """Wait for a predicate without holding the event loop up."""
+    await asyncio.to_thread(until, predicate, what)
+
+
+async def result_of(run: WorkflowHandler) -> object:
+    return (await asyncio.wait_for(run.stop_event_result(), 90)).result
+
+
+async def everything_is_exact(runs: list[WorkflowHandler]) -> None:
+    for run in runs:
+        assert await result_of(run) == [list(range(COUNT)), sum(range(COUNT))]
+        told = [event.number async for event in run.stream_events() if isinstance(event, Told)]
+        assert sorted(told) == list(range(COUNT))
+
+
+async def test_a_lost_reply_doubles_nothing(records: Records, losing: LosingLink) -> None:
+    """Claims, commits, effects, locks, submits and renewals alike, of workers and of the driver."""
+    for _ in range(2):
+        records.work(url=losing.url)
+    flow = Everything(timeout=120, broker=replace(records.cluster.settings, url=losing.url))
+    await everything_is_exact([flow.run(count=COUNT) for _ in range(10)])
+    assert losing.lost > 20, "the link has lost too little to show anything"
+    assert records.repeated_leases() == []
+    assert set(records.committed().values()) <= {1}
+    await meanwhile(lambda: not records.cluster.left(), "an empty namespace")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_what_is_collected_and_edited_is_exact_though_workers_die_and_freeze(records: Records, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(3):
+        records.work(concurrency=4, max_crashes=10)
+    flow = Everything(timeout=120, broker=records.cluster.settings)
+    runs = [flow.run(count=COUNT, pause_s=0.05) for _ in range(8)]
+    for _ in range(3):
+        await asyncio.sleep(chance.uniform(0.2, 0.6))
+        victim = chance.choice([one for one in records.cluster.workers if one.poll() is None])
+        victim.send_signal(signal.SIGSTOP)
+        other = chance.choice([one for one in records.cluster.workers if one.poll() is None and one is not victim])
+        other.kill()
+        await asyncio.to_thread(records.work, concurrency=4, max_crashes=10)
+        await asyncio.sleep(chance.uniform(1.0, 2.5))
+        victim.send_signal(signal.SIGCONT)
+    await everything_is_exact(runs)
+    assert set(records.committed().values()) <= {1}
+    await meanwhile(lambda: not records.cluster.left(), "an empty namespace")
+
+
+async def test_a_run_that_the_server_lost_is_made_again_by_its_driver(records: Records) -> None:
+    client, keys = records.cluster.client, records.cluster.keys
+    run = Everything(timeout=120, broker=records.cluster.settings).run(count=COUNT)
+    key = keys.of("run", run.run_id)
+    await meanwhile(lambda: client.exists(key), "the run to be accepted")
+    # All of the run at once, as a server that lost the end of its log would have it.
+    client.delete(*[one for one in client.keys(keys.tag + "*") if one != keys.of("protocol").encode()])
+    await meanwhile(lambda: client.exists(key), "the run to be made again")
+    records.work()
+    await everything_is_exact([run])
+
+
+async def test_a_worker_told_to_go_hands_long_steps_back_as_they_were(records: Records) -> None:
+    going = records.work(drain_timeout_ms=300)
+    flow = Held(timeout=120, broker=records.cluster.settings)
+    run = flow.run(directory=str(records.cluster.directory), gates=["short", "long", "long"])
+    await meanwhile(lambda: len(records.starts("@wait")) == 3, "the three leases")
+    records.gate("short")
+    going.terminate()
+    assert await asyncio.to_thread(going.wait, 30) == 0
+    other = records.work()
+    await meanwhile(lambda: len(records.starts("@wait")) == 5, "the two leases again")
+    assert {(one.attempt, one.crashes) for one in records.starts("@wait")} == {(1, 0)}
+    records.gate("long")
+    assert await result_of(run) == {"0": going.pid, "1": other.pid, "2": other.pid}
+    assert Counter(one.delivery for one in records.starts("@join")).total() == 1

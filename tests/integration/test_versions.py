@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import redis
+
+from broker_wf import Workflow, step
+from broker_wf.core.ids import Lane
+from broker_wf.errors import WorkflowConflictError
+from broker_wf.events import Event, StartEvent, StopEvent
+from tests.integration.stage import Stage, until, within
+
+
+class Middle(Event):
+    pass
+
+
+class Further(Event):
+    pass
+
+
+class Original(Workflow):
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent:
+        return StopEvent(result="original")
+
+
+class Impostor(Workflow):
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent:
+        return StopEvent(result="impostor")
+
+
+def version(number: int) -> type[Workflow]:
+    """One class at two moments of its history: the second one has a step more."""
+    if number == 1:
+
+        class Evolving(Workflow):
+            @step
+            async def begin(self, ev: StartEvent) -> Middle:
+                return Middle()
+
+            @step
+            async def end(self, ev: Middle) -> StopEvent:
+                return StopEvent(result="version 1")
+
+        return Evolving
+
+    class Evolving(Workflow):  # type: ignore[no-redef]
+        @step
+        async def begin(self, ev: StartEvent) -> Middle:
+            return Middle()
+
+        @step
+        async def further(self, ev: Middle) -> Further:
+            return Further()
+
+        @step
+        async def end(self, ev: Further) -> StopEvent:
+            return StopEvent(result="version 2")
+
+    return Evolving
+
+
+async def test_another_class_under_a_name_in_use_is_refused_and_both_are_named(cluster: Stage) -> None:
+    await cluster.add_worker(Original, workflow_name="shared")
+    with pytest.raises(WorkflowConflictError) as caught:
+        await cluster.add_worker(Impostor, workflow_name="shared")
+    assert (caught.value.ours, caught.value.theirs) == (
+        "tests.integration.test_versions:Impostor",
+        "tests.integration.test_versions:Original",
+    )
+    assert await within(cluster.flow(Original, workflow_name="shared").run()) == "original"
+
+
+async def test_a_name_that_has_a_live_run_is_in_use(cluster: Stage) -> None:
+    worker = await cluster.add_worker(Original, workflow_name="shared")
+    await cluster.stop_worker(worker)
+    handler = cluster.flow(Original, workflow_name="shared").run()
+    with redis.Redis.from_url(cluster.url) as client:
+        await until(lambda: client.zcard(cluster.keys.of("live_runs", "shared")) == 1)
+    with pytest.raises(WorkflowConflictError):
+        await cluster.add_worker(Impostor, workflow_name="shared")
+    await within(handler.cancel_run())
+
+
+async def test_a_name_that_nobody_uses_may_be_taken_over(cluster: Stage) -> None:
+    worker = await cluster.add_worker(Original, workflow_name="shared")
+    await cluster.stop_worker(worker)
+    await cluster.add_worker(Impostor, workflow_name="shared")
+    assert await within(cluster.flow(Impostor, workflow_name="shared").run()) == "impostor"
+
+
+async def test_a_changed_graph_of_the_same_class_is_admitted(cluster: Stage) -> None:
+    await cluster.add_worker(version(1))
+    await cluster.add_worker(version(2))
+    old, new = cluster.flow(version(1)), cluster.flow(version(2))
+    assert old.workflow_name == new.workflow_name
+    assert old.spec.digest != new.spec.digest
+    handlers = [flow.run() for flow in (old, new) for _ in range(30)]
+    assert await within(asyncio.gather(*handlers)) == ["version 1"] * 30 + ["version 2"] * 30
+
+
+async def test_a_run_of_an_older_version_is_set_aside_until_a_worker_has_it(cluster: Stage) -> None:
+    await cluster.add_worker(version(2))
+    old, new = cluster.flow(version(1)), cluster.flow(version(2))
+    waiting = old.run()
+    aside = cluster.keys.of("again", Lane(f"{old.workflow_name}#{old.spec.digest}"), "StartEvent")
+    with redis.Redis.from_url(cluster.url) as client:
+        await until(lambda: client.xlen(aside) == 1)
+        assert client.xlen(cluster.keys.of("work", Lane(old.workflow_name), "StartEvent")) == 0
+        assert await within(new.run()) == "version 2"
+        await cluster.add_worker(version(1))
+        assert await within(waiting) == "version 1"
+
+
+async def test_a_run_in_process_executes_on_the_very_instance_it_was_begun_on(alone: Stage) -> None:
+    class Instance(Workflow):
+        def __init__(self, number: int, **arguments: object) -> None:
+            super().__init__(**arguments)  # type: ignore[arg-type]
+            self.number = number
+
+        @step
+        async def begin(self, ev: StartEvent) -> Middle:
+            self.begun = True
+            return Middle()
+
+        @step
+        async def end(self, ev: Middle) -> StopEvent:
+            return StopEvent(result=self.number if self.begun else None)
+
+    flows = [alone.flow(Instance, number=number) for number in range(5)]
+    handlers = [flow.run() for flow in flows for _ in range(4)]
+    assert await within(asyncio.gather(*handlers)) == [n for n in range(5) for _ in range(4)]
