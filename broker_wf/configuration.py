@@ -15,7 +15,7 @@ def configure(**settings: object) -> None:
     Raises:
         SettingsError: no such field, or a value out of range; nothing was changed.
     """
-    Settings.load(None, **settings)
+    Settings.load(**settings)
     _given.clear()
     _given.update(settings)
 
@@ -31,4 +31,4 @@ def current_settings(broker: Settings | str | None = None) -> Settings:
     """
     if isinstance(broker, Settings):
         return broker
-    return Settings.load(None, **(_given if broker is None else {**_given, "url": broker}))
+    return Settings.load(**(_given if broker is None else {**_given, "url": broker}))

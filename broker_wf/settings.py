@@ -90,13 +90,17 @@ class Settings:
             raise SettingsError("url", without_password(self.url), f"must begin with one of {', '.join(_SCHEMES)}")
 
     @classmethod
-    def load(cls, environment: Mapping[str, str] | None = None, **given: object) -> Settings:
+    def load(cls, **given: object) -> Settings:
         """Settings from ``BROKER_WF_*`` and from arguments, which win; an argument that is None is not given.
 
         Raises:
             SettingsError: an unknown argument, or a value that does not fit its field.
         """
-        source = os.environ if environment is None else environment
+        return cls.of(os.environ, given)
+
+    @classmethod
+    def of(cls, source: Mapping[str, str], given: Mapping[str, object]) -> Settings:
+        """As :meth:`load`, with the variables of ``source``."""
         known = {field.name: field for field in fields(cls)}
         values: dict[str, object] = {}
         for name, field in known.items():

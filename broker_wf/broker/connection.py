@@ -228,10 +228,10 @@ class Pipe:
             self._pausing = False
             try:
                 batch = await self._round_trip(batch)
-            except AuthenticationError as error:
-                self._fail(batch, _password_refused(self.url, error))
-                return
             except LOST as error:
+                if _wants_password(error):
+                    self._fail(batch, _password_refused(self.url, error))
+                    return
                 reason, self._pausing = error, True
                 await self._noticed_loss(error)
             if batch and self._pausing:
@@ -308,6 +308,11 @@ def reply_word(error: Exception) -> str:
     return word or type(error).__name__
 
 
+def _wants_password(error: Exception) -> bool:
+    """Whether the server wants another password; redis-py wraps that in a ConnectionError where it connects."""
+    return isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError)
+
+
 def _password_refused(url: str, error: Exception) -> ServerRefusedError:
     return ServerRefusedError(url, str(error), "Put the right password into the URL or BROKER_WF_PASSWORD_FILE.")
 
@@ -321,9 +326,9 @@ async def check_server(client: RedisClient, url: str) -> None:
     """
     try:
         facts = _facts(await client.execute_command("INFO"))
-    except AuthenticationError as error:
-        raise _password_refused(url, error) from None
     except LOST as error:
+        if _wants_password(error):
+            raise _password_refused(url, error) from None
         raise ServerUnreachableError(url, _plain(error)) from None
     except ResponseError as error:
         if reply_word(error) in ("NOAUTH", "WRONGPASS", "NOPERM"):

@@ -32,7 +32,7 @@ class Where:
             SettingsError: a value is out of its range.
         """
         everything: dict[str, object] = {"url": self.url, "namespace": self.namespace, **given}
-        settings = Settings.load(None, **everything)
+        settings = Settings.load(**everything)
         return replace(settings, url=BUNDLED) if settings.url is None else settings
 
 

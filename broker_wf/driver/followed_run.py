@@ -51,7 +51,9 @@ class FollowedRun:
     _client: asyncio.Task[tuple[Client, asyncio.Future[RunState]]] | None = None
     _end: asyncio.Task[StopEvent] | None = None
     _cursor: int = 0
-    _readings: WeakKeyDictionary[AsyncGenerator[Event, None], _Reading] = field(default_factory=WeakKeyDictionary)
+    _readings: WeakKeyDictionary[AsyncGenerator[Event, None], _Reading] = field(
+        default_factory=WeakKeyDictionary[AsyncGenerator[Event, None], _Reading]
+    )
     _streamed_out: bool = False
     _sends: list[asyncio.Task[None]] = field(default_factory=list["asyncio.Task[None]"])
 

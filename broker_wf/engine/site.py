@@ -40,7 +40,9 @@ class Turns:
     At one time they would all decide on the same buffer, and all but one in vain.
     """
 
-    _locks: WeakValueDictionary[tuple[RunId, StepName], asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    _locks: WeakValueDictionary[tuple[RunId, StepName], asyncio.Lock] = field(
+        default_factory=WeakValueDictionary[tuple[RunId, StepName], asyncio.Lock]
+    )
 
     def of(self, run_id: RunId, step: StepName) -> asyncio.Lock:
         """Held by the one whose turn it is."""

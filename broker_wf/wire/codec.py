@@ -59,7 +59,7 @@ class Codec:
 
     def __init__(self, registry: EventRegistry, limits: Limits | None = None, blobs: BlobCache = process_blobs) -> None:
         self.registry = registry
-        self._blobs = blobs
+        self._blobs, self._known = blobs, blobs.values
         self.limits = limits or Limits()
         self._encoder = Encoder(registry, self.limits)
         self._decoder = Decoder(registry, self.limits)
@@ -78,7 +78,7 @@ class Codec:
         """
         try:
             tree = self._encoder.tree(event)
-            if not (self._blobs.values and has_known_part(tree, self._blobs)):
+            if not (self._known and has_known_part(tree, self._known)):
                 body = self._packers.pack(tree)
                 if len(body) <= self._small_bytes:
                     return _encoded((PLAIN_HEAD + body, ()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from msgpack import ExtType
@@ -74,7 +74,12 @@ def parts_of(tree: object) -> Iterator[Part]:
     items = cast("list[object]", tree) if type(tree) is list else []
     if len(items) > 1:
         yield from _named(items[1])
-    extras = items[2] if len(items) > 2 else None
+    if len(items) > 2:
+        yield from _parts_beside(items[2])
+
+
+def _parts_beside(extras: object) -> Iterator[Part]:
+    """The parts that stand beside the fields."""
     if type(extras) is dict:
         by_code = cast("dict[object, object]", extras)
         for code in _NAMED_EXTRAS:
@@ -89,9 +94,12 @@ def _named(holder: object) -> Iterator[Part]:
         yield from [Part(values, name, str(name)) for name in values]
 
 
-def has_known_part(tree: object, cache: BlobCache) -> bool:
-    """Whether a part of the tree is the value of a blob that was met before."""
-    return not cache.values.keys().isdisjoint(id(part.value) for part in parts_of(tree))
+def has_known_part(tree: object, known: Mapping[int, bytes]) -> bool:
+    """Whether a part of an event's tree is the value of a blob that was met before, going by its id."""
+    items = cast("list[dict[object, object]]", tree)
+    if not known.keys().isdisjoint(map(id, items[1].values())):
+        return True
+    return len(items) > 2 and any(id(part.value) in known for part in _parts_beside(items[2]))
 
 
 def split(tree: object, pack: Callable[[object], bytes], limits: Limits, cache: BlobCache) -> Split:

@@ -53,8 +53,12 @@ class Fan(Workflow):
         return StopEvent(result=sorted(e.number for e in evs))
 
 
-class Editing(Fan):
+class Editing(Workflow):
     """Each item adds one to a number that all share."""
+
+    @step
+    async def begin(self, ev: Job) -> list[Item]:
+        return [Item(number=n, pause_s=ev.pause_s, ledger=ev.ledger) for n in range(ev.count)]
 
     @step
     async def work(self, ctx: Context, ev: Item) -> Counted:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import redis
 
@@ -82,7 +83,7 @@ class Cluster:
 
     def alive(self) -> set[bytes]:
         """Ids of the workers in the roster."""
-        return set(self.client.zrange(self.keys.of("roster"), 0, -1))
+        return set(cast("list[bytes]", self.client.zrange(self.keys.of("roster"), 0, -1)))
 
     def starts(self) -> Counter[str]:
         """How often each thing was begun, by the ledger."""
@@ -96,7 +97,7 @@ class Cluster:
         held = 0
         for key in self.client.scan_iter(match=self.keys.of("live", "*")):
             for raw in self.client.hvals(key):
-                record = unpack_text(raw)
+                record = unpack_text(cast(bytes, raw))
                 held += record["st"] == "l" and f"-{process.pid}-" in str(record.get("w"))
         return held
 

@@ -13,14 +13,19 @@ class LosingLink(threading.Thread):
     """Listens on a unix socket; drops ``share`` of the replies and closes the connection then.
 
     What was asked has been executed by that time: the reply is what gets lost.
+
+    Attributes:
+        share: of all replies; 0 at first.
+        lost: how many there were.
     """
 
-    def __init__(self, server_url: str, directory: Path, *, share: float, seed: int) -> None:
+    def __init__(self, server_url: str, directory: Path, *, seed: int) -> None:
         super().__init__(name="losing-link", daemon=True)
         self.url = f"unix://{directory / 'p.sock'}"
         self.lost = 0
         self._server = urlsplit(server_url).path
-        self._share, self._chance = share, random.Random(seed)
+        self.share = 0.0
+        self._chance = random.Random(seed)
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
 
@@ -47,8 +52,8 @@ class LosingLink(threading.Thread):
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_unix_connection(self._server)
         tasks = [
-            asyncio.ensure_future(self._forward(reader, to_server, share=0.0)),
-            asyncio.ensure_future(self._forward(from_server, writer, share=self._share)),
+            asyncio.ensure_future(self._forward(reader, to_server, is_reply=False)),
+            asyncio.ensure_future(self._forward(from_server, writer, is_reply=True)),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -61,9 +66,9 @@ class LosingLink(threading.Thread):
             writer.close()
             to_server.close()
 
-    async def _forward(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, share: float) -> None:
+    async def _forward(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, is_reply: bool) -> None:
         while data := await source.read(1 << 16):
-            if self._chance.random() < share:
+            if is_reply and self._chance.random() < self.share:
                 self.lost += 1
                 return
             target.write(data)

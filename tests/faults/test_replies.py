@@ -28,7 +28,7 @@ def records(cluster: Cluster) -> Records:
 @pytest.fixture(params=[1, 2])
 def losing(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[LosingLink]:
     assert cluster.settings.url is not None
-    link = LosingLink(cluster.settings.url, cluster.directory, share=0.05, seed=request.param)
+    link = LosingLink(cluster.settings.url, cluster.directory, seed=request.param)
     link.begin()
     yield link
     link.end()
@@ -55,7 +55,10 @@ async def test_a_lost_reply_doubles_nothing(records: Records, losing: LosingLink
     for _ in range(2):
         records.work(url=losing.url)
     flow = Everything(timeout=120, broker=replace(records.cluster.settings, url=losing.url))
+    await everything_is_exact([flow.run(count=COUNT)])
+    losing.share = 0.05
     await everything_is_exact([flow.run(count=COUNT) for _ in range(10)])
+    losing.share = 0.0
     assert losing.lost > 20, "the link has lost too little to show anything"
     assert records.repeated_leases() == []
     assert set(records.committed().values()) <= {1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
@@ -64,7 +65,7 @@ async def test_lost_streams_groups_and_watches_are_made_again_from_the_truth(clu
 
     def destroy() -> None:
         cluster.client.xtrim(stream, maxlen=0)
-        for member in cluster.client.zrange(watch, 0, -1)[::2]:
+        for member in cast("list[bytes]", cluster.client.zrange(watch, 0, -1))[::2]:
             cluster.client.zrem(watch, member)
 
     for action in (

@@ -6,6 +6,7 @@ import asyncio
 import random
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -21,7 +22,7 @@ async def within(handler: WorkflowHandler, seconds: float = 60.0) -> object:
     return await asyncio.wait_for(handler.stop_event_result(), seconds)
 
 
-async def meanwhile(predicate: object, what: str) -> None:
+async def meanwhile(predicate: Callable[[], object], what: str) -> None:
     """Wait for a predicate without holding the event loop up."""
     await asyncio.to_thread(until, predicate, what)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -156,6 +156,24 @@ def test_a_part_that_was_read_is_sent_on_without_being_encoded_again(monkeypatch
     assert max(packed) < 1_000
 
 
+@pytest.mark.parametrize(
+    "again",
+    [lambda t: Simple(text=t, numbers=[1]), lambda t: StopEvent(result=t), lambda t: dynamic(a=t, b=2)],
+    ids=["field", "result", "undeclared"],
+)
+def test_a_part_is_known_wherever_it_stands(again: Callable[[str], Event]) -> None:
+    codec, text = codec_with(MIB), "t" * 2_000
+    first = codec.encode_event(dynamic(a=text))
+    assert codec.encode_event(again(text)).blobs[0] is first.blobs[0]
+
+
+def test_an_event_without_a_known_part_is_written_as_ever() -> None:
+    codec = codec_with(MIB)
+    codec.encode_event(dynamic(a="t" * 2_000))
+    for event in (Simple(text="short"), Simple(text="short", numbers=[1]), dynamic(a=1), StopEvent(result=1)):
+        assert codec.encode_event(event) == codec_with().encode_event(event)
+
+
 def test_a_part_known_under_another_threshold_stays_if_it_is_not_large_here() -> None:
     cache, text = BlobCache(MIB), "t" * 2_000
     Codec(EventRegistry(NAMES), Limits(blob_from=FROM), cache).encode_event(dynamic(a=text))
@@ -223,6 +241,11 @@ def test_a_reference_inside_a_part_is_a_decode_error() -> None:
     payload = encoded.payload.replace(b"\xa1a\xd6\x0e\x00\x00\x00\x00", b"\xa1a\x91\xd6\x0e\x00\x00\x00\x00")
     with pytest.raises(DecodeError, match="a mark where a value should be"):
         codec.decode_event(payload, fetched(encoded))
+
+
+def test_extras_that_are_no_dict_are_a_decode_error() -> None:
+    with pytest.raises(DecodeError, match="extras are no dict"):
+        codec_with().decode_event(b"\x12\x00\x00\x00\x00\x93\xc7\x06\x40Simple\x80\x90")
 
 
 @pytest.mark.parametrize("data", [b"", b"\x10\x01", b"\x12", b"\x12\x00\x00\x00\x09short", b"\x22\x00\x00\x00\x01"])

@@ -64,7 +64,7 @@ KNOWN = known_errors([__name__])
 def raised(error: BaseException) -> BaseException:
     try:
         raise error
-    except BaseException as caught:  # noqa: BLE001 - the test raised it
+    except BaseException as caught:
         return caught
 
 
@@ -184,7 +184,7 @@ def test_the_traceback_of_an_exception_without_text_is_still_there() -> None:
 
 
 def test_an_exception_that_cannot_be_printed_at_all_still_says_where_it_was_raised() -> None:
-    class Spiteful(Exception):  # noqa: N818
+    class Spiteful(Exception):
         @property
         def __notes__(self) -> list[str]:
             raise ValueError("no notes")
