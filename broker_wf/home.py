@@ -110,7 +110,7 @@ class Home:
         task.add_done_callback(_kept.discard)
 
     async def _warn_if_nobody_serves(self, lane: Lane, class_path: str) -> None:
-        if await self.broker.roster.serving(lane) == 0:
+        if await self.broker.roster.serving(lane, 3 * self.settings.heartbeat_ms) == 0:
             log.warning(
                 "no worker serves workflow %s; its runs wait until one does. Start one: broker-wf worker %s --url %s "
                 "--namespace %s",

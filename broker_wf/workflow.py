@@ -31,6 +31,7 @@ from broker_wf.settings import Settings
 from broker_wf.wire.codec import Codec
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.registry import EventRegistry
+from broker_wf.wire.remote_errors import known_errors
 
 log = logging.getLogger("broker_wf")
 
@@ -282,7 +283,8 @@ class Workflow(metaclass=WorkflowMeta):
             num_concurrent_runs=self._num_concurrent_runs,
         )
         roots = () if spec.state_type is None else (spec.state_type,)
-        registry = EventRegistry(spec.names, roots=roots, modules=_loaded_beside(cls.__module__), is_open=is_open)
+        registry = EventRegistry(spec.names, roots=roots, modules=[cls.__module__], is_open=is_open)
+        registry.errors.update(known_errors(_loaded_beside(cls.__module__)))
         settings = current_settings(self._broker)
         limits = Limits(
             max_bytes=settings.max_bytes, compress_from=settings.compress_from, blob_from=settings.blob_from
@@ -302,7 +304,10 @@ class Workflow(metaclass=WorkflowMeta):
 
 
 def _loaded_beside(module: str) -> list[str]:
-    """The module, and what is loaded of its package: where exceptions and subclasses of events are looked for."""
+    """The module, and what is loaded of its package: where exceptions are looked for.
+
+    Events are not: the wire's name of one must not depend on what a process has imported.
+    """
     package = module.rpartition(".")[0]
     beside = [name for name in list(sys.modules) if package and (name == package or name.startswith(f"{package}."))]
     return [module, *beside]

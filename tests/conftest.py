@@ -24,7 +24,7 @@ def environment_of_ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """A private server for this session (and xdist worker); see `tests.servers.wanted_server` for kinds."""
+    """A private server for one test run (and xdist worker); see `tests.servers.wanted_server` for kinds."""
     with wanted_server() as url:
         yield url
 

@@ -17,6 +17,8 @@ from broker_wf.wire.envelope import Reference, references
 _AT_ONCE_BYTES = 16 * 1024 * 1024
 _KNOWN_BLOBS = 10_000
 T = TypeVar("T")
+_Key = tuple[RunId, bytes]
+_Read = asyncio.Task[dict[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class BlobStore:
 
     pipe: Pipe
     cache: BlobCache = process_blobs
-    _known: OrderedDict[tuple[RunId, bytes], None] = field(default_factory=OrderedDict[tuple[RunId, bytes], None])
+    _known: OrderedDict[_Key, None] = field(default_factory=OrderedDict["_Key", None])
+    _reads: dict[_Key, _Read] = field(default_factory=dict["_Key", "_Read"])
 
     async def put(self, run_id: RunId, blobs: Collection[Blob]) -> None:
         """Write blobs that the server is not known to hold. Nothing is written to a run that has ended."""
@@ -60,15 +63,29 @@ class BlobStore:
         self._note(run_id, sealed)
         missing = [row for row in wanted.values() if row.hash not in sealed]
         for some in _in_portions(missing, lambda row: row.size):
-            found = await self._read(run_id, some)
-            sealed |= found
-            self._note(run_id, found)
+            for read in self._reading(run_id, some):
+                found = await asyncio.shield(read)
+                sealed |= {row.hash: found[row.hash] for row in some if row.hash in found}
         return Fetched(sealed, values)
+
+    def _reading(self, run_id: RunId, rows: Iterable[Reference]) -> set[_Read]:
+        """The reads that will bring these blobs: those under way, for others want them too, and one for the rest."""
+        new = [row for row in rows if (run_id, row.hash) not in self._reads]
+        if new:
+            read = asyncio.get_running_loop().create_task(self._read(run_id, new))
+            self._reads.update({(run_id, row.hash): read for row in new})
+        return {self._reads[run_id, row.hash] for row in rows}
 
     async def _read(self, run_id: RunId, rows: Collection[Reference]) -> dict[bytes, bytes]:
         key = self.pipe.keys.of("blob", run_id)
-        raw = cast("list[bytes | None]", await self.pipe.command("HMGET", key, *(row.hash for row in rows)))
-        return {row.hash: sealed for row, sealed in zip(rows, raw, strict=True) if sealed is not None}
+        try:
+            raw = cast("list[bytes | None]", await self.pipe.command("HMGET", key, *(row.hash for row in rows)))
+        finally:
+            for row in rows:
+                del self._reads[run_id, row.hash]
+        found = {row.hash: sealed for row, sealed in zip(rows, raw, strict=True) if sealed is not None}
+        self._note(run_id, found)
+        return found
 
     def _note(self, run_id: RunId, hashes: Iterable[bytes]) -> None:
         for hash_ in hashes:

@@ -60,6 +60,10 @@ class EffectIds:
         self._seen[digest] += 1
         return f"{self.delivery.child_base}.{self.delivery.attempt}.{digest.hex()}.{self._seen[digest]}"
 
+    def next_edit(self, place: str) -> str:
+        """The id of the next edit made at a place in the code, whether it changes something or not."""
+        return self.next("edit", place, b"")
+
 
 def route_map(route: Route) -> Plan:
     """A route as ``lib/emit.lua`` reads it."""
@@ -103,10 +107,10 @@ def effect_map(effect: Effect, ids: EffectIds, codec: Codec) -> Planned:
         case StateSet(key=key, value=value, version=version):
             plan = {"kind": "set", "id": ids.next("set", key, value), "key": key, "value": value}
             return Planned(plan if version is None else {**plan, "version": version})
-        case StateEdit(token=token, sets=sets, removed=removed):
+        case StateEdit(token=token, place=place, sets=sets, removed=removed):
             plan = {
                 "kind": "edit",
-                "id": ids.next("edit", ",".join(sorted((*sets, *removed))), b""),
+                "id": ids.next_edit(place),
                 "token": token,
                 "sets": [[key, value] for key, value in sets.items()],
                 "dels": list(removed),

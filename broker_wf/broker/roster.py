@@ -117,9 +117,12 @@ class RosterStore:
         """Let the keys of a private lane live ``keep_ms`` longer; 0 drops them."""
         await self.pipe.call(load("lane"), lane, keep_ms, [g.as_list() for g in groups])
 
-    async def serving(self, lane: Lane) -> int:
-        """How many workers serve a lane."""
-        return cast(int, await self.pipe.command("ZCARD", self.pipe.keys.of("serving", lane)))
+    async def serving(self, lane: Lane, fresh_ms: int = 15_000) -> int:
+        """How many workers serve a lane; those count that were heard of within ``fresh_ms``."""
+        seconds, micros = cast("tuple[bytes, bytes]", await self.pipe.command("TIME"))
+        since = int(seconds) * 1000 + int(micros) // 1000 - fresh_ms
+        key = self.pipe.keys.of("serving", lane)
+        return cast(int, await self.pipe.command("ZCOUNT", key, since, "+inf"))
 
     async def workflows(self) -> list[WorkflowName]:
         """Every workflow that was used in the namespace."""

@@ -41,9 +41,14 @@ class StateSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateEdit:
-    """What an ``edit_state`` block changed, committed under the lock's token."""
+    """What an ``edit_state`` block changed, committed under the lock's token.
+
+    Attributes:
+        place: where in the step's code the block stands: a restart knows by it what it has changed already.
+    """
 
     token: str
+    place: str
     sets: Mapping[str, bytes]
     removed: tuple[str, ...]
 

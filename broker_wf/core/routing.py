@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from broker_wf.collect import Take
 from broker_wf.core.ids import EventName, StepName
 from broker_wf.core.spec import EventClass, Intake, StepSpec, WorkflowSpec
+from broker_wf.errors import WorkflowRuntimeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,26 @@ class Router:
         if found is None:
             found = self._routes[event_class, target] = _route(self.spec, event_class, target)
         return found
+
+    def sent_route(self, event_class: EventClass, target: StepName | None) -> Route:
+        """The route of an event that is sent by call, and so belongs to no fan-out.
+
+        Raises:
+            WorkflowRuntimeError: the target does not exist, does not take the class, or joins a fan-out.
+        """
+        if target is None:
+            return self.route(event_class)
+        step = self.spec.steps.get(target)
+        if step is None:
+            raise WorkflowRuntimeError(f"Step {target} does not exist")
+        if not step.accepts(event_class):
+            raise WorkflowRuntimeError(f"Step {target} does not accept event of type {event_class}")
+        if step.intake is Intake.COLLECTION:
+            raise WorkflowRuntimeError(
+                f"Step {target} cannot receive targeted events such as {event_class.__name__}: it takes the list a "
+                "fan-out closes with, and what is sent by call belongs to none"
+            )
+        return self.route(event_class, target)
 
     def joins_of(self, step: StepName) -> tuple[JoinPlan, ...]:
         """What closes the collections that ``step`` opens by returning a list."""

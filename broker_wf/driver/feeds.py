@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.connection import LOST, RedisClient, async_client
+from broker_wf.broker.connection import FAILED, RedisClient, async_client
 from broker_wf.broker.feed import FeedEntry, wait_for_feeds
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import DriverId, RunId
-from broker_wf.errors import EventsTrimmedError
+from broker_wf.errors import BrokerError, EventsTrimmedError
 
 log = logging.getLogger("broker_wf.driver")
 
@@ -79,7 +79,7 @@ class Feeds:
                 await self._changed.wait()
             try:
                 wake_from = await self._read(wake_from)
-            except LOST as error:
+            except (*FAILED, BrokerError) as error:
                 log.debug("the blocked read was lost: %s", error)
                 await self.close()
                 await self.clock.sleep_ms(100)

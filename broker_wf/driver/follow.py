@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.connection import LOST, RedisClient, async_client
+from broker_wf.broker.connection import FAILED, RedisClient, async_client
 from broker_wf.broker.packing import unpack
 from broker_wf.broker.runs import RunState
 from broker_wf.core.clock import Clock, SystemClock
@@ -93,7 +93,7 @@ class Follow:
             try:
                 await self._read()
                 wait_ms = 50
-            except LOST as error:
+            except (*FAILED, BrokerError) as error:
                 log.debug("the blocked read was lost: %s", error)
                 await self.close()
                 await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))

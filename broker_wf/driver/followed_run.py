@@ -97,10 +97,7 @@ class FollowedRun:
 
     def send(self, event: Event, step: str | None) -> None:
         """See ``RunBackend``. The event is encoded now, and on its way soon."""
-        target = None if step is None else StepName(step)
-        if target is not None:
-            _check_target(self.router, event, target)
-        route = self.router.route(type(event), target)
+        route = self.router.sent_route(type(event), None if step is None else StepName(step))
         encoded = self.codec.encode_event(event)
         event_id = EventId(f"x{secrets.token_hex(8)}")
         before = self._sends[-1] if self._sends else None
@@ -180,14 +177,6 @@ class FollowedRun:
         client, ended = await self._joined()
         state = await ended
         return stop_event_of(state, self.codec, await client.broker.blobs.fetch(self.run_id, (state.result,)))
-
-
-def _check_target(router: Router, event: Event, step: StepName) -> None:
-    spec = router.spec.steps.get(step)
-    if spec is None:
-        raise WorkflowRuntimeError(f"Step {step} does not exist")
-    if not spec.accepts(type(event)):
-        raise WorkflowRuntimeError(f"Step {step} does not accept event of type {type(event)}")
 
 
 async def _awaited(

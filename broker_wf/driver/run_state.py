@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,10 +12,14 @@ from pydantic import BaseModel
 from broker_wf.broker.broker import Broker
 from broker_wf.context.paths import split_path
 from broker_wf.context.state_store import copy_state_for_edit, create_cleared_state, merge_state
+from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import RunId
 from broker_wf.errors import ContextStateError
 from broker_wf.wire.codec import Codec
 from broker_wf.wire.state import decoded_state, encoded_state, value_at, value_with
+
+_WRITTEN_AGAIN_AFTER_MS = 20
+"""While a step edits the state, nobody else may write it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +34,7 @@ class RunStateStore:
     state_type: type[BaseModel]
     codec: Codec
     broker: Callable[[], Awaitable[Broker]]
+    clock: Clock = field(default_factory=SystemClock)
 
     async def get(self, path: str, default: Any = ...) -> Any:
         """See ``StateStore``. What is returned is a copy."""
@@ -47,6 +52,7 @@ class RunStateStore:
             key, encoded = value_with(self.codec, self.state_type, path, found.value, value)
             if await broker.state.put(self.run_id, {key: encoded}, (), {key: found.version}):
                 return
+            await self.clock.sleep_ms(_WRITTEN_AGAIN_AFTER_MS)
 
     async def get_state(self) -> BaseModel:
         """See ``StateStore``."""

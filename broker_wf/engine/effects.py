@@ -106,10 +106,16 @@ class Effects:
         if self._sender is None or self._sender.done():
             self._sender = self._loop.create_task(self._send())
 
+    def _next_batch(self) -> list[_Put]:
+        """What may be sent now: everything, or what was made before effects were held."""
+        with self._guard:
+            count = self._free if self.held else len(self._pending)
+            batch, self._pending = self._pending[:count], self._pending[count:]
+            self._free = 0
+        return batch
+
     async def _send(self) -> None:
-        while self._pending and not self.held:
-            with self._guard:
-                batch, self._pending = self._pending, []
+        while batch := self._next_batch():
             plans = [one.planned for one in batch]
             try:
                 ended, words = await self.site.broker.deliveries.apply(

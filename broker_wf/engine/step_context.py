@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +19,12 @@ from broker_wf.engine.invocation import BufferNeeded
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Site
 from broker_wf.engine.step_state import StepState
-from broker_wf.errors import WorkflowRuntimeError
 from broker_wf.events import Event
 from broker_wf.retry_policy import RetryInfo
 from broker_wf.wire.blobs import Fetched
 from broker_wf.wire.remote_errors import decode_error
+
+log = logging.getLogger("broker_wf.step")
 
 _EMPTY = BufferSnapshot(counts={}, items=None)
 
@@ -66,9 +68,15 @@ class StepContext:
 
     def send(self, event: Event, step: str | None) -> None:
         """See ``ContextBackend``."""
-        target = None if step is None else StepName(step)
-        check_target(self.program, event, target)
-        self.effects.put(Sent(event=event, route=self.program.router.route(type(event), target)))
+        route = self.program.router.sent_route(type(event), None if step is None else StepName(step))
+        if route.into:
+            log.warning(
+                "step %s sent %s, which %s cannot join: what is sent by call belongs to no fan-out",
+                self.delivery.step,
+                route.name,
+                ", ".join(route.into),
+            )
+        self.effects.put(Sent(event=event, route=route))
 
     def write(self, event: Event) -> None:
         """See ``ContextBackend``."""
@@ -144,18 +152,3 @@ class StepContext:
         self.decisions.append(
             CollectDecision(buffer=buffer, name=own, event=event, want=dict(want), fire=fire, used=used)
         )
-
-
-def check_target(program: Program, event: Event, step: StepName | None) -> None:
-    """Refuse an event for a step that is not there or does not take it.
-
-    Raises:
-        WorkflowRuntimeError: nothing was sent.
-    """
-    if step is None:
-        return
-    spec = program.spec.steps.get(step)
-    if spec is None:
-        raise WorkflowRuntimeError(f"Step {step} does not exist")
-    if not spec.accepts(type(event)):
-        raise WorkflowRuntimeError(f"Step {step} does not accept event of type {type(event)}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,21 +74,26 @@ class StepState:
     async def set_state(self, state: BaseModel) -> None:
         """See ``StateStore``."""
         _refuse_inside_edit()
-        async with self._locked() as (before, commit):
+        async with self._locked("set_state") as (before, commit):
             current = decoded_state(self.codec, self.state_type, before)
             await commit(encoded_state(self.codec, merge_state(current, state)))
 
     async def clear(self) -> None:
         """See ``StateStore``."""
         _refuse_inside_edit()
-        async with self._locked() as (_, commit):
+        async with self._locked("clear") as (_, commit):
             await commit(encoded_state(self.codec, create_cleared_state(self.state_type)))
 
-    @asynccontextmanager
-    async def edit_state(self) -> AsyncGenerator[BaseModel, None]:
+    def edit_state(self) -> AbstractAsyncContextManager[BaseModel]:
         """See ``StateStore``."""
         _refuse_inside_edit()
-        async with self._locked() as (before, commit):
+        frame = inspect.currentframe()
+        caller = frame.f_back if frame is not None else None
+        return self._edited("" if caller is None else f"{caller.f_code.co_name}:{caller.f_lineno}")
+
+    @asynccontextmanager
+    async def _edited(self, place: str) -> AsyncGenerator[BaseModel, None]:
+        async with self._locked(place) as (before, commit):
             edited = copy_state_for_edit(decoded_state(self.codec, self.state_type, before))
             token = _editing.set(True)
             try:
@@ -102,7 +108,7 @@ class StepState:
             await self.site.broker.state.unlock(self.delivery.run_id, self._held_token)
 
     async def _set_under_lock(self, path: str, value: object) -> None:
-        async with self._locked() as (before, commit):
+        async with self._locked(f"set:{path}") as (before, commit):
             key, encoded = value_with(self.codec, self.state_type, path, before.get(path.split(".")[0]), value)
             await commit({**before, key: encoded})
 
@@ -118,13 +124,13 @@ class StepState:
         return {key: value for key, value in values.items() if value is not None}
 
     @asynccontextmanager
-    async def _locked(self) -> AsyncGenerator[tuple[dict[str, bytes], _Commit], None]:
+    async def _locked(self, place: str) -> AsyncGenerator[tuple[dict[str, bytes], _Commit], None]:
         """Hold the run's lock; what was last committed, and how to commit what it is to be."""
         async with self._own:
             token = self._held_token or f"{self.delivery.fence}.{secrets.token_hex(6)}"
             if self._held_token is None:
                 await self._acquire(token)
-            commit = _Commit(self, token)
+            commit = _Commit(self, token, place)
             try:
                 commit.before = await self._read_all()
                 yield commit.before, commit
@@ -147,16 +153,17 @@ class StepState:
         finally:
             self.site.grants.forget(token)
 
-    async def commit_edit(self, token: str, before: dict[str, bytes], after: dict[str, bytes]) -> bool:
+    async def commit_edit(self, token: str, place: str, before: dict[str, bytes], after: dict[str, bytes]) -> bool:
         """Commit what differs. True if the lock has gone with it."""
         sets = {key: value for key, value in after.items() if before.get(key) != value}
         removed = tuple(key for key in before if key not in after)
         if not sets and not removed:
+            self.effects.ids.next_edit(place)
             return False
         if self.effects.held:
             self._hold(token, sets, removed)
             return True
-        word = await self.effects.apply(StateEdit(token=token, sets=sets, removed=removed))
+        word = await self.effects.apply(StateEdit(token=token, place=place, sets=sets, removed=removed))
         if word == "lost":
             raise LeaseLostError(self.delivery.id, "the lock of edit_state was lost; the change was not written")
         return word == "ok"
@@ -166,18 +173,19 @@ class StepState:
         self._overlay |= {**sets, **dict.fromkeys(removed)}
         held_sets = {key: value for key, value in self._overlay.items() if value is not None}
         held_removed = tuple(key for key, value in self._overlay.items() if value is None)
-        self.effects.replace_held("edit", StateEdit(token=token, sets=held_sets, removed=held_removed))
+        self.effects.replace_held("edit", StateEdit(token=token, place="held", sets=held_sets, removed=held_removed))
 
 
 @dataclass(slots=True)
 class _Commit:
     state: StepState
     token: str
+    place: str
     before: dict[str, bytes] = field(default_factory=dict[str, bytes])
     released: bool = False
 
     async def __call__(self, after: dict[str, bytes]) -> None:
-        self.released = await self.state.commit_edit(self.token, self.before, after)
+        self.released = await self.state.commit_edit(self.token, self.place, self.before, after)
 
 
 def _refuse_inside_edit() -> None:

@@ -163,8 +163,9 @@ class Pool:
         place.child = None
         code = child.returncode
         if self._stop_by is not None:
-            # One that was still starting had nothing to drain, and may not have listened yet.
-            if code != 0 and place.report == READY:
+            # One that was still starting had nothing to drain, and may not have listened yet; one that a second signal
+            # met on its way out had drained, and listened no more.
+            if code not in (0, *(-number for number in _STOPS)) and place.report == READY:
                 log.error("worker process %d ended with %s while it stopped", child.pid, _told(code))
                 self._code = self._code or 1
             return

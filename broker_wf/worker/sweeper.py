@@ -22,7 +22,7 @@ _SHARED_SWEEP_S = 0.005
 _GONE_AFTER_MS = 600_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Sweeper:
     """Sweeps and audits one namespace.
 
@@ -37,6 +37,7 @@ class Sweeper:
     groups: Callable[[], list[Group]]
     clock: Clock = field(default_factory=SystemClock)
     _looks: set[int] = field(default_factory=set[int])
+    _closed: bool = False
     _sweeps: set[asyncio.Task[None]] = field(default_factory=set["asyncio.Task[None]"])
 
     async def sweep_for_ever(self) -> None:
@@ -86,6 +87,12 @@ class Sweeper:
         if removed:
             log.info("removed %d consumers of workers that have gone", removed)
 
+    async def close(self) -> None:
+        """Look no more when timers are due; wait for the sweeps under way."""
+        self._closed = True
+        if self._sweeps:
+            await asyncio.wait(list(self._sweeps), timeout=2.0)
+
     def look_in(self, delay_ms: int) -> None:
         """Sweep once when a timer that was just set is due. Timers due at nearly the same time share a sweep."""
         loop = asyncio.get_running_loop()
@@ -96,6 +103,8 @@ class Sweeper:
 
     def _look(self, due: int) -> None:
         self._looks.discard(due)
+        if self._closed:
+            return
         task = asyncio.ensure_future(self._guarded(self.sweep))
         self._sweeps.add(task)
         task.add_done_callback(self._sweeps.discard)

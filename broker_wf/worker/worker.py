@@ -93,6 +93,7 @@ class Worker:
         self._sweeper = Sweeper(broker=broker, settings=settings, on_work=self._claimer.ask, groups=self._groups)
         self._leases = LeaseKeeper(broker, settings.lease_ms, self._active, self._lost)
         self._tasks: list[asyncio.Task[None]] = []
+        self._executing: set[asyncio.Task[None]] = set()
         self._done = 0
         self._site = Site(
             broker=broker,
@@ -148,6 +149,10 @@ class Worker:
         """Stop claiming, let the steps go on for ``drain_ms``, hand the rest back, leave the roster."""
         await self._claimer.close()
         await self._drain(drain_ms)
+        if self._executing:
+            # Some have ended and are just giving their places back.
+            await asyncio.wait(list(self._executing), timeout=1.0)
+        await self._sweeper.close()
         await end_tasks(self._tasks)
         self._leases.stop()
         await self._mailbox.close()
@@ -170,6 +175,8 @@ class Worker:
             one.stop("drain")
         await asyncio.wait([one.task for one in rest if one.task is not None], timeout=0.5)
         await self._broker.deliveries.release([one.delivery for one in rest])
+        for one in rest:
+            await self._broker.deliveries.free_places(one.lane, [one.delivery])
 
     async def _leave(self) -> None:
         groups = self._groups()
@@ -202,6 +209,8 @@ class Worker:
         active = Active(delivery, served.lane)
         self._active.add(active)
         active.task = asyncio.get_running_loop().create_task(self._execute(active, served.program))
+        self._executing.add(active.task)
+        active.task.add_done_callback(self._executing.discard)
 
     def _served_for(self, delivery: Delivery) -> Served | None:
         return self._served.get(delivery.lane)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import pytest
 
 from broker_wf.handler import WorkflowHandler
-from tests.apps.faulty import Fan
 from tests.apps.held import Held
 from tests.faults.cluster import LEASE_MS, Cluster, until
 from tests.faults.records import Records, Told
@@ -94,9 +93,12 @@ async def test_without_the_fence_the_frozen_worker_commits(records: Records) -> 
 
 async def test_without_re_dispatch_the_work_of_a_killed_worker_stays_undone(records: Records) -> None:
     first = records.work(mutant="no re-dispatch")
-    run = Fan(broker=records.cluster.settings).run(count=4, pause_s=0.5, ledger=str(records.cluster.ledger))
-    await meanwhile(lambda: len(records.starts("@work")) == 4, "the fan-out's middle")
-    records.work(mutant="no re-dispatch")
+    flow = Held(timeout=120, broker=records.cluster.settings)
+    run = flow.run(directory=str(records.cluster.directory), gates=[KEEP])
+    await meanwhile(lambda: records.starts("@wait"), "the lease")
     first.kill()
+    records.work(mutant="no re-dispatch")
+    records.gate(KEEP)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(run.stop_event_result(), 4 * LEASE_MS / 1000)
+    assert len(records.starts("@wait")) == 1

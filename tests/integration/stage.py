@@ -21,7 +21,8 @@ from broker_wf.settings import Settings
 from broker_wf.worker.worker import Served, Worker
 from tests.integration.key_audit import problems
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
+"""Less than the check for lost entries takes, which would heal what a test is to find."""
 W = TypeVar("W", bound=Workflow)
 
 

@@ -139,6 +139,13 @@ async def test_a_run_that_takes_too_long_says_which_steps_were_at_work(stage: St
     assert str(caught.value) == "Operation timed out after 0.4 seconds. Currently active steps: alpha, beta"
 
 
+async def test_a_timeout_is_kept_where_sweeps_are_rarer_than_leases_are_long(cluster: Stage) -> None:
+    cluster.change(lease_ms=300, sweep_ms=1_000)
+    flow = await cluster.put_on(Sleepy, workers=1, timeout=0.4)
+    with pytest.raises(WorkflowTimeoutError):
+        await within(flow.run(), 5)
+
+
 async def test_a_run_that_takes_too_long_with_nothing_at_work_says_so(stage: Stage) -> None:
     flow = await stage.put_on(Idle, timeout=0.3)
     with pytest.raises(WorkflowTimeoutError) as caught:

@@ -86,9 +86,9 @@ def script(directory: Path, text: str) -> subprocess.CompletedProcess[str]:
     """Run a script as a person would, on a bundled server of its own."""
     file = directory / "script.py"
     file.write_text(text)
-    environment = Console("", "", directory / "data").environment(PYTHONPATH=str(ROOT), PYTHONWARNINGS="error")
+    environment = Console("", "", directory / "data").environment(PYTHONPATH=str(ROOT))
     return subprocess.run(
-        [sys.executable, "-X", "dev", str(file)],
+        [sys.executable, "-W", "error", str(file)],
         env=environment,
         cwd=directory,
         capture_output=True,

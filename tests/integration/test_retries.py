@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from broker_wf import Context, Workflow, step
-from broker_wf.errors import WorkflowRuntimeError
+from broker_wf.errors import StepTimeoutError, WorkflowRuntimeError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.retry_policy import (
     retry_if_exception_type,
@@ -34,6 +36,10 @@ class Seen(Event):
     error: str
     waited: bool
     when: bool
+
+
+class Counted(Event):
+    n: int
 
 
 class Flaky(Workflow):
@@ -105,6 +111,54 @@ class SyncFlaky(Workflow):
         return StopEvent(result=repr(ctx.retry_info().last_exception))
 
 
+class SendsAnew(Workflow):
+    """Effects made by call before a failure stand, and the next attempt makes them anew."""
+
+    @step(retry_policy=retry_policy(wait=wait_none(), stop=stop_after_attempt(3)))
+    async def begin(self, ctx: Context, ev: StartEvent) -> Counted | None:
+        ctx.send_event(Counted(n=1))
+        ctx.write_event_to_stream(Counted(n=2))
+        if ctx.retry_info().retry_number < 2:
+            raise ValueError("again")
+        return None
+
+    @step
+    async def end(self, ctx: Context, ev: Counted) -> StopEvent | None:
+        got = ctx.collect_events(ev, [Counted] * 3)
+        return None if got is None else StopEvent(result=[one.n for one in got])
+
+
+class Atomic(Workflow):
+    """Effects of an atomic step are those of the attempt that succeeds."""
+
+    @step(atomic=True, retry_policy=retry_policy(wait=wait_none(), stop=stop_after_attempt(3)))
+    async def begin(self, ctx: Context, ev: StartEvent) -> Counted | None:
+        attempt = ctx.retry_info().retry_number
+        ctx.send_event(Counted(n=attempt))
+        ctx.write_event_to_stream(Counted(n=attempt))
+        await ctx.store.set("plain", attempt)
+        await ctx.store.set("deep.er", attempt)
+        async with ctx.store.edit_state() as state:
+            state.edits = [*state.get("edits", []), attempt]
+        if attempt < 2:
+            raise ValueError("again")
+        assert await ctx.store.get("deep.er") == 2
+        return None
+
+    @step
+    async def end(self, ctx: Context, ev: Counted) -> StopEvent:
+        state = await ctx.store.get_state()
+        return StopEvent(result=[ev.n, state.plain, state.deep["er"], state.edits])
+
+
+class Hanging(Workflow):
+    @step(timeout=0.05, retry_policy=retry_policy(wait=wait_none(), stop=stop_after_attempt(2)))
+    async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        if ctx.retry_info().retry_number < ev.hangs:
+            await asyncio.sleep(60)
+        return StopEvent(result=repr(ctx.retry_info().last_exception))
+
+
 class WrongReturn(Workflow):
     @step
     async def begin(self, ev: StartEvent) -> StopEvent:
@@ -163,3 +217,22 @@ async def test_a_step_that_returns_no_event_fails_its_run(stage: Stage) -> None:
     flow = await stage.put_on(WrongReturn)
     with pytest.raises(WorkflowRuntimeError, match="Step function begin returned str instead of an Event instance"):
         await within(flow.run())
+
+
+async def test_what_a_failed_attempt_has_sent_stays_sent(stage: Stage) -> None:
+    handler = (await stage.put_on(SendsAnew)).run()
+    assert await within(handler) == [1, 1, 1]
+    assert [event.n async for event in handler.stream_events() if isinstance(event, Counted)] == [2, 2, 2]
+
+
+async def test_an_atomic_step_leaves_nothing_of_an_attempt_that_failed(stage: Stage) -> None:
+    handler = (await stage.put_on(Atomic)).run()
+    assert await within(handler) == [2, 2, 2, [2]]
+    assert [event.n async for event in handler.stream_events() if isinstance(event, Counted)] == [2]
+
+
+async def test_a_step_that_hangs_is_stopped_at_its_timeout_and_tried_again(stage: Stage) -> None:
+    flow = await stage.put_on(Hanging)
+    assert "StepTimeoutError" in await within(flow.run(hangs=1))
+    with pytest.raises(StepTimeoutError, match=r"step 'begin' was stopped after its timeout of 0\.05 seconds"):
+        await within(flow.run(hangs=2))

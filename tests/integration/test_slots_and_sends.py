@@ -169,6 +169,36 @@ async def test_a_step_that_cannot_take_an_event_is_named_where_it_is_sent(stage:
         await within(flow.run(target=target))
 
 
+class SendsToJoin(Workflow):
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> list[Left]:
+        return [Left(n=n) for n in range(3)]
+
+    @step
+    async def work(self, ctx: Context, ev: Left) -> Right:
+        if ev.n == 1:
+            ctx.send_event(Right(n=99), step=await ctx.store.get("target", default=None))
+        return Right(n=ev.n)
+
+    @step
+    async def join(self, ev: list[Right]) -> StopEvent:
+        return StopEvent(result=sorted(one.n for one in ev))
+
+
+async def test_an_event_sent_by_call_joins_no_fan_out(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    flow = await stage.put_on(SendsToJoin)
+    assert await within(flow.run()) == [0, 1, 2]
+    assert "step work sent Right, which join cannot join" in caplog.text
+
+
+async def test_an_event_cannot_be_sent_to_a_step_that_joins_a_fan_out(stage: Stage) -> None:
+    flow = await stage.put_on(SendsToJoin)
+    context = Context(flow)
+    await context.store.set("target", "join")
+    with pytest.raises(WorkflowRuntimeError, match="targeted events"):
+        await within(flow.run(ctx=context))
+
+
 async def test_events_from_outside_reach_the_run_in_order(stage: Stage) -> None:
     handler = (await stage.put_on(Waits)).run()
     for n in range(4):

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from broker_wf import Context, Workflow, step
 from broker_wf.errors import ContextStateError, EncodeError
 from broker_wf.events import Event, StartEvent, StopEvent
-from tests.integration.stage import Stage, within
+from tests.integration.probe import probe
+from tests.integration.stage import Stage, until, within
 
 
 class Item(Event):
@@ -134,6 +135,17 @@ class Unstorable(Workflow):
         return StopEvent()
 
 
+class LongEdit(Workflow):
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        async with ctx.store.edit_state() as state:
+            state.edited = True
+            probe.mark(ev.name, "editing")
+            await until(lambda: probe.count(ev.name, "go on") == 1)
+        await until(lambda: probe.count(ev.name, "written") == 1)
+        return StopEvent(result=(await ctx.store.get_state()).to_dict())
+
+
 class Tells(Workflow):
     @step
     async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
@@ -231,3 +243,19 @@ async def test_the_holder_of_a_handler_may_write_the_state(stage: Stage) -> None
         "deep": {"value": 5},
         "edited": True,
     }
+
+
+async def test_a_write_of_the_handlers_holder_waits_for_a_step_that_edits(stage: Stage) -> None:
+    flow, name = await stage.put_on(LongEdit), stage.settings.namespace
+    handler = flow.run(name=name)
+    await until(lambda: probe.count(name, "editing") == 1)
+    writing = asyncio.ensure_future(handler.ctx.store.set("written", 1))
+    with pytest.raises(ContextStateError, match="changed by a step meanwhile"):
+        async with handler.ctx.store.edit_state() as state:
+            state.lost = True
+    assert await within(handler.ctx.store.get("edited", default="not yet")) == "not yet"
+    assert not writing.done()
+    probe.mark(name, "go on")
+    await within(writing)
+    probe.mark(name, "written")
+    assert await within(handler) == {"edited": True, "written": 1}

@@ -48,6 +48,20 @@ class Notes(Workflow):
         return StopEvent(result="noted")
 
 
+class OpenEnded(Workflow):
+    """Publishes, and ends when it is told to."""
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Next | None:
+        for n in range(30):
+            ctx.write_event_to_stream(Note(n=n))
+        return None
+
+    @step
+    async def end(self, ev: Next) -> StopEvent:
+        return StopEvent()
+
+
 class Asking(Workflow):
     @step
     async def ask(self, ev: StartEvent) -> InputRequiredEvent:
@@ -98,6 +112,19 @@ async def test_readers_that_begin_at_one_time_each_get_everything(stage: Stage) 
     handler = (await stage.put_on(Notes)).run(notes=100)
     found = await within(asyncio.gather(*(read(handler) for _ in range(4))))
     assert [numbers(one) for one in found] == [list(range(101))] * 4
+
+
+async def test_a_reader_that_comes_while_another_waits_for_more_begins_at_the_beginning(stage: Stage) -> None:
+    flow = await stage.put_on(OpenEnded)
+    handler = flow.run()
+    waiting = handler.stream_events()
+    assert [(await within(anext(waiting))) for _ in range(30)]
+    more = asyncio.ensure_future(anext(waiting))
+    late = [asyncio.ensure_future(read(one)) for one in (handler, handler, flow.attach(handler.run_id))]
+    await within(handler.send_event(Next(n=0)))
+    assert isinstance(await within(more), StopEvent)
+    assert [numbers(one) for one in await within(asyncio.gather(*late))] == [list(range(30))] * 3
+    await waiting.aclose()
 
 
 async def test_a_reader_that_comes_after_the_end_gets_everything_too(stage: Stage) -> None:

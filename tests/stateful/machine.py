@@ -48,10 +48,7 @@ class Scripts(Twins):
     @running
     @rule(worker=st.sampled_from(WORKERS), free=st.sampled_from([1, 2, 1000]), greedy=st.booleans())
     def claim_some(self, worker: str, free: int, greedy: bool) -> None:
-        claimed = self.rig.claim(worker, free, greedy=greedy)
-        assert len(claimed) <= free
-        for delivery in claimed:
-            self.take(delivery)
+        self.claimed(worker, free, greedy=greedy)
 
     @running
     @rule(worker=st.sampled_from(WORKERS))

@@ -28,6 +28,7 @@ from tests.stateful.flow import program
 
 LEASE_MS = 60_000
 LATER_MS = 3_600_000
+FRAIL_AT = 2
 T = TypeVar("T")
 
 
@@ -98,7 +99,9 @@ class Rig:
         route, encoded = self.program.router.route(type(event)), self.program.codec.encode_event(event)
         self.run(self.broker.runs.send(RunId(run_id), EventId(event_id), route.name, encoded, route))
 
-    def claim(self, worker: str, free: int = 1000, *, greedy: bool = True) -> tuple[Delivery, ...]:
+    def claim(
+        self, worker: str, free: int = 1000, *, greedy: bool = True, frail_free: bool = True
+    ) -> tuple[Delivery, ...]:
         self.fences += 1
         asking = Asking(
             worker=WorkerId(worker),
@@ -107,6 +110,8 @@ class Rig:
             held=0,
             greedy=greedy,
             lease_ms=LEASE_MS,
+            frail_at=FRAIL_AT,
+            frail_free=frail_free,
             serves=self.serves,
         )
         return self.run(self._claim(asking))
@@ -154,6 +159,11 @@ class Rig:
         """What would come with time: these members are to be looked at now, if they are in the index."""
         for member in members or cast("list[bytes]", self.raw.zrange(self.key(index), 0, -1)):
             self.raw.zadd(self.key(index), {member: 1}, xx=True)
+
+    def now_ms(self) -> int:
+        """The server's time."""
+        seconds, microseconds = self.raw.time()
+        return seconds * 1000 + microseconds // 1000
 
     def members(self, index: str) -> set[str]:
         return {one.decode() for one in cast("list[bytes]", self.raw.zrange(self.key(index), 0, -1))}

@@ -272,3 +272,19 @@ def test_a_renewal_by_the_former_holder_is_refused(rig: Rig) -> None:
     former = begun(rig)
     successor = taken_over(rig, former)
     assert (rig.renew(former), rig.renew(successor)) == (False, True)
+
+
+def test_a_worker_has_at_most_one_delivery_that_may_be_poison(rig: Rig) -> None:
+    hand_on(rig, begun(rig), Item(n=1), Item(n=2))
+    for _ in range(2):
+        rig.make_due("watch", *(f"r|{one.id}" for one in rig.claim("w1")))
+        rig.sweep(MAX_CRASHES)
+    first = only(rig.claim("w1"))
+    rig.make_due("watch", *(one for one in rig.members("watch") if one.endswith("@work") and first.id not in one))
+    rig.sweep(MAX_CRASHES)
+    assert rig.claim("w1", frail_free=False) == ()
+    rig.make_due("watch", *(one for one in rig.members("watch") if one.endswith("@work") and first.id not in one))
+    rig.sweep(MAX_CRASHES)
+    second = only(rig.claim("w2"))
+    assert {first.id, second.id} == {"0@begin.0@work", "0@begin.1@work"}
+    assert (second.attempt, second.crashes) == (1, 2)

@@ -17,7 +17,7 @@ from broker_wf.errors import LeaseLostError, RunEndedError
 from broker_wf.events import Event
 from tests.stateful.flow import COLLECTED, LIMIT
 from tests.stateful.model import MAX_CRASHES, Run
-from tests.stateful.rig import Rig
+from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig
 
 WORKERS = ("w1", "w2")
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class Twins(RuleBasedStateMachine):
         self.runs: dict[str, Run] = {}
         self.leases: list[Delivery] = []
         self.places: list[Delivery] = []
+        self.holders: dict[str, str] = {}
         self.intact = True
         self.strays = False
         self.positions_lost = False
@@ -58,9 +59,34 @@ class Twins(RuleBasedStateMachine):
         finally:
             self.rig.close()
 
-    def took_all(self, worker: str) -> None:
-        for delivery in self.rig.claim(worker):
+    def claimed(self, worker: str, free: int = 1000, *, greedy: bool = True) -> tuple[Delivery, ...]:
+        """Claim as a worker does: it has at most one delivery at a time that may be poison."""
+        mine = [one for one in self.held() if self.holders[one.fence] == worker]
+        frail_free = not any(one.crashes >= FRAIL_AT for one in mine)
+        found = self.rig.claim(worker, free, greedy=greedy, frail_free=frail_free)
+        assert len(found) <= free
+        frail = [one for one in found if one.crashes >= FRAIL_AT]
+        assert len(frail) <= frail_free
+        for delivery in found:
+            self.holders[delivery.fence] = worker
             self.take(delivery)
+        if frail or not frail_free:
+            self.postponed()
+        return found
+
+    def postponed(self) -> None:
+        """Other frail ones wait a little: here until they are made due."""
+        for run_id, run in self.runs.items():
+            truth = self.rig.truth(run_id)
+            for did, record in run.live.items():
+                told = truth.live.get(did, {}).get("st")
+                if record.state == "q" and record.crashes >= FRAIL_AT and told == b"d":
+                    record.back("d")
+                    later = {f"{run_id}|{did}": self.rig.now_ms() + LATER_MS}
+                    self.rig.raw.zadd(self.rig.key("watch"), later, xx=True)
+
+    def took_all(self, worker: str) -> None:
+        self.claimed(worker)
         if self.intact and not self.strays:
             self.nothing_claimable_was_left()
         self.strays = False
@@ -263,7 +289,7 @@ class Twins(RuleBasedStateMachine):
         return run.status == "running"
 
     def due(self) -> list[tuple[str, str]]:
-        raw = self.rig.raw.zrangebyscore(self.rig.key("watch"), "-inf", 1)
+        raw = self.rig.raw.zrangebyscore(self.rig.key("watch"), "-inf", self.rig.now_ms())
         return [cast("tuple[str, str]", tuple(one.decode().split("|", 1))) for one in cast("list[bytes]", raw)]
 
     def stream(self, kind: str, event: str) -> str:
@@ -300,8 +326,7 @@ class Twins(RuleBasedStateMachine):
                 self.committed(delivery, [], 0)
             self.swept(queued=True, delayed=True)
             for worker in WORKERS:
-                for delivery in self.rig.claim(worker):
-                    self.take(delivery)
+                self.claimed(worker)
             if not any(run.live for run in self.runs.values()):
                 break
         assert {r: set(run.live) for r, run in self.runs.items() if run.live} == {}

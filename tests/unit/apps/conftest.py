@@ -13,7 +13,7 @@ if str(WORKERS) not in sys.path:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Indexes of this session only: no test reads what a person's earlier run has left."""
+    """Indexes of one test run only: no test reads what a person's earlier run has left."""
     folder = tmp_path_factory.mktemp("index")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("APP_CACHE", str(folder))

@@ -19,6 +19,7 @@ SCRIPTS = sorted(
     if entry.name.endswith(".lua")
 )
 CELL = re.compile(r"(?<!\\)\|")
+OTHER_TABLES = re.compile(r"^### (?:The run's record|Messages)$", re.MULTILINE)
 
 
 @cache
@@ -32,18 +33,13 @@ def chapters() -> dict[str, str]:
 def rows(chapter: str) -> dict[str, tuple[str, ...]]:
     """Rows of a chapter's tables by what their first cell names in code quotes; two rows of one name are a mistake."""
     found: dict[str, tuple[str, ...]] = {}
-    for line in chapters()[chapter].split("\n### The run's record")[0].splitlines():
+    for line in OTHER_TABLES.split(chapters()[chapter])[0].splitlines():
         cells = [cell.strip() for cell in CELL.split(line)][1:-1]
         name = re.fullmatch(r"`(\w+)`", cells[0]) if cells else None
         if name is not None:
             assert name[1] not in found, f"{name[1]} is described twice"
             found[name[1]] = tuple(cells[1:])
     return found
-
-
-@cache
-def scripts_described() -> dict[str, tuple[str, ...]]:
-    return {name: cells for name, cells in rows("Scripts").items() if name not in ("end", "stop", "grant")}
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
@@ -59,7 +55,7 @@ def test_no_key_family_is_described_that_there_is_not() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_is_described(name: str) -> None:
-    when, checks, reply, writes = scripts_described()[name]
+    when, checks, reply, writes = rows("Scripts")[name]
     assert when
     assert checks
     assert reply
@@ -67,7 +63,7 @@ def test_a_script_is_described(name: str) -> None:
 
 
 def test_no_script_is_described_that_there_is_not() -> None:
-    assert set(scripts_described()) == set(SCRIPTS)
+    assert set(rows("Scripts")) == set(SCRIPTS)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -115,6 +115,19 @@ def test_a_password_that_is_wrong_is_told_without_it(
     assert "secret" not in told
 
 
+def test_a_server_that_does_not_speak_tls_is_not_well_for_who_asks_for_it() -> None:
+    listener = health.socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, listener:
+            connection.recv(1000)
+            connection.sendall(b"-ERR unknown command\r\n")
+
+    threading.Thread(target=serve, daemon=True).start()
+    assert health.main(["--url", f"rediss://127.0.0.1:{listener.getsockname()[1]}"]) == 4
+
+
 @pytest.mark.parametrize("answer", [b"-LOADING dataset\r\n", b""])
 def test_a_server_that_is_not_ready_is_not_well(answering: Answering, answer: bytes) -> None:
     path, _ = answering([answer])

@@ -7,7 +7,8 @@
 -- a attempt, c crashes, n nonce, w worker, i entry id, k stream ('w' work, 'a' again), h lane suffix when it was
 -- moved to the stream of its digest, o the acceptors named in its entry when there are several, d the moment it is
 -- due, m innermost collection, j what it joins ('slots', or a collection's id), b born, f first start, x this
--- start, l place, g last error, y it has effects.
+-- start, l place, g last error, u nonce of the attempt that failed last, y it has effects, z workers whose leases ran
+-- out.
 
 local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',
   'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms' }
