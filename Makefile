@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PYRIGHT := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || echo 'pyright[nodejs]')
 
 # What talks to a server is run again on Redis, after the bundled Valkey.
-SERVER_TESTS := $(wildcard tests/integration tests/stateful tests/faults)
+SERVER_TESTS := $(wildcard tests/integration tests/conformance tests/stateful tests/faults)
 REDIS_MAJOR = $$(redis-server --version 2>/dev/null | sed -n 's/.* v=\([0-9][0-9]*\)\..*/\1/p')
 
 SECRET := .secrets/redis_password

@@ -1,0 +1,102 @@
+"""The engines that play the scenarios: the original, this one in process, and this one on two worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import redis
+
+from broker_wf.broker.keys import Keys
+from broker_wf.home import close_homes
+from broker_wf.settings import Settings
+from tests.conformance.play import Play
+from tests.conformance.translation import PACKAGE, SERVED, translate
+from tests.integration.key_audit import problems
+from tests.servers import server_binary
+
+ROOT = Path(__file__).resolve().parents[2]
+PROCESSES = 2
+START_S = 30.0
+QUICK = {"lease_ms": 3_000, "sweep_ms": 200, "heartbeat_ms": 1_000, "drain_timeout_ms": 0}
+
+
+@pytest.fixture(scope="session")
+def translated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the scenarios whose import root is changed; it is on the import path."""
+    folder = tmp_path_factory.mktemp("conformance")
+    translate(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def worker_processes(translated: Path, server_url: str) -> Iterator[Settings]:
+    """Two processes that serve the workflows of all scenarios."""
+    settings = Settings.load(url=server_url, namespace=f"c{uuid.uuid4().hex[:12]}", **QUICK)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((str(translated), str(ROOT))),
+        "BROKER_WF_URL": server_url,
+        "BROKER_WF_NAMESPACE": settings.namespace,
+        **{f"BROKER_WF_{name.upper()}": str(value) for name, value in QUICK.items()},
+    }
+    log = translated / "workers.log"
+    command = [sys.executable, "-m", "broker_wf", "worker", "-p", str(PROCESSES), f"{PACKAGE}.{SERVED}:workflows"]
+    with log.open("wb") as out, redis.Redis.from_url(server_url) as client:
+        pool = subprocess.Popen(command, env=environment, cwd=translated, stdout=out, stderr=out)
+        give_up = time.monotonic() + START_S
+        while client.zcard(Keys(settings.namespace).of("roster")) < PROCESSES:
+            assert pool.poll() is None, f"the workers ended: {log.read_text()}"
+            assert time.monotonic() < give_up, f"the workers do not serve: {log.read_text()}"
+            time.sleep(0.02)
+        try:
+            yield settings
+        finally:
+            pool.send_signal(signal.SIGTERM)
+            pool.wait(timeout=START_S)
+        assert problems(client, settings.namespace) == []
+
+
+async def _original(cls: Any, **arguments: Any) -> Any:
+    return cls(**arguments)
+
+
+@pytest.fixture
+def original() -> Play:
+    """The original, in this process."""
+    return _original
+
+
+async def _ours(settings: Settings) -> AsyncIterator[Play]:
+    async def play(cls: Any, **arguments: Any) -> Any:
+        return cls(broker=settings, **arguments)
+
+    try:
+        yield play
+    finally:
+        await close_homes()
+
+
+@pytest_asyncio.fixture
+async def in_process(translated: Path, namespace: str) -> AsyncIterator[Play]:
+    """This library, in this process."""
+    wanted = os.environ.get("BROKER_WF_TEST_SERVER")
+    server_bin = str(server_binary("redis")) if wanted == "redis" else None
+    async for play in _ours(Settings.load(namespace=namespace, server_bin=server_bin, **QUICK)):
+        yield play
+
+
+@pytest_asyncio.fixture
+async def on_workers(worker_processes: Settings) -> AsyncIterator[Play]:
+    """This library, on two worker processes."""
+    async for play in _ours(worker_processes):
+        yield play
