@@ -55,6 +55,7 @@ def submitting(
             start_hash=hashlib.blake2b(encoded.payload, digest_size=16).hexdigest(),
             state=await state(),
             inbox=home.client.id,
+            max_runs=spec.num_concurrent_runs,
         )
         submitting = home.client.submit(submission)
         if is_here and home.worker is not None:

@@ -157,6 +157,10 @@ _ALL = (
     _family("swept", "STRING", "", Life.NAMESPACE, "when a sweep last ran, to tell an outage from a slow run"),
     _family("live_runs", "ZSET", "workflow", Life.NAMESPACE, "run id -> when it was accepted"),
     _family("ended_runs", "ZSET", "workflow", Life.NAMESPACE, "run id -> when it ended; trimmed by retention"),
+    _family(
+        "queued_runs", "ZSET", "workflow", Life.NAMESPACE, "live runs that wait for their turn -> place in the line"
+    ),
+    _family("admitted_runs", "ZSET", "workflow", Life.NAMESPACE, "live runs that have their turn -> since when"),
     _family("dead", "STREAM", "", Life.NAMESPACE, "dead letters, the last 10,000"),
     _family("roster", "ZSET", "", Life.NAMESPACE, "worker id -> last heard of"),
     _family("worker", "STRING", "worker", Life.PROCESS, "what people want to know of a worker"),

@@ -30,6 +30,7 @@ class Submission:
         start_hash: of the start event; a run id used again with another one is a conflict.
         state: top-level state keys, encoded.
         inbox: of the driver that wants to hear of the end; empty: nobody.
+        max_runs: how many runs of the workflow may go on at one time; further ones wait. None: any number.
     """
 
     run_id: RunId
@@ -42,6 +43,7 @@ class Submission:
     start_hash: str
     state: Mapping[str, bytes]
     inbox: str
+    max_runs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,9 @@ class RunStore:
 
     def _plan(self, submission: Submission) -> dict[str, object]:
         limits = self.limits
+        bound = {} if submission.max_runs is None else {"max_runs": submission.max_runs}
         return {
+            **bound,
             "workflow": submission.workflow,
             "lane": submission.lane,
             "digest": submission.digest,

@@ -22,7 +22,7 @@ from broker_wf.settings import Settings
 T = TypeVar("T")
 
 _EVENTS_AT_ONCE = 100
-_STATUSES = ("running", "completed", "failed", "cancelled", "timed_out")
+_STATUSES = ("running", "queued", "completed", "failed", "cancelled", "timed_out")
 _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 

@@ -12,7 +12,7 @@ from broker_wf.broker.feed import FeedEntry
 from broker_wf.broker.roster import unpacked_facts
 from broker_wf.core.ids import RunId
 from broker_wf.errors import RunNotFoundError, without_password
-from broker_wf.inspector.listing import find_run, known_workflows, list_runs
+from broker_wf.inspector.listing import find_run, known_workflows, list_runs, shown_status
 from broker_wf.inspector.load import workflow_views
 from broker_wf.inspector.plain import plain_or_reason, plain_result
 from broker_wf.inspector.records import (
@@ -62,7 +62,7 @@ class Inspector:
 
         Args:
             workflow: its name; None: all of them.
-            status: running, completed, failed, cancelled or timed_out; None: any.
+            status: running, queued, completed, failed, cancelled or timed_out; None: any.
             limit: of the page.
             before: the cursor of the last run of the page before.
 
@@ -106,7 +106,7 @@ class Inspector:
         tally.add("done", map(done_step, done.values()))
         for items, _ in backlog:
             tally.add("backlog", map(backlog_step, items))
-        status = text(fields["status"])
+        status = shown_status(fields)
         result_type, result = await self._result(found, fields) if status == "completed" else (None, None)
         return RunView(
             run_id=found,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,9 +15,10 @@ from broker_wf.inspector.replies import scored, text, texts
 from broker_wf.inspector.views import RunSummary, moment
 
 RUNNING = "running"
-STATUSES = (RUNNING, "completed", "failed", "cancelled", "timed_out")
+QUEUED = "queued"
+STATUSES = (RUNNING, QUEUED, "completed", "failed", "cancelled", "timed_out")
 
-_FIELDS = ("status", "workflow", "created_ms", "started_ms", "ended_ms")
+_FIELDS = ("status", "workflow", "created_ms", "started_ms", "ended_ms", "later_window")
 _READ_AT_ONCE = 200
 _SCANNED_AT_ONCE = 5_000
 _SHOWN_CANDIDATES = 5
@@ -47,11 +48,11 @@ async def list_runs(
     """See ``Inspector.runs``."""
     families = ("live_runs", "ended_runs")
     if status is not None:
-        families = ("live_runs",) if status == RUNNING else ("ended_runs",)
+        families = ("live_runs",) if status in (RUNNING, QUEUED) else ("ended_runs",)
     indexes = [broker.keys.of(family, workflow) for workflow in workflows for family in families]
     found: dict[str, RunSummary] = {}
     place = _Place.of(before) if before else None
-    count = max(limit, _READ_AT_ONCE) if status not in (None, RUNNING) else limit
+    count = max(limit, _READ_AT_ONCE) if status is not None else limit
     while len(found) < limit:
         pages = await asyncio.gather(*(_page(broker, index, place, count) for index in indexes))
         places = sorted({one for page in pages for one in page}, reverse=True)[:count]
@@ -90,7 +91,7 @@ async def _summaries(broker: Broker, places: Sequence[_Place]) -> list[RunSummar
             RunSummary(
                 run_id=place.run_id,
                 workflow=text(fields["workflow"]),
-                status=text(fields["status"]),
+                status=shown_status(fields),
                 created_at=moment_of(fields, "created_ms") or moment(place.at_ms),
                 started_at=moment_of(fields, "started_ms"),
                 ended_at=moment_of(fields, "ended_ms"),
@@ -98,6 +99,11 @@ async def _summaries(broker: Broker, places: Sequence[_Place]) -> list[RunSummar
             )
         )
     return made
+
+
+def shown_status(fields: Mapping[str, bytes]) -> str:
+    """The status of a run's record; ``queued`` for a live run that waits for its turn among those of its workflow."""
+    return QUEUED if "later_window" in fields and text(fields["status"]) == RUNNING else text(fields["status"])
 
 
 async def find_run(broker: Broker, prefix: str) -> RunId:

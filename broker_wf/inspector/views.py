@@ -14,7 +14,8 @@ class RunSummary:
     """One run in a list.
 
     Attributes:
-        status: running, completed, failed, cancelled or timed_out.
+        status: running, completed, failed, cancelled or timed_out; queued while it waits for its turn among the
+            ``num_concurrent_runs`` of its workflow.
         started_at: when its first delivery was claimed; None: it waits for a worker.
         cursor: goes into ``before`` to ask for what follows this run in the list.
     """

@@ -10,7 +10,7 @@ import redis
 from broker_wf.broker.keys import FAMILIES, Family, Keys, Life
 
 _WITHOUT_EXPIRY = (Life.NAMESPACE, Life.LANE)
-_EMPTY_ZSETS = ("watch", "queued", "live_runs", "running", "serving", "roster")
+_EMPTY_ZSETS = ("watch", "queued", "live_runs", "running", "serving", "roster", "queued_runs", "admitted_runs")
 
 
 def problems(client: redis.Redis, namespace: str) -> list[str]:

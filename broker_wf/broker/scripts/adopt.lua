@@ -1,5 +1,5 @@
 --! adopt: move a live run to another lane: the process that resumes an in-process run takes it over.
---! use emit places
+--! use emit places turns
 --! arg rid    str
 --! arg lane   str
 --! arg digest str
@@ -36,5 +36,6 @@ for i = 1, #all, 2 do
   end
 end
 redis.call('HSET', run_key(rid), 'lane', lane)
+if run.max_runs then resume_turn(run, rid, now) end
 ring(lane, 1)
 return { 'OK', moved }

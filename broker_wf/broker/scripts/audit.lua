@@ -51,6 +51,7 @@ local function audit_run(rid)
   end
   local deadline = tonumber(redis.call('HGET', run_key(rid), 'deadline_ms'))
   if deadline then ensure(watch_key(), rid .. '|!deadline', deadline) end
+  repairs = repairs + ensure_turn(run, rid, now)
   local tx = begin(run, rid, now)
   refill(tx)
   ring(run.lane, tx.made)
@@ -62,4 +63,6 @@ end
 
 local runs = redis.call('ZRANGE', live_runs_key(workflow), offset, offset + limit - 1)
 for _, rid in ipairs(runs) do audit_run(rid) end
+repairs = repairs + take_back_turns(workflow, now)
+promote(workflow, now)
 return { #runs, repairs, stuck }

@@ -1,12 +1,13 @@
 --! submit: accept a run, once: its record, its first deliveries, its place among the live runs.
 --! flags none
---! use emit inbox blobs
+--! use emit inbox blobs turns
 --! key live_runs ZSET
 --! key workflows SET
 --! key state     HASH
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
---!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, app_version
+--!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, app_version,
+--!                max_runs or nil
 --! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs}
 
 local now = now_ms()
@@ -32,6 +33,7 @@ redis.call('HSET', run_key(rid), 'status', 'running', 'workflow', plan.workflow,
 for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end
 redis.call('ZADD', live_runs_key(plan.workflow), now, rid)
 redis.call('SADD', workflows_key(), plan.workflow)
+if plan.max_runs then ask_for_turn(plan.workflow, rid, plan.max_runs, plan.window, now) end
 for hash, part in pairs(plan.blobs) do keep_blob(rid, hash, part) end
 local tx = begin(load_run(rid), rid, now)
 emit(tx, plan.routes, '0', plan.start_name, plan.payload, nil)

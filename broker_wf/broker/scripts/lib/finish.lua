@@ -1,4 +1,4 @@
---! use record dispatch places aux inbox feed blobs
+--! use record dispatch places aux inbox feed blobs turns
 --! key watch         ZSET
 --! key state         HASH
 --! key collections   HASH
@@ -47,6 +47,7 @@ local function finish(run, rid, now, outcome)
   redis.call('ZREM', live_runs_key(run.workflow), rid)
   redis.call('ZADD', ended_runs_key(run.workflow), now, rid)
   redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', now - math.max(run.keep_ms, run.keep_failed_ms))
+  if run.max_runs then end_turn(run, rid, now) end
   drop_run_keys(rid)
   local keep = outcome.status == 'completed' and run.keep_ms or run.keep_failed_ms
   for _, key in ipairs({ run_key(rid), done_key(rid), state_key(rid), feed_key(rid) }) do
