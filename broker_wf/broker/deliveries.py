@@ -20,7 +20,7 @@ from broker_wf.broker.plans import (
     route_map,
 )
 from broker_wf.broker.script import load
-from broker_wf.core.commit import StepCommit, StepFailure
+from broker_wf.core.commit import StepCommit
 from broker_wf.core.delivery import BufferSnapshot, Delivery
 from broker_wf.core.ids import Digest, Fence, Lane, StepName, WorkerId
 from broker_wf.core.outcome import Undecided
@@ -86,6 +86,25 @@ class Claimed:
 
     deliveries: tuple[Delivery, ...]
     capped: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailurePlan:
+    """What follows from an attempt that raised: one of another attempt, a handler's call, the run's end.
+
+    Attributes:
+        delay_ms: until the next attempt.
+        recovers: what the handler gets.
+        ending: of the run.
+        letter: beside an ending: what goes to the dead letters.
+        blobs: what ``recovers`` refers to.
+    """
+
+    delay_ms: int | None = None
+    recovers: list[object] | None = None
+    ending: Plan | None = None
+    letter: Plan | None = None
+    blobs: tuple[Blob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,32 +222,31 @@ class DeliveryStore:
 
     async def fail(
         self,
-        failure: StepFailure,
+        delivery: Delivery,
         effects: Sequence[Planned],
         error: bytes,
-        ending: Plan | None,
-        letter: Plan | None,
+        planned: FailurePlan,
         *,
         busy: bool,
         sent: Callable[[], None],
     ) -> Ended:
-        """End an attempt that raised: try again after the failure's delay, or end the run with ``ending``.
+        """End an attempt that raised.
 
         Args:
             error: the encoded error, for the next attempt.
-            letter: what goes to the dead letters, if the delivery is one.
+            sent: called when it is on its way and not yet answered.
         """
-        delivery = failure.delivery
-        blobs = tuple(blobs_of(effects).values())
+        blobs = tuple({**blobs_of(effects), **{blob.hash: blob for blob in planned.blobs}}.values())
         plans = [one.plan for one in effects]
         plan: Plan = {"nonce": delivery.fence, "effects": plans, "error": error, "busy": int(busy)}
         _with_refs(plan, blobs)
-        if ending is not None:
-            plan["ends"] = ending
-            if letter is not None:
-                plan["dead"] = letter
-        else:
-            plan["delay_ms"] = failure.delay_ms
+        parts = {
+            "ends": planned.ending,
+            "dead": planned.letter,
+            "recovers": planned.recovers,
+            "delay_ms": planned.delay_ms,
+        }
+        plan.update({name: part for name, part in parts.items() if part is not None})
         return _ended(await self._end("fail", delivery, (plan,), blobs, sent))
 
     async def release(self, deliveries: Sequence[Delivery]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from broker_wf.broker.packing import unpack
-from broker_wf.core.commit import StepCommit
+from broker_wf.core.commit import Recovery, StepCommit
 from broker_wf.core.delivery import BufferSnapshot, Delivery
 from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane, RunId, StepName, WorkflowName
 from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateEdit, StateSet, Written
@@ -158,6 +158,17 @@ def commit_map(commit: StepCommit, effects: Sequence[Planned], codec: Codec) -> 
     return Planned(plan, payloads.blobs)
 
 
+def recovery_map(recovery: Recovery, codec: Codec) -> tuple[list[object], tuple[Blob, ...]]:
+    """What a handler gets, as ``fail.lua`` reads it, and the blobs it refers to.
+
+    Raises:
+        EncodeError, LimitExceededError: the event cannot travel.
+    """
+    emission, (payload, blobs) = recovery.emission, codec.encode_event(recovery.emission.event)
+    routes = routes_of((emission.route,))
+    return [emission.id, emission.route.name, payload, routes, dict(recovery.counts)], blobs
+
+
 def blobs_of(planned: Iterable[Planned]) -> dict[bytes, Blob]:
     """The blobs of several maps, each once."""
     return {blob.hash: blob for one in planned for blob in one.blobs}
@@ -199,6 +210,8 @@ def delivery_of(raw: Mapping[bytes, object], fence: Fence) -> Delivery:
         timeout_ms=cast(int, raw.get(b"dl", 0)),
         place=cast("int | None", raw.get(b"l")),
         buffers=buffers_of(raw.get(b"buffers") or ()),
+        recoveries={StepName(_text(k)): cast(int, n) for k, n in _mapping(raw.get(b"rc")).items()},
+        last_slot=cast(int, raw.get(b"v", 0)),
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import CollectionId, EventId
+from broker_wf.core.handlers import handler_of
+from broker_wf.core.ids import CollectionId, EventId, StepName
 from broker_wf.core.outcome import CollectDecision, Effect, Raised, Returned, Written
 from broker_wf.core.routing import JoinPlan, Route, Router
-from broker_wf.events import Event, InputRequiredEvent, StopEvent
+from broker_wf.core.spec import StepSpec
+from broker_wf.events import Event, InputRequiredEvent, StepFailedEvent, StopEvent
 from broker_wf.retry_policy import retry_delay
 
 
@@ -106,3 +109,30 @@ def plan_failure(router: Router, delivery: Delivery, raised: Raised, elapsed_ms:
     )
     delay_ms = None if delay_s is None else round(delay_s * 1000)
     return StepFailure(delivery=delivery, error=raised.error, delay_ms=delay_ms, elapsed_ms=elapsed_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """A failed step's work, handed to its ``catch_error`` handler.
+
+    Attributes:
+        counts: how often each handler has been called on the way to this event, this time included.
+    """
+
+    emission: Emission
+    counts: Mapping[StepName, int]
+
+
+def handler_for(router: Router, delivery: Delivery) -> StepSpec | None:
+    """The handler that a step without attempts left goes to, if there is one and its budget is not used up."""
+    handler = handler_of(router.spec.steps, delivery.step)
+    if handler is None or delivery.recoveries.get(handler.name, 0) >= handler.max_recoveries:
+        return None
+    return handler
+
+
+def plan_recovery(router: Router, handler: StepSpec, delivery: Delivery, event: StepFailedEvent) -> Recovery:
+    """Decide what a handler gets, and what it has used of its budget by then."""
+    counts = {**delivery.recoveries, handler.name: delivery.recoveries.get(handler.name, 0) + 1}
+    route = router.route(StepFailedEvent, handler.name)
+    return Recovery(emission=Emission(id=EventId(f"{delivery.child_base}!"), event=event, route=route), counts=counts)

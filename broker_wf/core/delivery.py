@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane, RunId, StepName, WorkflowName
 
@@ -44,6 +44,8 @@ class Delivery:
         first_started_ms, started_ms: when the first attempt and this start began, by the server's clock.
         last_error: the encoded error of the attempt before.
         timeout_ms: the run's time began with this claim and ends so much later; 0 if neither.
+        recoveries: how often each ``catch_error`` handler was called on the way to this event.
+        last_slot: of a several-parameter join the slot that was filled last, from 1; else 0.
         place: which of the step's ``num_workers`` places it holds; None for an unlimited step.
     """
 
@@ -67,6 +69,8 @@ class Delivery:
     timeout_ms: int
     place: int | None
     buffers: Mapping[str, BufferSnapshot]
+    recoveries: Mapping[StepName, int] = field(default_factory=dict[StepName, int])
+    last_slot: int = 0
 
     @property
     def child_base(self) -> str:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
 
 from broker_wf.broker.deliveries import Ended
-from broker_wf.broker.packing import pack, unpack
-from broker_wf.broker.plans import Plan, Planned, effect_map
+from broker_wf.broker.plans import Planned, effect_map
 from broker_wf.context.context import Context, InStep, current_step
 from broker_wf.context.state_store import DictState
-from broker_wf.core.commit import StepCommit, StepFailure, plan_commit
+from broker_wf.core.commit import StepCommit, plan_commit
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided
-from broker_wf.core.spec import Intake, StepSpec
+from broker_wf.core.spec import StepSpec
 from broker_wf.engine.effects import Effects
-from broker_wf.engine.invocation import Call, ask_policy, invoke
+from broker_wf.engine.failing import Failing, failed, unreadable
+from broker_wf.engine.intake import arguments_of
+from broker_wf.engine.invocation import Call, invoke
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Site
 from broker_wf.engine.step_context import StepContext
 from broker_wf.errors import DecodeError, EncodeError, LimitExceededError
-from broker_wf.events import InputRequiredEvent, WorkflowFailedEvent
+from broker_wf.events import InputRequiredEvent
 from broker_wf.wire.blobs import NOTHING_FETCHED
-from broker_wf.wire.remote_errors import encode_error
 
 log = logging.getLogger("broker_wf.step")
 
@@ -43,10 +42,9 @@ async def execute(
     """
     step = program.spec.steps[delivery.step]
     try:
-        arguments = await _arguments(program, site, step, delivery)
+        arguments = await arguments_of(program, site, step, delivery)
     except DecodeError as error:
-        failure = StepFailure(delivery=delivery, error=error, delay_ms=None, elapsed_ms=elapsed_ms())
-        return await _given_up(program, site, failure, [], sent, _letter(delivery, error))
+        return await unreadable(Failing(program=program, site=site, delivery=delivery, sent=sent), error, elapsed_ms())
     started = _Start(program=program, site=site, step=step, arguments=arguments, elapsed_ms=elapsed_ms, sent=sent)
     ended = await _tried(started, delivery)
     if isinstance(ended, Ended):
@@ -100,26 +98,6 @@ async def _context(program: Program, site: Site, delivery: Delivery) -> StepCont
     )
 
 
-async def _arguments(program: Program, site: Site, step: StepSpec, delivery: Delivery) -> dict[str, object]:
-    payloads = await _payloads(site, step, delivery)
-    blobs = await site.broker.blobs.fetch(delivery.run_id, payloads)
-    events = [program.codec.decode_event(raw, blobs) for raw in payloads]
-    if step.intake is Intake.COLLECTION:
-        return {step.slots[0].parameter: events}
-    return {slot.parameter: event for slot, event in zip(step.slots, events, strict=True)}
-
-
-async def _payloads(site: Site, step: StepSpec, delivery: Delivery) -> Sequence[bytes]:
-    match step.intake:
-        case Intake.SINGLE:
-            return (delivery.payload,)
-        case Intake.SLOTS:
-            return cast("list[bytes]", unpack(delivery.payload))
-        case Intake.COLLECTION:
-            batch = delivery.batch
-            return await site.broker.deliveries.batch(delivery) if batch is None else batch
-
-
 async def _called(
     program: Program, site: Site, step: StepSpec, context: StepContext, arguments: dict[str, object]
 ) -> Outcome:
@@ -147,7 +125,8 @@ async def _end(
             return await _commit(program, context, commit, [*free, *held], sent)
         except (EncodeError, LimitExceededError) as error:
             outcome = Raised(error=error)
-    return await _failed(program, context.site, context.delivery, outcome, free, elapsed_ms(), sent)
+    failing = Failing(program=program, site=context.site, delivery=context.delivery, sent=sent, effects=free)
+    return await failed(failing, outcome, elapsed_ms())
 
 
 async def _commit(
@@ -169,78 +148,3 @@ def _tell_unhandled(program: Program, commit: StepCommit) -> None:
                 emission.route.name,
                 program.spec.name,
             )
-
-
-async def _failed(
-    program: Program,
-    site: Site,
-    delivery: Delivery,
-    raised: Raised,
-    effects: list[Planned],
-    elapsed_ms: int,
-    sent: Callable[[], None],
-) -> Ended:
-    failure = ask_policy(program.router, delivery, raised, elapsed_ms)
-    if failure.delay_ms is None:
-        return await _given_up(program, site, failure, effects, sent, None)
-    store, record = site.broker.deliveries, _error_record(failure, delivery.started_ms)
-    log.info("%s failed and is tried again in %d ms: %r", _named(delivery), failure.delay_ms, failure.error)
-    ended = await store.fail(failure, effects, pack(record), None, None, busy=site.is_busy(), sent=sent)
-    if ended is Ended.DONE:
-        site.timer_set(failure.delay_ms)
-    return ended
-
-
-async def _given_up(
-    program: Program,
-    site: Site,
-    failure: StepFailure,
-    effects: list[Planned],
-    sent: Callable[[], None],
-    letter: Plan | None,
-) -> Ended:
-    """End the run. An event that cannot be read comes here at once: no retry policy makes it readable."""
-    log.warning("%s failed for good: %r", _named(failure.delivery), failure.error)
-    store, record = site.broker.deliveries, _error_record(failure, failure.delivery.started_ms)
-    ending = _ending(program, failure, record)
-    return await store.fail(failure, effects, pack(record), ending, letter, busy=site.is_busy(), sent=sent)
-
-
-def _error_record(failure: StepFailure, started_ms: int) -> Plan:
-    """What the next attempt, the run's record and a driver get to know of the failure."""
-    return {
-        **encode_error(failure.error),
-        "step": failure.delivery.step,
-        "attempts": failure.delivery.attempt,
-        "elapsed_ms": failure.elapsed_ms,
-        "failed_ms": started_ms,
-    }
-
-
-def _ending(program: Program, failure: StepFailure, record: Plan) -> Plan:
-    event = WorkflowFailedEvent(
-        step_name=failure.delivery.step,
-        exception=failure.error,
-        attempts=failure.delivery.attempt,
-        elapsed_seconds=failure.elapsed_ms / 1000,
-    )
-    # Whole: its texts are cut where the error was encoded, and a failing run should write nothing ahead of its end.
-    payload = program.codec.encode_value(event, what=type(event).__name__)
-    return {"status": "failed", "error": pack(record), "name": type(event).__name__, "payload": payload}
-
-
-def _letter(delivery: Delivery, error: Exception) -> Plan:
-    return {
-        "kind": "undecodable",
-        "run": delivery.run_id,
-        "delivery": delivery.id,
-        "workflow": delivery.workflow,
-        "step": delivery.step,
-        "event": delivery.event,
-        "reason": str(error),
-        "payload": delivery.payload,
-    }
-
-
-def _named(delivery: Delivery) -> str:
-    return f"step {delivery.step} of run {delivery.run_id}, attempt {delivery.attempt},"

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 
-from broker_wf import Context, Workflow, step
-from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf import Context, Workflow, catch_error, step
+from broker_wf.events import Event, StartEvent, StepFailedEvent, StopEvent
 
 
 def note(ledger: str, line: str) -> None:
@@ -98,4 +98,29 @@ class Pair(Workflow):
         return StopEvent(result=ev.number)
 
 
-workflows = [Fan, Editing, Poisonous, Pair]
+class Handled(Workflow):
+    """Each item fails, and its handler counts in its place."""
+
+    @step
+    async def begin(self, ev: Job) -> list[Item]:
+        return [Item(number=n, pause_s=ev.pause_s, ledger=ev.ledger) for n in range(ev.count)]
+
+    @step
+    async def work(self, ev: Item) -> Counted:
+        note(ev.ledger, f"work {ev.number}")
+        raise ValueError(str(ev.number))
+
+    @catch_error
+    async def rescue(self, ev: StepFailedEvent) -> Counted:
+        item = ev.input_event
+        assert isinstance(item, Item)
+        note(item.ledger, f"rescue {item.number}")
+        await asyncio.sleep(item.pause_s)
+        return Counted(number=item.number)
+
+    @step
+    async def join(self, evs: list[Counted]) -> StopEvent:
+        return StopEvent(result=sorted(e.number for e in evs))
+
+
+workflows = [Fan, Editing, Poisonous, Pair, Handled]

@@ -12,7 +12,7 @@ import pytest
 
 from broker_wf.errors import PoisonError
 from broker_wf.handler import WorkflowHandler
-from tests.apps.faulty import Editing, Fan, Pair, Poisonous
+from tests.apps.faulty import Editing, Fan, Handled, Pair, Poisonous
 from tests.faults.cluster import Cluster, until
 
 ITEMS = 200
@@ -130,6 +130,22 @@ async def test_edits_of_shared_state_are_exact_though_workers_die(cluster: Clust
     for handler in handlers:
         await within(handler)
         assert await handler == [50, 50]
+
+
+async def test_failures_are_handled_once_each_though_the_worker_that_failed_them_dies(cluster: Cluster) -> None:
+    first, _ = cluster.work(), cluster.work()
+    handler = Handled(broker=cluster.settings).run(count=100, pause_s=0.05, ledger=str(cluster.ledger))
+    await meanwhile(
+        lambda: sum(line.startswith("rescue") for line in cluster.lines()) > 20 and cluster.held_by(first),
+        "handlers at work",
+    )
+    held = cluster.held_by(first)
+    first.kill()
+    await within(handler)
+    assert await handler == list(range(100))
+    rescues = sum(count for what, count in cluster.starts().items() if what.startswith("rescue"))
+    assert 100 <= rescues <= 100 + max(held, 8), "no more was handled again than the killed worker held"
+    await meanwhile(lambda: not cluster.left(), "an empty namespace")
 
 
 async def test_sixty_parallel_steps_of_one_run_land_on_three_workers(cluster: Cluster) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from broker_wf import Workflow, step
+from broker_wf import Workflow, catch_error, step
 from broker_wf.engine.program import Program
-from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.events import Event, StartEvent, StepFailedEvent, StopEvent
 
 LIMIT = 2
 COLLECTED = 3
@@ -93,6 +93,10 @@ class EveryKind(Workflow):
 
     @step
     async def collect(self, ev: Loose) -> None:
+        return None
+
+    @catch_error(max_recoveries=1000)
+    async def rescue(self, ev: StepFailedEvent) -> Left | None:
         return None
 
 

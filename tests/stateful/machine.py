@@ -95,6 +95,14 @@ class Scripts(Twins):
             else:
                 self.failed(delivery, LATER_MS if how == "fail for later" else 0)
 
+    @holding
+    @rule(n=index, count=st.integers(1, 3), twice=st.booleans())
+    def fail_for_good_and_be_handled(self, n: int, count: int, twice: bool) -> None:
+        for delivery in self.some_held(n, count):
+            self.handed_to_handler(delivery, n)
+            if twice:
+                self.handed_to_handler(delivery, n)
+
     @leased
     @rule(n=index, what=st.sampled_from(["commit", "fail", "renew", "release", "effects", "lock", "unlock", "place"]))
     def act_with_any_lease_there_ever_was(self, n: int, what: str) -> None:

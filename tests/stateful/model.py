@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from broker_wf.broker.deliveries import Ended
-from broker_wf.core.commit import Opening, StepCommit
+from broker_wf.core.commit import Opening, Recovery, StepCommit
 from broker_wf.core.outcome import CollectDecision
 from broker_wf.core.routing import Route
 from tests.stateful.flow import COLLECTED
@@ -15,7 +15,11 @@ MAX_CRASHES = 3
 
 @dataclass(slots=True, kw_only=True)
 class Record:
-    """A live delivery; ``q`` queued (in a stream or in the backlog), ``l`` leased, ``d`` delayed."""
+    """A live delivery; ``q`` queued (in a stream or in the backlog), ``l`` leased, ``d`` delayed.
+
+    Attributes:
+        recoveries: how often the handler was called on the way to it.
+    """
 
     step: str
     collection: str | None
@@ -23,6 +27,7 @@ class Record:
     state: str = "q"
     attempt: int = 1
     crashes: int = 0
+    recoveries: int = 0
     fence: str | None = None
     effects: set[str] = field(default_factory=set[str])
 
@@ -35,6 +40,7 @@ class Collection:
     parent: str | None
     open: set[str] = field(default_factory=set[str])
     batches: dict[str, list[int]]
+    recoveries: int = 0
 
 
 Ask = tuple[str, str, str]
@@ -47,10 +53,10 @@ class Run:
     live: dict[str, Record] = field(default_factory=dict[str, Record])
     done: dict[str, str] = field(default_factory=dict[str, str])
     collections: dict[str, Collection] = field(default_factory=dict[str, Collection])
-    slots: dict[tuple[str, str | None, int], list[int]] = field(
-        default_factory=dict[tuple[str, "str | None", int], list[int]]
+    slots: dict[tuple[str, str | None, int], list[tuple[int, int]]] = field(
+        default_factory=dict[tuple[str, "str | None", int], list[tuple[int, int]]]
     )
-    buffer: list[str] = field(default_factory=list[str])
+    buffer: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     sent: set[str] = field(default_factory=set[str])
     state: dict[str, bytes] = field(default_factory=dict[str, bytes])
     asks: list[Ask] = field(default_factory=list[Ask])
@@ -79,9 +85,9 @@ class Run:
             return refused
         if not all(self._stands(one) for one in commit.decisions):
             return Ended.STALE_BUFFER
-        for decision in commit.decisions:
-            self._decide(did, decision)
         record = self.live.pop(did)
+        for decision in commit.decisions:
+            self._decide(did, record, decision)
         self.done[did] = fence
         self._grant()
         if commit.stop is not None:
@@ -89,9 +95,9 @@ class Run:
             return Ended.DONE
         inner = record.collection
         if commit.opening is not None:
-            inner = self._open(commit.opening, record.collection)
+            inner = self._open(commit.opening, record.collection, record.recoveries)
         for one in commit.emissions:
-            self.emit(one.id, one.route, inner, n)
+            self.emit(one.id, one.route, inner, n, record.recoveries)
         self._leave(record.collection, did)
         if commit.opening is not None and not self.collections[commit.opening.id].open:
             self._close(commit.opening.id)
@@ -111,6 +117,18 @@ class Run:
         record.effects.clear()
         record.back("d" if delayed else "q")
         self._grant()
+        return Ended.DONE
+
+    def hand_to_handler(self, did: str, fence: str, recovery: Recovery, n: int) -> Ended:
+        refused = self.refusal(did, fence)
+        if refused is not None:
+            return refused
+        record = self.live.pop(did)
+        self.done[did] = fence
+        self._grant()
+        emission = recovery.emission
+        self.emit(emission.id, emission.route, record.collection, n, record.recoveries + 1)
+        self._leave(record.collection, did)
         return Ended.DONE
 
     def release(self, did: str, fence: str) -> bool:
@@ -140,23 +158,23 @@ class Run:
         self.collections.clear()
         self.asks.clear()
 
-    def emit(self, event_id: str, route: Route, collection: str | None, n: int) -> int:
+    def emit(self, event_id: str, route: Route, collection: str | None, n: int, recoveries: int = 0) -> int:
         """Hand an event to its takers; says how many deliveries came of it."""
         before = len(self.live)
         for step in route.to:
-            self._add(event_id, step, collection)
+            self._add(event_id, step, collection, recoveries=recoveries)
         for slot in route.slots:
             queues = [self.slots.setdefault((slot.step, collection, i + 1), []) for i in range(slot.count)]
-            queues[slot.index - 1].append(n)
+            queues[slot.index - 1].append((n, recoveries))
             if all(queues):
-                for queue in queues:
-                    queue.pop(0)
-                self._add(event_id, slot.step, collection)
+                most = max(queue.pop(0)[1] for queue in queues)
+                self._add(event_id, slot.step, collection, recoveries=most)
         if collection is not None:
-            batches = self.collections[collection].batches
+            joined = self.collections[collection]
             for step in route.into:
-                if step in batches:
-                    batches[step].append(n)
+                if step in joined.batches:
+                    joined.batches[step].append(n)
+                    joined.recoveries = max(joined.recoveries, recoveries)
         return len(self.live) - before
 
     def lock(self, ask: Ask) -> bool:
@@ -173,17 +191,25 @@ class Run:
         """Nobody holds or gets the lock who does not hold the lease any more."""
         self.asks = [ask for ask in self.asks if self.refusal(ask[0], ask[1]) is None]
 
-    def _add(self, event_id: str, step: str, collection: str | None, batch: tuple[int, ...] | None = None) -> None:
+    def _add(
+        self,
+        event_id: str,
+        step: str,
+        collection: str | None,
+        batch: tuple[int, ...] | None = None,
+        *,
+        recoveries: int = 0,
+    ) -> None:
         did = f"{event_id}@{step}"
         assert did not in self.live
         assert did not in self.done
-        self.live[did] = Record(step=step, collection=collection, batch=batch)
+        self.live[did] = Record(step=step, collection=collection, batch=batch, recoveries=recoveries)
         if collection is not None:
             self.collections[collection].open.add(did)
 
-    def _open(self, opening: Opening, parent: str | None) -> str:
+    def _open(self, opening: Opening, parent: str | None, recoveries: int) -> str:
         batches: dict[str, list[int]] = {join.step: [] for join in opening.joins}
-        self.collections[opening.id] = Collection(parent=parent, batches=batches)
+        self.collections[opening.id] = Collection(parent=parent, batches=batches, recoveries=recoveries)
         if parent is not None:
             self.collections[parent].open.add(opening.id)
         return opening.id
@@ -198,7 +224,7 @@ class Run:
     def _close(self, collection: str) -> None:
         closed = self.collections[collection]
         for step, batch in closed.batches.items():
-            self._add(collection, step, closed.parent, tuple(batch))
+            self._add(collection, step, closed.parent, tuple(batch), recoveries=closed.recoveries)
         del self.collections[collection]
         self._leave(closed.parent, collection)
 
@@ -206,10 +232,12 @@ class Run:
         if not decision.fire:
             return len(self.buffer) + 1 < COLLECTED
         (first, count) = next(iter(decision.used.values()))
-        return self.buffer[:1] == [first] and len(self.buffer) >= count
+        return [did for did, _ in self.buffer[:1]] == [first] and len(self.buffer) >= count
 
-    def _decide(self, did: str, decision: CollectDecision) -> None:
+    def _decide(self, did: str, record: Record, decision: CollectDecision) -> None:
         if decision.fire:
+            taken = [recoveries for _, recoveries in self.buffer[: COLLECTED - 1]]
+            record.recoveries = max(record.recoveries, *taken)
             self.buffer = self.buffer[COLLECTED - 1 :]
         elif len(self.buffer) < COLLECTED:
-            self.buffer.append(did)
+            self.buffer.append((did, record.recoveries))

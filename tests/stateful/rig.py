@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
 
 import redis
 
 from broker_wf.broker.broker import Broker, open_broker
-from broker_wf.broker.deliveries import Asking, Ended
+from broker_wf.broker.deliveries import Asking, Ended, FailurePlan
 from broker_wf.broker.packing import pack, unpack
-from broker_wf.broker.plans import EffectIds, effect_map
+from broker_wf.broker.plans import EffectIds, Plan, effect_map, recovery_map
 from broker_wf.broker.roster import groups_of
 from broker_wf.broker.runs import Submission
 from broker_wf.broker.script import load
-from broker_wf.core.commit import StepCommit, StepFailure, plan_commit
+from broker_wf.core.commit import Recovery, StepCommit, plan_commit, plan_recovery
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import DriverId, EventId, Fence, Lane, RunId, StepName, WorkerId
 from broker_wf.core.outcome import CollectDecision, Effect, Returned
 from broker_wf.engine.program import Program
-from broker_wf.events import Event, StartEvent
+from broker_wf.events import Event, StartEvent, StepFailedEvent
 from broker_wf.settings import Settings
 from tests.integration.key_audit import problems
-from tests.stateful.flow import program
+from tests.stateful.flow import Loose, program
 
 LEASE_MS = 60_000
 LATER_MS = 3_600_000
@@ -137,9 +138,27 @@ class Rig:
         return ended, words, [cast(str, one.plan["id"]) for one in plans]
 
     def fail(self, delivery: Delivery, delay_ms: int | None) -> Ended:
-        failure = StepFailure(delivery=delivery, error=ValueError("no"), delay_ms=delay_ms, elapsed_ms=0)
-        ending = None if delay_ms is not None else {"status": "failed", "error": b"e", "name": "F", "payload": b"p"}
-        return self.run(self.broker.deliveries.fail(failure, [], b"error", ending, None, busy=False, sent=lambda: None))
+        ending: Plan = {"status": "failed", "error": b"e", "name": "F", "payload": b"p"}
+        plan = FailurePlan(delay_ms=delay_ms) if delay_ms is not None else FailurePlan(ending=ending)
+        return self._failed(delivery, plan)
+
+    def hand_to_handler(self, delivery: Delivery) -> tuple[Ended, Recovery]:
+        """Fail for good, to the handler; also says what that gets."""
+        handler = self.program.spec.steps[StepName("rescue")]
+        event = StepFailedEvent(
+            step_name=delivery.step,
+            input_event=Loose(),
+            exception=ValueError("no"),
+            attempts=delivery.attempt,
+            elapsed_seconds=0,
+            failed_at=datetime.now(timezone.utc),
+        )
+        recovery = plan_recovery(self.program.router, handler, delivery, event)
+        return self._failed(delivery, FailurePlan(recovers=recovery_map(recovery, self.program.codec)[0])), recovery
+
+    def _failed(self, delivery: Delivery, plan: FailurePlan) -> Ended:
+        fail = self.broker.deliveries.fail
+        return self.run(fail(delivery, [], b"error", plan, busy=False, sent=lambda: None))
 
     def renew(self, delivery: Delivery) -> bool:
         """Whether the lease is kept."""

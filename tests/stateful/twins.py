@@ -171,6 +171,7 @@ class Twins(RuleBasedStateMachine):
         record = self.runs[delivery.run_id].claim(delivery.id, delivery.fence)
         told = (delivery.step, delivery.attempt, delivery.crashes, delivery.collection)
         assert told == (record.step, record.attempt, record.crashes, record.collection)
+        assert delivery.recoveries.get(StepName("rescue"), 0) == record.recoveries
         if record.batch is not None:
             assert delivery.batch is not None
             events = [self.rig.program.codec.decode_event(one) for one in delivery.batch]
@@ -230,7 +231,7 @@ class Twins(RuleBasedStateMachine):
                 continue
             seen.add(effect_id)
             if isinstance(effect, Sent):
-                run.emit(effect_id, effect.route, None, n)
+                run.emit(effect_id, effect.route, None, n, run.live[delivery.id].recoveries)
             run.feed += isinstance(effect, Written)
             if isinstance(effect, StateSet):
                 run.state[effect.key] = effect.value
@@ -244,6 +245,11 @@ class Twins(RuleBasedStateMachine):
         assert found is expected or said_before
         if before is None:
             self.failures.add((delivery.id, delivery.fence))
+
+    def handed_to_handler(self, delivery: Delivery, n: int) -> None:
+        run = self.runs[delivery.run_id]
+        found, recovery = self.rig.hand_to_handler(delivery)
+        assert found is run.hand_to_handler(delivery.id, delivery.fence, recovery, n)
 
     def released(self, some: list[Delivery]) -> None:
         expected = sum(self.runs[one.run_id].release(one.id, one.fence) for one in some)

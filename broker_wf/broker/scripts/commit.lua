@@ -21,8 +21,9 @@ if lack then return lack end
 
 -- Writes.
 local tx = begin(run, rid, now)
+tx.r = rec.r
+for _, decision in ipairs(plan.decisions) do apply_decision(tx, did, rec.s, decision) end
 apply_effects(tx, did, rec, plan.effects)
-for _, decision in ipairs(plan.decisions) do apply_decision(rid, did, rec.s, decision) end
 end_delivery(tx, did, rec, plan.ends and 'ended' or 'ok')
 if plan.ends then
   plan.ends.step = rec.s

@@ -18,6 +18,7 @@ if lack then return lack end
 
 -- Writes.
 local tx = begin(run, rid, now_ms())
+tx.r = rec.r
 local replies = apply_effects(tx, did, rec, effects)
 refill(tx)
 ring_for(run.lane, tx.made, busy == 1)

@@ -1,8 +1,9 @@
---! fail: end one attempt that raised: try again at a later time, or end the run.
+--! fail: end one attempt that raised: try again at a later time, hand it to its handler, or end the run.
 --! use end finish dead blobs
 --! arg rid  str
 --! arg did  str
 --! arg plan pack  nonce, busy, effects, error (bytes), delay_ms or nil, dead (a letter) or nil, ends {status, error, name, payload} or nil,
+--!                recovers {event id, name, payload, routes, counts} or nil: what the catch_error handler gets,
 --!                refs {hashes of the blobs its payloads need} or nil
 --! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED' | 'NO_BLOB'
 
@@ -19,6 +20,7 @@ if lack then return lack end
 
 -- Writes.
 local tx = begin(run, rid, now)
+tx.r = rec.r
 apply_effects(tx, did, rec, plan.effects)
 refill(tx)
 if plan.ends then
@@ -26,6 +28,17 @@ if plan.ends then
   plan.ends.step = rec.s
   if plan.dead then dead_letter(plan.dead) end
   finish(run, rid, now, plan.ends)
+  return { 'OK' }
+end
+if plan.recovers then
+  local id, name, payload, routes, counts = unpack(plan.recovers)
+  end_delivery(tx, did, rec, 'failed')
+  redis.call('HSET', run_key(rid), 'recovered', 1)
+  tx.r = counts
+  emit(tx, routes, id, name, payload, rec.m)
+  leave_collection(tx, rec.m, did)
+  refill(tx)
+  ring_for(run.lane, tx.made, plan.busy == 1)
   return { 'OK' }
 end
 free_place(run, rid, did, rec)

@@ -16,6 +16,7 @@ local list, ids = staged_key(rid, plan.token), staged_key(rid, plan.token .. ':i
 local key = effects_key(rid, did)
 if redis.call('SADD', key, plan.token .. ':' .. plan.part) == 0 then return { 'OK' } end
 local tx = begin(run, rid, now)
+tx.r = rec.r
 for _, item in ipairs(plan.items) do
   for _, step in ipairs(item[4]) do
     local child = item[1] .. '@' .. step

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timezone
+
 import pytest
 
-from broker_wf import Workflow, step
-from broker_wf.core.commit import StepCommit, plan_commit, plan_failure
+from broker_wf import Workflow, catch_error, step
+from broker_wf.core.commit import StepCommit, handler_for, plan_commit, plan_failure, plan_recovery
 from broker_wf.core.ids import CollectionId, DeliveryId, StepName
 from broker_wf.core.outcome import CollectDecision, Raised, Returned, Written
 from broker_wf.core.routing import Router
-from broker_wf.events import Event, InputRequiredEvent, StartEvent, StopEvent
+from broker_wf.events import Event, InputRequiredEvent, StartEvent, StepFailedEvent, StopEvent
 from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_fixed
 from tests.unit.core.deliveries import delivery
+
+RESCUE = StepName("rescue")
 
 
 class Item(Event):
@@ -31,6 +36,10 @@ class Flow(Workflow):
 
     @step
     async def join(self, evs: list[Done]) -> StopEvent:
+        raise NotImplementedError
+
+    @catch_error(for_steps=["work"], max_recoveries=2)
+    async def rescue(self, ev: StepFailedEvent) -> Done:
         raise NotImplementedError
 
 
@@ -124,3 +133,30 @@ def test_a_failure_carries_what_was_raised_and_how_long_it_took(router: Router) 
     error = ValueError("no")
     failure = plan_failure(router, delivery(), Raised(error=error), 1234)
     assert (failure.error, failure.elapsed_ms) == (error, 1234)
+
+
+@pytest.mark.parametrize(
+    ("step_name", "used", "handled"), [("work", 0, True), ("work", 1, True), ("work", 2, False), ("join", 0, False)]
+)
+def test_a_handler_is_called_for_its_steps_until_its_budget_is_used_up(
+    router: Router, step_name: str, used: int, handled: bool
+) -> None:
+    failed = replace(delivery(id=DeliveryId(f"0@{step_name}")), step=StepName(step_name), recoveries={RESCUE: used})
+    assert (handler_for(router, failed) is not None) is handled
+
+
+def test_a_recovery_counts_itself_and_goes_to_the_handler_alone(router: Router) -> None:
+    other = StepName("other")
+    failed = replace(delivery(id=DeliveryId("0@begin.3@work")), recoveries={RESCUE: 1, other: 4})
+    event = StepFailedEvent(
+        step_name="work",
+        input_event=Item(),
+        exception=ValueError("no"),
+        attempts=1,
+        elapsed_seconds=0,
+        failed_at=datetime.now(timezone.utc),
+    )
+    recovery = plan_recovery(router, router.spec.steps[RESCUE], failed, event)
+    assert recovery.counts == {RESCUE: 2, other: 4}
+    assert recovery.emission.id == "0@begin.3@work!"
+    assert recovery.emission.route.to == (RESCUE,)

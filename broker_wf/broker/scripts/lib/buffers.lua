@@ -1,7 +1,7 @@
---! use record aux
+--! use record aux lineage
 --! key buffers HASH
 --! key buffer  LIST
--- collect_events: per (step, buffer) one list per event name; an item is {event id, payload}.
+-- collect_events: per (step, buffer) one list per event name; an item is {delivery id, payload, recoveries or nil}.
 -- A decision travels with the commit: { buffer, name, payload, want = {name = n}, fire = bool, used = {name = {first id, n}} }.
 
 local function counts_of(rid, field, want)
@@ -31,15 +31,23 @@ local function decision_stands(rid, step, decision)
   return true
 end
 
-local function apply_decision(rid, did, step, decision)
-  local field = step .. ':' .. decision.buffer
+-- The recoveries of the events that a decision takes out of a buffer count for what comes of them.
+local function take_over(tx, key, count)
+  for _, item in ipairs(redis.call('LRANGE', key, 0, count - 1)) do tx.r = larger(tx.r, cmsgpack.unpack(item)[3]) end
+end
+
+local function apply_decision(tx, did, step, decision)
+  local rid, field = tx.rid, step .. ':' .. decision.buffer
   if decision.fire then
-    for name, used in pairs(decision.used) do redis.call('LTRIM', buffer_key(rid, field, name), used[2], -1) end
+    for name, used in pairs(decision.used) do
+      if tx.run.recovered then take_over(tx, buffer_key(rid, field, name), used[2]) end
+      redis.call('LTRIM', buffer_key(rid, field, name), used[2], -1)
+    end
     return
   end
   local key, wanted = buffer_key(rid, field, decision.name), decision.want[decision.name] or 0
   if redis.call('LLEN', key) >= wanted then return end
-  redis.call('RPUSH', key, cmsgpack.pack({ did, decision.payload }))
+  redis.call('RPUSH', key, cmsgpack.pack({ did, decision.payload, tx.r }))
   note_key(rid, key)
   redis.call('HSET', buffers_key(rid), field, cmsgpack.pack(decision.want))
   redis.call('HSET', run_key(rid), 'buffers', 1)

@@ -1,20 +1,21 @@
---! use dispatch aux
+--! use dispatch aux lineage
 --! key collections HASH
 --! key open        SET
 --! key batch       LIST
 --! key slot        LIST
 -- Events to the steps that take them: single deliveries, slots of a join, members of a collection.
 --
--- tx is what one script is changing: run, rid, now, live (how many are in streams and watch), made (entries added).
+-- tx is what one script is changing: run, rid, now, live (how many are in streams and watch), made (entries added), r
+-- (recoveries along the lineage of what is handed on).
 -- routes: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}} }.
--- A collection is a map: m its parent, joins = {{step, take, name}}, fired = {step = true}.
+-- A collection is a map: m its parent, joins = {{step, take, name}}, fired = {step = true}, r the recoveries in it.
 
 local function begin(run, rid, now)
   return { run = run, rid = rid, now = now, live = redis.call('HLEN', live_key(rid)), made = 0 }
 end
 
 local function new_record(tx, step, name, payload, m)
-  return { st = 'q', s = step, t = name, p = payload, a = 1, c = 0, m = m, b = tx.now }
+  return { st = 'q', s = step, t = name, p = payload, a = 1, c = 0, m = m, b = tx.now, r = tx.r }
 end
 
 -- Deliveries of one event, new: into streams if they fit the window, else into the backlog.
@@ -42,7 +43,7 @@ end
 
 local function fire_join(tx, cid, col, join)
   local rec = new_record(tx, join[1], join[3], '', col.m)
-  rec.j = cid
+  rec.j, rec.r = cid, col.r
   col.fired[join[1]] = true
   add(tx, cid, { rec }, 'a')
 end
@@ -73,7 +74,7 @@ local function leave_collection(tx, cid, member)
 end
 
 local function open_collection(tx, cid, parent, joins)
-  save_collection(tx, cid, { m = parent, joins = joins, fired = {} })
+  save_collection(tx, cid, { m = parent, joins = joins, fired = {}, r = tx.r })
   note_key(tx.rid, open_key(tx.rid, cid))
   if parent then redis.call('SADD', open_key(tx.rid, parent), cid) end
 end
@@ -86,10 +87,9 @@ local function add_to_batch(tx, cid, step, payload)
       local key = batch_key(tx.rid, cid, step)
       local size = redis.call('RPUSH', key, payload)
       if size == 1 then note_key(tx.rid, key) end
-      if size == join[2] then
-        fire_join(tx, cid, col, join)
-        save_collection(tx, cid, col)
-      end
+      col.r = larger(col.r, tx.r)
+      if size == join[2] then fire_join(tx, cid, col, join) end
+      if size == join[2] or tx.r then save_collection(tx, cid, col) end
     end
   end
 end
@@ -97,15 +97,18 @@ end
 local function fill_slot(tx, eid, slot, payload, m)
   local step, count, keys = slot[1], slot[3], {}
   for i = 1, count do keys[i] = slot_key(tx.rid, step, m or '', i) end
-  redis.call('RPUSH', keys[slot[2]], payload)
+  redis.call('RPUSH', keys[slot[2]], with_counts(payload, tx.r))
   note_key(tx.rid, keys[slot[2]])
   for i = 1, count do
     if redis.call('LLEN', keys[i]) == 0 then return end
   end
-  local payloads = {}
-  for i = 1, count do payloads[i] = redis.call('LPOP', keys[i]) end
+  local payloads, all, counts = {}, nil, nil
+  for i = 1, count do
+    payloads[i], counts = without_counts(redis.call('LPOP', keys[i]))
+    all = larger(all, counts)
+  end
   local rec = new_record(tx, step, slot[4], cmsgpack.pack(payloads), m)
-  rec.j = 'slots'
+  rec.j, rec.v, rec.r = 'slots', slot[2], all
   add(tx, eid, { rec }, 'a')
 end
 
