@@ -46,11 +46,13 @@ class Serving:
     Attributes:
         digest: runs of another graph are set aside.
         limits: ``num_workers`` of the limited steps.
+        per_run: ``num_workers_per_run`` of those that have it.
     """
 
     lane: Lane
     digest: Digest
     limits: Mapping[StepName, int]
+    per_run: Mapping[StepName, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

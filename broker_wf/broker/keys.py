@@ -119,6 +119,8 @@ _ALL = (
         "'<step>:<buffer>' -> how many of each event collect_events wants",
     ),
     _family("buffer", "LIST", "run buffer event", Life.LIVE, "collected events: delivery id and payload"),
+    _family("inside", "SET", "run step", Life.LIVE, "deliveries that hold one of the step's num_workers_per_run"),
+    _family("held", "LIST", "run step", Life.LIVE, "deliveries held back until one of those has ended"),
     _family("lock", "HASH", "run", Life.LIVE, "who holds the lock of edit_state: delivery, nonce, token"),
     _family("lockers", "LIST", "run", Life.LIVE, "who waits for that lock, in order"),
     _family(

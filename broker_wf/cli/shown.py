@@ -91,7 +91,7 @@ def run(view: RunView) -> None:
 
 
 def _steps(view: RunView) -> None:
-    columns = ("step", "queued", "leased", "delayed", "waiting", "backlog", "done")
+    columns = ("step", "queued", "leased", "delayed", "waiting", "held", "backlog", "done")
     rows = [
         (
             one.step,
@@ -99,6 +99,7 @@ def _steps(view: RunView) -> None:
             str(one.leased),
             str(one.delayed),
             str(one.waiting),
+            str(one.held),
             str(one.backlog),
             str(one.done),
         )

@@ -129,6 +129,16 @@ class WorkflowSpec:
         """The steps that take an event of this class, in order of definition."""
         return tuple(s for s in self.steps.values() if s.accepts(event_class))
 
+    @property
+    def places(self) -> dict[StepName, int]:
+        """``num_workers`` of the steps that have it."""
+        return {s.name: s.num_workers for s in self.steps.values() if s.num_workers is not None}
+
+    @property
+    def places_per_run(self) -> dict[StepName, int]:
+        """``num_workers_per_run`` of the steps that have it."""
+        return {s.name: s.num_workers_per_run for s in self.steps.values() if s.num_workers_per_run is not None}
+
     @cached_property
     def digest(self) -> Digest:
         """Hash of the graph: equal for workflows that can execute each other's runs."""

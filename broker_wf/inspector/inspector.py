@@ -27,7 +27,7 @@ from broker_wf.inspector.records import (
     moment_of,
     record_of,
 )
-from broker_wf.inspector.replies import entries, mapping, scored, scores, server_facts, text
+from broker_wf.inspector.replies import entries, mapping, scored, scores, server_facts, text, texts
 from broker_wf.inspector.views import (
     DeadLetterView,
     DeliveryView,
@@ -91,11 +91,12 @@ class Inspector:
             RunNotFoundError, ValueError: as :meth:`run_id`.
         """
         found = await self.run_id(run_id)
-        record, deliveries, done, backlog = await asyncio.gather(
+        record, deliveries, done, backlog, held = await asyncio.gather(
             self._ask("HGETALL", "run", found),
             self._live(found),
             self._hash("done", found),
             self._backlog(found),
+            self._held(found),
         )
         fields = mapping(record)
         if "status" not in fields:
@@ -106,6 +107,8 @@ class Inspector:
         tally.add("done", map(done_step, done.values()))
         for items, _ in backlog:
             tally.add("backlog", map(backlog_step, items))
+        for step, length in held.items():
+            tally.add("held", [step] * length)
         status = shown_status(fields)
         result_type, result = await self._result(found, fields) if status == "completed" else (None, None)
         return RunView(
@@ -230,6 +233,13 @@ class Inspector:
         tokens = [text(item[1:]) for item in head if item.startswith(b">")]
         staged = await asyncio.gather(*(self._list(self._key("staged", run_id, token)) for token in tokens))
         return [(own, length - len(tokens)), *((items, size) for size, items in staged)]
+
+    async def _held(self, run_id: RunId) -> dict[str, int]:
+        """How many deliveries of each step its ``num_workers_per_run`` holds back."""
+        prefix = self._key("held", run_id, "")
+        keys = [key for key in texts(await self._ask("SMEMBERS", "aux", run_id)) if key.startswith(prefix)]
+        lengths = await asyncio.gather(*(self.broker.pipe.command("LLEN", key) for key in keys))
+        return {key.removeprefix(prefix): cast(int, length) for key, length in zip(keys, lengths, strict=True)}
 
     async def _list(self, key: str) -> tuple[int, list[bytes]]:
         length, items = await asyncio.gather(

@@ -53,6 +53,7 @@ class StepCounts:
 
     Attributes:
         waiting: parked until an answer comes.
+        held: held back by the step's ``num_workers_per_run``.
         backlog: beyond the dispatch window, among the first 1,000 of each list of the backlog.
     """
 
@@ -61,6 +62,7 @@ class StepCounts:
     leased: int = 0
     delayed: int = 0
     waiting: int = 0
+    held: int = 0
     backlog: int = 0
     done: int = 0
 

@@ -52,7 +52,7 @@ class Claimer:
 
     def serve(self, lanes: list[Serving]) -> None:
         """Claim from these lanes from now on; each is the first in its turn, so that none waits behind another."""
-        packed = [[one.lane, one.digest, dict(one.limits)] for one in lanes]
+        packed = [[one.lane, one.digest, dict(one.limits), dict(one.per_run)] for one in lanes]
         self._serves = [pack(packed[first:] + packed[:first]) for first in range(len(packed))]
 
     @property

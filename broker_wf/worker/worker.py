@@ -118,8 +118,9 @@ class Worker:
         self._served[served.lane] = served
         serving: list[Serving] = []
         for one in self._served.values():
-            limits = {s.name: s.num_workers for s in one.program.spec.steps.values() if s.num_workers is not None}
-            serving += [Serving(lane=lane, digest=one.program.spec.digest, limits=limits) for lane in one.lanes]
+            spec = one.program.spec
+            limits, per_run = spec.places, spec.places_per_run
+            serving += [Serving(lane=n, digest=spec.digest, limits=limits, per_run=per_run) for n in one.lanes]
         self._claimer.serve(serving)
         self._mailbox.lanes = [one.lane for one in serving]
         await self._beat()

@@ -56,7 +56,7 @@ class Rig:
         self.groups = groups_of(self.program.spec, self.lane)
         self.run(self.broker.roster.register(self.program.spec, b"", self.groups, 1))
         limits = {s.name: s.num_workers for s in self.program.spec.steps.values() if s.num_workers is not None}
-        self.serves = pack([[self.lane, self.program.spec.digest, limits]])
+        self.serves = pack([[self.lane, self.program.spec.digest, limits, {}]])
         self.fences = 0
 
     def close(self) -> None:

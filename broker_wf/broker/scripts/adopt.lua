@@ -10,7 +10,10 @@ local there = run and { lane = lane, check_ms = run.check_ms }
 
 -- Its holder goes on; what the lease held in the lane is given up there.
 local function move_leased(did, rec)
+  local limit = rec.K
+  rec.K = nil
   free_place(run, rid, did, rec)
+  rec.K = limit
   rec.h = nil
   save_record(rid, did, rec)
   if rec.l then hold_place(there, rid, did, rec, now + rec.d - rec.x) end

@@ -45,10 +45,12 @@ local function audit_run(rid)
     return
   end
   if is_orphan(run, rid) then return fail_run(run, rid, { kind = 'orphaned' }) end
-  local all = redis.call('HGETALL', live_key(rid))
+  local all, live = redis.call('HGETALL', live_key(rid)), {}
   for i = 1, #all, 2 do
-    ensure_watched(rid .. '|' .. all[i], cmsgpack.unpack(all[i + 1]))
+    live[all[i]] = cmsgpack.unpack(all[i + 1])
+    ensure_watched(rid .. '|' .. all[i], live[all[i]])
   end
+  repairs = repairs + repair_insides(run, rid, live, now)
   local deadline = tonumber(redis.call('HGET', run_key(rid), 'deadline_ms'))
   if deadline then ensure(watch_key(), rid .. '|!deadline', deadline) end
   repairs = repairs + ensure_turn(run, rid, now)

@@ -10,7 +10,7 @@
 --! arg lease_ms int
 --! arg frail_at int  crashes after which a delivery is frail: one more makes it poison
 --! arg frail_free int  1: the worker holds no frail delivery
---! arg serves   pack  list of {lane, digest, {step = num_workers}}
+--! arg serves   pack  list of {lane, digest, {step = num_workers}, {step = num_workers_per_run}}
 --! reply pack {list of deliveries, 1 if work was left behind though there were places}
 
 local claim = { worker = worker, nonce = nonce, lease_ms = lease_ms, now = now_ms(), free = free, held = held,
@@ -32,6 +32,7 @@ end
 
 if again == 1 and taken_before() then return cmsgpack.pack({ claim.out, 0 }) end
 for _, one in ipairs(serves) do
+  claim.per_run = one[4]
   local pairs_here = redis.call('ZRANGE', ready_key(one[1]), 0, 127)
   for _, kind in ipairs({ 'a', 'w' }) do
     for _, pair in ipairs(pairs_here) do

@@ -1,4 +1,4 @@
---! use dispatch
+--! use dispatch inside
 --! key running ZSET
 --! key parked  SET
 -- The places 1..num_workers of a limited step. A member of `running` is '<place>|<run>|<delivery>|<nonce>'.
@@ -51,6 +51,7 @@ local function unpark(lane, step)
 end
 
 local function free_place(run, rid, did, rec)
+  leave(run, rid, did, rec)
   if not rec.l then return end
   local base = base_lane(lane_of(run, rec))
   redis.call('ZREM', running_key(base, rec.s), place_member(rid, did, rec))

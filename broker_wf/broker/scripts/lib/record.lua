@@ -3,12 +3,13 @@
 --! key done  HASH
 -- The run's record, the records of its live deliveries, the marks of the done ones.
 --
--- A live record is a map: st state (q queued, l leased, d delayed, w waiting), s step, t event name, p payload,
+-- A live record is a map: st state (q queued, l leased, d delayed, w waiting, h held), s step, t event name, p payload,
 -- a attempt, c crashes, n nonce, w worker, i entry id, k stream ('w' work, 'a' again), h lane suffix when it was
 -- moved to the stream of its digest, o the acceptors named in its entry when there are several, d the moment it is
 -- due, m innermost collection, j what it joins ('slots', or a collection's id), b born, f first start, x this
 -- start, l place, g last error, u nonce of the attempt that failed last, y it has effects, z workers whose leases ran
--- out, r recoveries along its lineage, v the slot that was filled last.
+-- out, r recoveries along its lineage, v the slot that was filled last, K the limit of its step in one run while it is
+-- inside or held.
 
 local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',
   'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms', 'max_runs', 'recovered' }

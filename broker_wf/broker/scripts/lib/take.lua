@@ -1,6 +1,7 @@
 --! use lease groups
 -- Reading the groups of a lane, each entry once: it becomes a lease, or it is dropped or set aside.
--- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, greedy, runs, out, refs, capped.
+-- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, greedy, runs, out, refs, capped,
+-- per_run (num_workers_per_run by step, of the lane that is read).
 
 local function run_of(claim, rid)
   if claim.runs[rid] == nil then claim.runs[rid] = load_run(rid) or false end
@@ -28,11 +29,14 @@ local function take(claim, key, digest, step, entry, place)
     retire(key, rid, eid, named, step, entry[1])
   elseif rec.st == 'q' and run.digest ~= digest then
     set_aside(run, rid, did, rec, claim.now)
+  elseif rec.st == 'q' and is_full(rid, step, claim.per_run[step]) then
+    hold(run, rid, did, rec, claim.per_run[step])
   elseif rec.st == 'q' and rec.c >= claim.frail_at and not claim.frail_free then
     postpone(claim, run, rid, did, rec)
   elseif rec.st == 'q' then
     if rec.c >= claim.frail_at then claim.frail_free = false end
     claim.refs[#claim.refs + 1] = { rid, did }
+    enter(rid, did, rec, claim.per_run[step])
     claim.out[#claim.out + 1] = lease(claim, run, rid, did, rec, place)
     claim.free = claim.free - 1
     return 1
