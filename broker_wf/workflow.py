@@ -274,17 +274,13 @@ class Workflow(metaclass=WorkflowMeta):
         return self.program(is_open=settings.url is None)
 
     def _make_program(self, is_open: bool) -> Program:
-        cls = type(self)
         spec = build_spec(
             name=WorkflowName(self.workflow_name),
-            class_path=class_path(cls),
+            class_path=class_path(self._defining_class()),
             steps=self._steps(),
             timeout=self._timeout,
             num_concurrent_runs=self._num_concurrent_runs,
         )
-        roots = () if spec.state_type is None else (spec.state_type,)
-        registry = EventRegistry(spec.names, roots=roots, modules=[cls.__module__], is_open=is_open)
-        registry.errors.update(known_errors(_loaded_beside(cls.__module__)))
         settings = current_settings(self._broker)
         limits = Limits(
             max_bytes=settings.max_bytes, compress_from=settings.compress_from, blob_from=settings.blob_from
@@ -292,10 +288,22 @@ class Workflow(metaclass=WorkflowMeta):
         return Program(
             spec=spec,
             router=Router(spec),
-            codec=Codec(registry, limits),
+            codec=Codec(self._registry(spec, is_open=is_open), limits),
             resources=self._resource_manager,
             verbose=self._verbose,
         )
+
+    def _defining_class(self) -> type:
+        """The class that is meant by the workflow's name: two under one name are refused."""
+        return type(self)
+
+    def _registry(self, spec: WorkflowSpec, *, is_open: bool) -> EventRegistry:
+        """The classes that may travel with the workflow's runs."""
+        module = type(self).__module__
+        roots = () if spec.state_type is None else (spec.state_type,)
+        registry = EventRegistry(spec.names, roots=roots, modules=[module], is_open=is_open)
+        registry.errors.update(known_errors(_loaded_beside(module)))
+        return registry
 
     async def _make_resources(self, steps: dict[StepName, StepSpec]) -> None:
         for step in steps.values():

@@ -13,7 +13,7 @@ from broker_wf.wire.containers import ERROR_MARK, ITEM_MARKS, PAIR_MARKS, PAIRS_
 from broker_wf.wire.foreign import ForeignError
 from broker_wf.wire.leaves import LEAF_WRITERS, SCALARS
 from broker_wf.wire.limits import Limits
-from broker_wf.wire.model_plan import ModelPlan
+from broker_wf.wire.model_plan import ModelPlan, StandInPlan
 from broker_wf.wire.parts import CUSTOM, RESULT, TYPE, Extras, Fields
 from broker_wf.wire.plans import Plan
 from broker_wf.wire.refusal import OverLimitError, RefusedError, type_name
@@ -116,7 +116,7 @@ class Encoder:
         except OverLimitError:
             raise
         except RefusedError:
-            if type(plan) is not ModelPlan or not plan.custom:
+            if not isinstance(plan, (ModelPlan, StandInPlan)) or not plan.custom:
                 raise
             fields, extras = self._custom_fields(plan, value, fields, extras or {}, depth + 1)
         return [plan.tag, fields] if extras is None else [plan.tag, fields, self._extras(extras, depth + 1)]
@@ -132,7 +132,7 @@ class Encoder:
             raise
 
     def _custom_fields(
-        self, plan: ModelPlan, value: object, fields: Fields, extras: Extras, depth: int
+        self, plan: ModelPlan | StandInPlan, value: object, fields: Fields, extras: Extras, depth: int
     ) -> tuple[Fields, Extras]:
         """Encode fields of which some are refused: one may have a serializer of its own to speak for it."""
         encoded: Fields = {}
@@ -197,7 +197,7 @@ class Encoder:
         return OverLimitError(value, "levels of nesting (is it in a circle?)", self._max_depth + 1, self._max_depth)
 
 
-def _dumped(plan: ModelPlan, value: object, name: str) -> object:
+def _dumped(plan: ModelPlan | StandInPlan, value: object, name: str) -> object:
     try:
         return plan.dump_custom(value, name)
     except ForeignError as error:

@@ -14,6 +14,7 @@ from pydantic.functional_serializers import PlainSerializer, WrapSerializer
 from pydantic_core import PydanticUndefined
 
 from broker_wf.events import DictLikeModel, StopEvent
+from broker_wf.events.stand_in import StandIn
 from broker_wf.wire.foreign import called
 from broker_wf.wire.parts import ADDITIONAL, CUSTOM, DYNAMIC, RESULT, UNSET, Extras, Fields, Parts, class_tag
 from broker_wf.wire.refusal import RefusedError
@@ -40,9 +41,9 @@ class ModelPlan:
         self._sent = tuple(n for n, info in self._infos.items() if not info.exclude or info.is_required())
         self._sent_set = frozenset(self._sent)
         self._private: Mapping[str, ModelPrivateAttr] = cls.__private_attributes__
-        self._has_data = issubclass(cls, DictLikeModel)
+        self._has_data = issubclass(cls, DictLikeModel) or _is_dict_like(cls)
         self._only_data = self._has_data and len(self._private) == 1
-        self._has_result = issubclass(cls, StopEvent)
+        self._has_result = issubclass(cls, StopEvent) or (self._has_data and _RESULT in self._private)
         self._allows_more = cls.model_config.get("extra") == "allow"
         self._has_post_init = _has_post_init(cls)
 
@@ -199,6 +200,36 @@ class ModelPlan:
         private = model.__pydantic_private__
         if private is not None and _DATA in private:
             private[_DATA] = data
+
+
+class StandInPlan:
+    """Plan of a class that stands for a model of another library: it travels as that model does."""
+
+    def __init__(self, cls: type[StandIn], name: str) -> None:
+        self.cls = cls
+        self.name = name
+        self.tag = class_tag(name)
+        self._held = ModelPlan(cls.held_class, name)
+        self.custom = self._held.custom
+
+    def take(self, value: object) -> Parts:
+        """See ``ModelPlan``."""
+        return self._held.take(cast("StandIn", value).held)
+
+    def dump_custom(self, value: object, name: str) -> object:
+        """See ``ModelPlan``."""
+        return self._held.dump_custom(cast("StandIn", value).held, name)
+
+    def rebuild(self, payload: object, extras: Extras) -> object:
+        """See ``ModelPlan``."""
+        return self.cls.of(cast("BaseModel", self._held.rebuild(payload, extras)))
+
+
+def _is_dict_like(cls: type[BaseModel]) -> bool:
+    """Whether undeclared values live beside the fields as they do in our events: true of the original's."""
+    return _DATA in cls.__private_attributes__ and all(
+        hasattr(cls, name) for name in ("to_dict", "keys", "__getitem__")
+    )
 
 
 def _dict_of(value: object) -> Fields:

@@ -14,9 +14,10 @@ import pydantic.networks
 from msgpack import ExtType
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 
+from broker_wf.events.stand_in import StandIn
 from broker_wf.wire.classes import derives, is_class, is_dataclass
 from broker_wf.wire.foreign import called
-from broker_wf.wire.model_plan import ModelPlan
+from broker_wf.wire.model_plan import ModelPlan, StandInPlan
 from broker_wf.wire.parts import Extras, Fields, Parts, class_tag
 from broker_wf.wire.refusal import RefusedError
 
@@ -232,7 +233,7 @@ class AdapterPlan:
 
 
 PLANS: frozenset[type] = frozenset(
-    {ModelPlan, DataclassPlan, NamedTuplePlan, EnumPlan, ScalarPlan, TextPlan, SecretPlan, AdapterPlan}
+    {ModelPlan, StandInPlan, DataclassPlan, NamedTuplePlan, EnumPlan, ScalarPlan, TextPlan, SecretPlan, AdapterPlan}
 )
 
 
@@ -256,7 +257,12 @@ def plan_for(cls: type, name: str) -> Plan | None:
 
 _BY_BASE = cast(
     "Iterable[tuple[tuple[type, ...], Callable[[type, str], Plan]]]",
-    (((SecretStr, SecretBytes, Secret), SecretPlan), ((BaseModel,), ModelPlan), ((Enum,), EnumPlan)),
+    (
+        ((SecretStr, SecretBytes, Secret), SecretPlan),
+        ((StandIn,), StandInPlan),
+        ((BaseModel,), ModelPlan),
+        ((Enum,), EnumPlan),
+    ),
 )
 
 

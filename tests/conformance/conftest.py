@@ -18,6 +18,7 @@ import redis
 
 from broker_wf.broker.keys import Keys
 from broker_wf.home import close_homes
+from broker_wf.integrations.llama_index import distribute
 from broker_wf.settings import Settings
 from tests.conformance.play import Play
 from tests.conformance.translation import PACKAGE, SERVED, translate
@@ -50,7 +51,8 @@ def worker_processes(translated: Path, server_url: str) -> Iterator[Settings]:
         **{f"BROKER_WF_{name.upper()}": str(value) for name, value in QUICK.items()},
     }
     log = translated / "workers.log"
-    command = [sys.executable, "-m", "broker_wf", "worker", "-p", str(PROCESSES), f"{PACKAGE}.{SERVED}:workflows"]
+    served = [f"{PACKAGE}.{SERVED}:{name}" for name in ("workflows", "distributed")]
+    command = [sys.executable, "-m", "broker_wf", "worker", "-p", str(PROCESSES), *served]
     with log.open("wb") as out, redis.Redis.from_url(server_url) as client:
         pool = subprocess.Popen(command, env=environment, cwd=translated, stdout=out, stderr=out)
         give_up = time.monotonic() + START_S
@@ -76,27 +78,59 @@ def original() -> Play:
     return _original
 
 
-async def _ours(settings: Settings) -> AsyncIterator[Play]:
+def _changed(settings: Settings) -> Play:
+    """Scenarios whose import root is changed."""
+
     async def play(cls: Any, **arguments: Any) -> Any:
         return cls(broker=settings, **arguments)
 
-    try:
-        yield play
-    finally:
-        await close_homes()
+    return play
+
+
+def _distributed(settings: Settings) -> Play:
+    """Scenarios as they are."""
+
+    async def play(cls: Any, **arguments: Any) -> Any:
+        return distribute(cls(**arguments), broker=settings)
+
+    return play
 
 
 @pytest_asyncio.fixture
-async def in_process(translated: Path, namespace: str) -> AsyncIterator[Play]:
-    """This library, in this process."""
+async def at_home(namespace: str) -> AsyncIterator[Settings]:
+    """Runs execute in this process."""
     wanted = os.environ.get("BROKER_WF_TEST_SERVER")
     server_bin = str(server_binary("redis")) if wanted == "redis" else None
-    async for play in _ours(Settings.load(namespace=namespace, server_bin=server_bin, **QUICK)):
-        yield play
+    yield Settings.load(namespace=namespace, server_bin=server_bin, **QUICK)
+    await close_homes()
 
 
 @pytest_asyncio.fixture
-async def on_workers(worker_processes: Settings) -> AsyncIterator[Play]:
+async def on_workers(worker_processes: Settings) -> AsyncIterator[Settings]:
+    """Runs execute on two worker processes."""
+    yield worker_processes
+    await close_homes()
+
+
+@pytest.fixture
+def in_process(translated: Path, at_home: Settings) -> Play:
+    """This library, in this process."""
+    return _changed(at_home)
+
+
+@pytest.fixture
+def in_two_processes(on_workers: Settings) -> Play:
     """This library, on two worker processes."""
-    async for play in _ours(worker_processes):
-        yield play
+    return _changed(on_workers)
+
+
+@pytest.fixture
+def distributed_in_process(at_home: Settings) -> Play:
+    """The original's classes on this engine, in this process."""
+    return _distributed(at_home)
+
+
+@pytest.fixture
+def distributed_in_two_processes(on_workers: Settings) -> Play:
+    """The original's classes on this engine, on two worker processes."""
+    return _distributed(on_workers)

@@ -25,5 +25,19 @@ async def test_with_only_the_import_changed_it_plays_in_process(part: Part, in_p
 
 
 @every_scenario
-async def test_with_only_the_import_changed_it_plays_on_two_worker_processes(part: Part, on_workers: Play) -> None:
-    await asyncio.wait_for(part.translated()(on_workers), PATIENCE_S)
+async def test_with_only_the_import_changed_it_plays_on_two_worker_processes(
+    part: Part, in_two_processes: Play
+) -> None:
+    await asyncio.wait_for(part.translated()(in_two_processes), PATIENCE_S)
+
+
+@every_scenario
+async def test_unchanged_it_plays_in_process_once_distributed(part: Part, distributed_in_process: Play) -> None:
+    await asyncio.wait_for(part.original()(distributed_in_process), PATIENCE_S)
+
+
+@every_scenario
+async def test_unchanged_it_plays_on_two_worker_processes_once_distributed(
+    part: Part, distributed_in_two_processes: Play
+) -> None:
+    await asyncio.wait_for(part.original()(distributed_in_two_processes), PATIENCE_S)

@@ -19,14 +19,20 @@ _ROOT = re.compile(r"^(\s*(?:from|import) )workflows\b", re.MULTILINE)
 _SERVED = """
 import importlib
 
-from broker_wf import Workflow
+import broker_wf
+import workflows as original
+from broker_wf.integrations.llama_index import distribute
 
-workflows = [
-    cls()
-    for name in {names!r}
-    for cls in vars(importlib.import_module("{package}." + name)).values()
-    if isinstance(cls, type) and issubclass(cls, Workflow) and cls.__module__ == "{package}." + name
-]
+
+def those_in(package, base):
+    for name in {names!r}:
+        for cls in vars(importlib.import_module(package + "." + name)).values():
+            if isinstance(cls, type) and issubclass(cls, base) and cls.__module__ == package + "." + name:
+                yield cls()
+
+
+workflows = list(those_in("{package}", broker_wf.Workflow))
+distributed = [distribute(one) for one in those_in("tests.conformance.scenarios", original.Workflow)]
 """
 
 Scenario = Callable[[Play], Awaitable[None]]

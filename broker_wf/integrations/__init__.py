@@ -1,0 +1,1 @@
+"""Workflows of other libraries on this engine."""
