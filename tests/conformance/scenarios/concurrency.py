@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import time
 from typing import Annotated
 
 from workflows import Context, Workflow, step
@@ -17,6 +20,8 @@ class Task(Event):
 
 class Done(Event):
     number: int
+    began: float = 0.0
+    ended: float = 0.0
 
 
 class Parallel(Workflow):
@@ -41,6 +46,31 @@ class Parallel(Workflow):
 async def sent_events_are_collected_again(play: Play) -> None:
     flow = await play(Parallel, timeout=20)
     assert await flow.run(wanted=8) == list(range(8))
+
+
+class OneByOne(Workflow):
+    @step
+    async def start(self, ctx: Context, ev: StartEvent) -> Task | None:
+        for number in range(3):
+            ctx.send_event(Task(number=number))
+        return None
+
+    @step(num_workers=1)
+    async def work(self, ev: Task) -> Done:
+        began = time.monotonic()
+        await asyncio.sleep(0.03)
+        return Done(number=ev.number, began=began, ended=time.monotonic())
+
+    @step
+    async def gather(self, ctx: Context, ev: Done) -> StopEvent | None:
+        found = ctx.collect_events(ev, [Done] * 3)
+        return None if found is None else StopEvent(result=[[one.began, one.ended] for one in found])
+
+
+async def a_step_with_one_worker_does_one_thing_at_a_time(play: Play) -> None:
+    flow = await play(OneByOne, timeout=20)
+    spans = sorted(await flow.run())
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
 
 
 class A(Event):
