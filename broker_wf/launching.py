@@ -9,11 +9,10 @@ import string
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from broker_wf.broker.runs import RunState, Submission
+from broker_wf.broker.runs import Submission
 from broker_wf.context.context import BeforeRun, Context, InRun
 from broker_wf.core.ids import RunId
-from broker_wf.driver.client import Client
-from broker_wf.driver.followed_run import FollowedRun, Launch
+from broker_wf.driver.followed_run import FollowedRun, Joined, Launch
 from broker_wf.engine.program import Program
 from broker_wf.errors import ContextStateError
 from broker_wf.events import StartEvent
@@ -39,7 +38,7 @@ def submitting(
 ) -> Launch:
     """How the run is submitted: to the workers of the workflow, or to this very process."""
 
-    async def launch() -> tuple[Client, asyncio.Future[RunState]]:
+    async def launch(is_exposed: Callable[[], bool]) -> Joined:
         home = await home_of(settings)
         is_here = settings.url is None
         lane = await (home.private_lane(program) if is_here else home.shared_lane(program))
@@ -55,6 +54,7 @@ def submitting(
             start_hash=hashlib.blake2b(encoded.payload, digest_size=16).hexdigest(),
             state=await state(),
             inbox=home.client.id,
+            exposed=is_exposed(),
             max_runs=spec.num_concurrent_runs,
         )
         submitting = home.client.submit(submission)
@@ -68,7 +68,7 @@ def submitting(
 def attaching(settings: Settings, program: Program, run_id: RunId, *, resume: bool) -> Launch:
     """How a run that was begun elsewhere is followed, or taken over."""
 
-    async def launch() -> tuple[Client, asyncio.Future[RunState]]:
+    async def launch(is_exposed: Callable[[], bool]) -> Joined:
         home = await home_of(settings)
         if resume:
             await home.adopt(run_id, program)

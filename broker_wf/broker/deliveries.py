@@ -215,7 +215,9 @@ class DeliveryStore:
             if ended is not Ended.DONE:
                 return ended
         joined = [
-            (one, e.route) for one, e in zip(emits, commit.emissions, strict=True) if e.route.slots or e.route.into
+            (one, e.route)
+            for one, e in zip(emits, commit.emissions, strict=True)
+            if e.route.slots or e.route.into or e.route.lost
         ]
         plan["staged"] = token
         plan["emits"] = [one for one, _ in joined]

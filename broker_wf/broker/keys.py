@@ -121,6 +121,7 @@ _ALL = (
     _family("buffer", "LIST", "run buffer event", Life.LIVE, "collected events: delivery id and payload"),
     _family("inside", "SET", "run step", Life.LIVE, "deliveries that hold one of the step's num_workers_per_run"),
     _family("held", "LIST", "run step", Life.LIVE, "deliveries held back until one of those has ended"),
+    _family("numbers", "HASH", "run", Life.LIVE, "'<step>|<number>' of executions, in a run that is exposed"),
     _family("lock", "HASH", "run", Life.LIVE, "who holds the lock of edit_state: delivery, nonce, token"),
     _family("lockers", "LIST", "run", Life.LIVE, "who waits for that lock, in order"),
     _family(

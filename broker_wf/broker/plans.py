@@ -67,11 +67,16 @@ class EffectIds:
 
 def route_map(route: Route) -> Plan:
     """A route as ``lib/emit.lua`` reads it."""
-    return {
+    plan: Plan = {
         "to": list(route.to),
         "slots": [[slot.step, slot.index, slot.count, slot.event] for slot in route.slots],
         "into": list(route.into),
     }
+    if route.limits:
+        plan["limits"] = dict(route.limits)
+    if route.lost is not None:
+        plan["lost"] = list(route.lost)
+    return plan
 
 
 def effect_map(effect: Effect, ids: EffectIds, codec: Codec) -> Planned:
@@ -144,6 +149,8 @@ def commit_map(commit: StepCommit, effects: Sequence[Planned], codec: Codec) -> 
         "routes": routes_of(e.route for e in commit.emissions),
         "emits": [[e.id, e.route.name, payloads.of(e.event)] for e in commit.emissions],
     }
+    if commit.asked:
+        plan["asked"] = [[event_label(event), payloads.of(event)] for event in commit.asked]
     if commit.opening is not None:
         joins = [[join.step, join.take, join.event] for join in commit.opening.joins]
         plan["opens"] = {"id": commit.opening.id, "joins": joins}

@@ -29,6 +29,7 @@ class Submission:
         payload: the start event.
         start_hash: of the start event; a run id used again with another one is a conflict.
         state: top-level state keys, encoded.
+        exposed: what the engine does for the run is published too.
         inbox: of the driver that wants to hear of the end; empty: nobody.
         max_runs: how many runs of the workflow may go on at one time; further ones wait. None: any number.
     """
@@ -44,6 +45,7 @@ class Submission:
     state: Mapping[str, bytes]
     inbox: str
     max_runs: int | None = None
+    exposed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,7 @@ class RunStore:
             "blobs": _by_hash(submission.payload),
             "routes": {submission.route.name: route_map(submission.route)},
             "state": dict(submission.state),
+            **({"exposed": 1} if submission.exposed else {}),
         }
 
     async def attach(self, run_id: RunId, inbox: DriverId | None) -> RunState:
@@ -139,6 +142,10 @@ class RunStore:
             error=raw[3],
             start_hash=raw[4].decode(),
         )
+
+    async def expose(self, run_id: RunId) -> None:
+        """Publish from now on what the engine does for a run; nothing, if it has ended or is not there."""
+        await self.pipe.call(load("expose"), run_id)
 
     async def cancel(self, run_id: RunId) -> str:
         """End a run as cancelled.

@@ -143,7 +143,8 @@ async def _print_events(settings: Settings, run_id: str, after: int, follow: boo
             client = open_client(broker)
             try:
                 async for entry in client.events(found, after):
-                    print_line(as_dict(await inspector.event(found, entry)))
+                    for view in await inspector.events_of(found, entry):
+                        print_line(as_dict(view))
             finally:
                 await client.close()
             return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.handlers import handler_of
 from broker_wf.core.ids import CollectionId, EventId, StepName
-from broker_wf.core.outcome import CollectDecision, Effect, Raised, Returned, Written
+from broker_wf.core.outcome import CollectDecision, Raised, Returned
 from broker_wf.core.routing import JoinPlan, Route, Router
 from broker_wf.core.spec import StepSpec
 from broker_wf.events import Event, InputRequiredEvent, StepFailedEvent, StopEvent
@@ -37,13 +37,13 @@ class StepCommit:
     """The end of an attempt that succeeded.
 
     Attributes:
-        effects: those that come from what was returned: questions are published too.
+        asked: returned questions: they are published.
         stop: the event that ends the run; then nothing is handed on.
     """
 
     delivery: Delivery
     decisions: tuple[CollectDecision, ...]
-    effects: tuple[Effect, ...] = ()
+    asked: tuple[InputRequiredEvent, ...] = ()
     emissions: tuple[Emission, ...] = ()
     opening: Opening | None = None
     stop: StopEvent | None = None
@@ -78,7 +78,7 @@ def plan_commit(
     stop = next((event for event in returned.events if isinstance(event, StopEvent)), None)
     if stop is not None:
         return StepCommit(delivery=delivery, decisions=decisions, stop=stop)
-    asked = tuple(Written(event=event) for event in returned.events if isinstance(event, InputRequiredEvent))
+    asked = tuple(event for event in returned.events if isinstance(event, InputRequiredEvent))
     base = delivery.child_base
     emissions = tuple(
         Emission(id=EventId(f"{base}.{index}"), event=event, route=router.route(type(event)))
@@ -88,7 +88,7 @@ def plan_commit(
     return StepCommit(
         delivery=delivery,
         decisions=decisions,
-        effects=asked,
+        asked=asked,
         emissions=emissions,
         opening=Opening(id=CollectionId(f"{base}*"), joins=joins) if joins else None,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from broker_wf.collect import Take
 from broker_wf.core.ids import EventName, StepName
 from broker_wf.core.spec import EventClass, Intake, StepSpec, WorkflowSpec
 from broker_wf.errors import WorkflowRuntimeError
+from broker_wf.events import InputRequiredEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +30,16 @@ class Route:
         to: steps that get a delivery for each event.
         slots: joins with several parameters.
         into: steps that take a list, if the event descends from a collection they close.
+        limits: ``num_workers`` of the limited steps among ``to``.
+        lost: class name and qualified name, if it may be that nobody takes the event. A question needs no taker.
     """
 
     name: EventName
     to: tuple[StepName, ...]
     slots: tuple[SlotRoute, ...]
     into: tuple[StepName, ...]
+    limits: Mapping[StepName, int] = field(default_factory=dict[StepName, int])
+    lost: tuple[str, str] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -99,11 +105,16 @@ class Router:
 
 def _route(spec: WorkflowSpec, event_class: EventClass, target: StepName | None) -> Route:
     takers = [s for s in spec.acceptors(event_class) if target is None or s.name == target]
+    alone = [s for s in takers if s.intake is Intake.SINGLE]
+    slots = tuple(_slot_route(spec, s, event_class) for s in takers if s.intake is Intake.SLOTS)
+    sure = alone or slots or issubclass(event_class, InputRequiredEvent)
     return Route(
         name=spec.name_of(event_class),
-        to=tuple(s.name for s in takers if s.intake is Intake.SINGLE),
-        slots=tuple(_slot_route(spec, s, event_class) for s in takers if s.intake is Intake.SLOTS),
+        to=tuple(s.name for s in alone),
+        slots=slots,
         into=tuple(s.name for s in takers if s.intake is Intake.COLLECTION),
+        limits={s.name: s.num_workers for s in alone if s.num_workers is not None},
+        lost=None if sure else (event_class.__name__, f"{event_class.__module__}.{event_class.__name__}"),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from broker_wf.broker.feed import FeedEntry
+from broker_wf.broker.notes import NOTES, events_of_notes
 from broker_wf.broker.packing import unpack_text
 from broker_wf.broker.runs import RunState
 from broker_wf.errors import (
@@ -72,6 +73,17 @@ def event_of(entry: FeedEntry, codec: Codec, blobs: Fetched) -> Event:
         return WorkflowTimedOutEvent(timeout=cast(int, record["timeout_ms"]) / 1000, active_steps=_steps(record))
     error = _engine_error(record)
     return WorkflowFailedEvent(step_name=entry.step, exception=error)
+
+
+def events_of(entry: FeedEntry, codec: Codec, blobs: Fetched) -> Sequence[Event]:
+    """The events of an entry: one, or what one script has to say of the engine.
+
+    Raises:
+        DecodeError: it is of a class not known here.
+    """
+    if entry.name == NOTES:
+        return events_of_notes(entry.payload)
+    return (event_of(entry, codec, blobs),)
 
 
 def is_last(event: Event) -> bool:

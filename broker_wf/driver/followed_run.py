@@ -11,16 +11,19 @@ from weakref import WeakKeyDictionary
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.runs import RunState
 from broker_wf.context.state_store import DictState
+from broker_wf.core.clock import SystemClock
 from broker_wf.core.ids import EventId, RunId, StepName
 from broker_wf.core.routing import Router
 from broker_wf.driver.client import Client
-from broker_wf.driver.endings import event_of, is_last, stop_event_of
+from broker_wf.driver.endings import events_of, is_last, stop_event_of
 from broker_wf.driver.run_state import RunStateStore
 from broker_wf.errors import WorkflowRuntimeError
 from broker_wf.events import Event, InternalDispatchEvent, StopEvent
 from broker_wf.wire.codec import Codec
 
-Launch = Callable[[], Awaitable[tuple[Client, asyncio.Future[RunState]]]]
+Joined = tuple[Client, asyncio.Future[RunState]]
+Launch = Callable[[Callable[[], bool]], Awaitable[Joined]]
+"""Takes what says, when the run is submitted, whether it is to be exposed from its first moment on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +39,14 @@ class _Reading:
     active: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far the events were read: all of the entries up to ``seq``, and ``part`` events of the next one."""
+
+    seq: int = 0
+    part: int = 0
+
+
 @dataclass(slots=True, kw_only=True)
 class FollowedRun:
     """One run, followed. Also the backend of ``handler.ctx``.
@@ -48,19 +59,21 @@ class FollowedRun:
     router: Router
     codec: Codec
     launch: Launch
-    _client: asyncio.Task[tuple[Client, asyncio.Future[RunState]]] | None = None
+    _client: asyncio.Task[Joined] | None = None
     _end: asyncio.Task[StopEvent] | None = None
-    _cursor: int = 0
+    _place: _Place = _Place()
     _readings: WeakKeyDictionary[AsyncGenerator[Event, None], _Reading] = field(
         default_factory=WeakKeyDictionary[AsyncGenerator[Event, None], _Reading]
     )
     _streamed_out: bool = False
+    _wants_all: bool = False
+    _exposed: bool = False
     _sends: list[asyncio.Task[None]] = field(default_factory=list["asyncio.Task[None]"])
 
     def begin(self) -> None:
         """Start to submit and to follow. Returns at once."""
         loop = asyncio.get_running_loop()
-        self._client = loop.create_task(_awaited(self.launch()))
+        self._client = loop.create_task(_awaited(self.launch(lambda: self._wants_all)))
         self._end = loop.create_task(self._follow())
         self._end.add_done_callback(_seen)
 
@@ -136,12 +149,15 @@ class FollowedRun:
         A reader has left once nobody holds its generator: whoever breaks out of a loop does not close it.
 
         Args:
+            expose_internal: the engine's own events too. It publishes them from the moment somebody asks for them;
+                asked within one turn of the loop after ``run()``, from the first one on.
             after: a cursor to read from instead: the sequence number of the last event seen.
 
         Raises (when iterated):
             WorkflowRuntimeError: a reader before has seen them all.
             EventsTrimmedError: the feed no longer has the next one.
         """
+        self._wants_all |= expose_internal
         reading = _Reading(expose_internal=expose_internal, after=after)
         events = self._events(reading)
         self._readings[events] = reading
@@ -152,15 +168,12 @@ class FollowedRun:
         if after is None and self._streamed_out:
             raise WorkflowRuntimeError("All the streamed events have already been consumed.")
         continued = after is None and not any(one.active for one in self._readings.values())
-        cursor = self._cursor if continued else (after or 0)
+        begin = self._place if continued else _Place(after or 0)
         reading.active = True
         try:
-            client, _ = await self._joined()
-            async for entry in client.events(self.run_id, cursor):
-                blobs = await client.broker.blobs.fetch(self.run_id, (entry.payload,))
-                event = event_of(entry, self.codec, blobs)
+            async for event, place in self._read(begin, expose_internal=reading.expose_internal):
                 if continued:
-                    self._cursor = entry.seq
+                    self._place = place
                     self._streamed_out = is_last(event)
                 if reading.expose_internal or not isinstance(event, InternalDispatchEvent):
                     yield event
@@ -169,7 +182,21 @@ class FollowedRun:
         finally:
             reading.active = False
 
-    async def _joined(self) -> tuple[Client, asyncio.Future[RunState]]:
+    async def _read(self, place: _Place, *, expose_internal: bool) -> AsyncGenerator[tuple[Event, _Place], None]:
+        """Each event behind the place, and the place behind it."""
+        client, _ = await self._joined()
+        if expose_internal and not self._exposed:
+            await client.broker.runs.expose(self.run_id)
+            self._exposed = True
+        async for entry in client.events(self.run_id, place.seq):
+            blobs = await client.broker.blobs.fetch(self.run_id, (entry.payload,))
+            events = events_of(entry, self.codec, blobs)
+            for part in range(place.part, len(events)):
+                is_whole = part + 1 == len(events)
+                yield events[part], _Place(entry.seq) if is_whole else _Place(entry.seq - 1, part + 1)
+            place = _Place(entry.seq)
+
+    async def _joined(self) -> Joined:
         assert self._client is not None
         return await asyncio.shield(self._client)
 
@@ -179,9 +206,9 @@ class FollowedRun:
         return stop_event_of(state, self.codec, await client.broker.blobs.fetch(self.run_id, (state.result,)))
 
 
-async def _awaited(
-    launching: Awaitable[tuple[Client, asyncio.Future[RunState]]],
-) -> tuple[Client, asyncio.Future[RunState]]:
+async def _awaited(launching: Awaitable[Joined]) -> Joined:
+    # Tasks that were made right after run() may still ask for all events from the first one on.
+    await SystemClock().sleep_ms(0)
     return await launching
 
 

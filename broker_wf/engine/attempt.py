@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from broker_wf.broker.deliveries import Ended
-from broker_wf.broker.plans import Planned, effect_map
+from broker_wf.broker.plans import Planned
 from broker_wf.context.context import Context, InStep, current_step
 from broker_wf.context.state_store import DictState
 from broker_wf.core.commit import StepCommit, plan_commit
@@ -132,7 +132,6 @@ async def _end(
 async def _commit(
     program: Program, context: StepContext, commit: StepCommit, effects: list[Planned], sent: Callable[[], None]
 ) -> Ended:
-    effects += [effect_map(one, context.effects.ids, program.codec) for one in commit.effects]
     _tell_unhandled(program, commit)
     store, busy = context.site.broker.deliveries, context.site.is_busy()
     return await store.commit(commit, effects, program.codec, busy=busy, sent=sent)

@@ -22,7 +22,7 @@ from broker_wf.inspector.records import (
     done_execution,
     done_step,
     error_view,
-    event_view,
+    event_views,
     live_execution,
     moment_of,
     record_of,
@@ -145,17 +145,21 @@ class Inspector:
     async def events(self, run_id: str, after: int = 0, limit: int = _READ_AT_ONCE) -> list[EventView]:
         """Events of a run's feed behind the cursor ``after``, oldest first.
 
+        Those of the engine itself are there too, where somebody has asked for them; what one script has published of
+        them shares a sequence number, so a page may hold more events than its limit.
+
         Args:
             run_id: the whole id; of a run that is not known there are no events.
             after: a sequence number; 0: from the first event on.
             limit: of the page.
         """
         found = RunId(run_id)
-        return [await self.event(found, entry) for entry in await self.broker.feed.read(found, after, limit)]
+        entries = await self.broker.feed.read(found, after, limit)
+        return [view for entry in entries for view in await self.events_of(found, entry)]
 
-    async def event(self, run_id: RunId, entry: FeedEntry) -> EventView:
-        """An entry of a run's feed, with what of it is kept apart."""
-        return event_view(entry, await self.broker.blobs.fetch(run_id, (entry.payload,)))
+    async def events_of(self, run_id: RunId, entry: FeedEntry) -> list[EventView]:
+        """The events of an entry of a run's feed, with what of them is kept apart."""
+        return event_views(entry, await self.broker.blobs.fetch(run_id, (entry.payload,)))
 
     async def workers(self) -> list[WorkerView]:
         """The workers that are alive, by id."""

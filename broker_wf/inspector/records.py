@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import cast
 
 from broker_wf.broker.feed import FeedEntry
+from broker_wf.broker.notes import NOTES, events_of_notes
 from broker_wf.broker.packing import unpack
 from broker_wf.errors import PoisonError, WorkflowCancelledByUser, WorkflowRuntimeError, WorkflowTimeoutError
 from broker_wf.inspector.plain import plain_event
@@ -185,8 +186,19 @@ class Tally:
         return tuple(StepCounts(step=step, **self.counts[step]) for step in sorted(self.counts))
 
 
-def event_view(entry: FeedEntry, blobs: Fetched) -> EventView:
-    """An entry of a feed; endings made by the engine get the name of their event."""
+def event_views(entry: FeedEntry, blobs: Fetched) -> list[EventView]:
+    """The events of an entry of a feed: one, or what a script has to say of the engine."""
+    if entry.name == NOTES:
+        at = moment(entry.at_ms)
+        return [
+            EventView(seq=entry.seq, type=type(one).__name__, value=one.model_dump(mode="json"), step=None, at=at)
+            for one in events_of_notes(entry.payload)
+        ]
+    return [_event_view(entry, blobs)]
+
+
+def _event_view(entry: FeedEntry, blobs: Fetched) -> EventView:
+    """An entry that holds one event; endings made by the engine get the name of their event."""
     name, value = _ending(entry) if entry.name.startswith("!") else plain_event(entry.payload, entry.name, blobs)
     return EventView(seq=entry.seq, type=name, value=value, step=entry.step or None, at=moment(entry.at_ms))
 

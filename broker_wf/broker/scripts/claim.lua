@@ -41,5 +41,6 @@ for _, one in ipairs(serves) do
     end
   end
 end
+for rid, run in pairs(claim.runs) do publish_notes(run, rid, claim.now) end
 if #claim.refs > 0 then redis.call('SET', claimed_key(worker), cmsgpack.pack({ nonce, claim.refs }), 'PX', lease_ms) end
 return cmsgpack.pack({ claim.out, claim.capped })

@@ -4,9 +4,17 @@
 --! arg rid  str
 --! arg did  str
 --! arg plan pack  nonce, worker, busy, effects, decisions, routes, emits {{event id, name, payload}},
+--!                asked {{name, payload}} (questions, published) or nil,
 --!                opens {id, joins} or nil, staged token or nil, ends {status, result, name, payload} or nil,
 --!                refs {hashes of the blobs its payloads need} or nil
 --! reply list: 'OK' | 'DONE' (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'NO_BLOB'
+
+-- What the step returned, for people.
+local function output_of(plan)
+  if plan.ends then return plan.ends.name end
+  if plan.opens or plan.staged or #plan.emits > 1 then return 'list' end
+  return plan.emits[1] and plan.emits[1][2] or 'NoneType'
+end
 
 local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
 
@@ -24,11 +32,17 @@ local tx = begin(run, rid, now)
 tx.r = rec.r
 for _, decision in ipairs(plan.decisions) do apply_decision(tx, did, rec.s, decision) end
 apply_effects(tx, did, rec, plan.effects)
+note_lost(tx, false)
+tx.output = output_of(plan)
 end_delivery(tx, did, rec, plan.ends and 'ended' or 'ok')
 if plan.ends then
   plan.ends.step = rec.s
   finish(run, rid, now, plan.ends)
   return { 'OK' }
+end
+if plan.asked then
+  publish_notes(run, rid, now)
+  for _, one in ipairs(plan.asked) do append_feed(rid, one[1], one[2], rec.s, now) end
 end
 local inner = rec.m
 if plan.opens then
@@ -40,5 +54,6 @@ for _, one in ipairs(plan.emits) do emit(tx, plan.routes, one[1], one[2], one[3]
 leave_collection(tx, rec.m, did)
 if plan.opens and redis.call('SCARD', open_key(rid, inner)) == 0 then close_collection(tx, inner) end
 refill(tx)
+publish_changes(tx, true)
 ring_for(run.lane, tx.made, plan.busy == 1)
 return { 'OK' }

@@ -21,5 +21,6 @@ local tx = begin(run, rid, now_ms())
 tx.r = rec.r
 local replies = apply_effects(tx, did, rec, effects)
 refill(tx)
+publish_changes(tx, false)
 ring_for(run.lane, tx.made, busy == 1)
 return { 'OK', replies }

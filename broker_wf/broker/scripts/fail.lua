@@ -22,6 +22,7 @@ if lack then return lack end
 local tx = begin(run, rid, now)
 tx.r = rec.r
 apply_effects(tx, did, rec, plan.effects)
+note_lost(tx, false)
 refill(tx)
 if plan.ends then
   end_delivery(tx, did, rec, 'failed')
@@ -38,9 +39,11 @@ if plan.recovers then
   emit(tx, routes, id, name, payload, rec.m)
   leave_collection(tx, rec.m, did)
   refill(tx)
+  publish_changes(tx, true)
   ring_for(run.lane, tx.made, plan.busy == 1)
   return { 'OK' }
 end
+note_end(run, rid, rec, nil)
 free_place(run, rid, did, rec)
 free_lock(run, rid, did, rec.n)
 forget_effects(rid, did, rec)
@@ -54,5 +57,6 @@ else
   save_record(rid, did, rec)
   redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
 end
+publish_changes(tx, false)
 ring_for(run.lane, tx.made, plan.busy == 1)
 return { 'OK' }

@@ -25,5 +25,6 @@ for hash, part in pairs(blobs) do keep_blob(rid, hash, part) end
 local tx = begin(run, rid, now_ms())
 emit(tx, routes, eid, name, payload, nil)
 refill(tx)
+publish_changes(tx, false)
 if tx.made > 0 then ring(run.lane, tx.made) end
 return { 'OK', tx.made }

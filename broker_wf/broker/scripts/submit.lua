@@ -6,7 +6,7 @@
 --! key state     HASH
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
---!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, app_version,
+--!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, app_version,
 --!                max_runs or nil
 --! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs}
 
@@ -30,6 +30,7 @@ redis.call('HSET', run_key(rid), 'status', 'running', 'workflow', plan.workflow,
   'keep_ms', plan.keep_ms, 'keep_failed_ms', plan.keep_failed_ms, 'window', plan.window,
   'queued_check_ms', plan.queued_check_ms, 'inboxes', plan.inbox, 'start_name', plan.start_name,
   'start_hash', plan.start_hash)
+if plan.exposed then redis.call('HSET', run_key(rid), 'exposed', 1) end
 for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end
 redis.call('ZADD', live_runs_key(plan.workflow), now, rid)
 redis.call('SADD', workflows_key(), plan.workflow)
@@ -38,5 +39,6 @@ for hash, part in pairs(plan.blobs) do keep_blob(rid, hash, part) end
 local tx = begin(load_run(rid), rid, now)
 emit(tx, plan.routes, '0', plan.start_name, plan.payload, nil)
 refill(tx)
+publish_changes(tx, false)
 ring(plan.lane, math.max(tx.made, 1))
 return { 'OK' }

@@ -6,8 +6,7 @@
 --! arg max_crashes int
 --! reply list: how many were due, how many went back to a stream, how many runs ended
 
-local now = now_ms()
-local redone, ended = 0, 0
+local now, redone, ended = now_ms(), 0, 0
 local last = tonumber(redis.call('GET', swept_key()) or now)
 local gap = now - last > outage_ms and now - last or 0
 
@@ -29,6 +28,7 @@ local function lease_over(run, rid, did, rec)
     ended = ended + 1
     return
   end
+  publish_end(run, rid, rec, now)
   free_place(run, rid, did, rec)
   free_lock(run, rid, did, rec.n)
   ring(redispatch(run, rid, did, rec, now), 1)

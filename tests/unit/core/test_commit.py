@@ -8,7 +8,7 @@ import pytest
 from broker_wf import Workflow, catch_error, step
 from broker_wf.core.commit import StepCommit, handler_for, plan_commit, plan_failure, plan_recovery
 from broker_wf.core.ids import CollectionId, DeliveryId, StepName
-from broker_wf.core.outcome import CollectDecision, Raised, Returned, Written
+from broker_wf.core.outcome import CollectDecision, Raised, Returned
 from broker_wf.core.routing import Router
 from broker_wf.events import Event, InputRequiredEvent, StartEvent, StepFailedEvent, StopEvent
 from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_fixed
@@ -99,13 +99,13 @@ def test_a_stop_event_ends_the_run_and_drops_what_was_returned_beside_it(router:
 def test_a_question_is_published_and_handed_on(router: Router) -> None:
     question = InputRequiredEvent()
     commit = planned(router, question)
-    assert commit.effects == (Written(event=question),)
+    assert commit.asked == (question,)
     assert [one.event for one in commit.emissions] == [question]
 
 
 def test_nothing_returned_is_a_commit_all_the_same(router: Router) -> None:
     commit = planned(router)
-    assert (commit.emissions, commit.effects, commit.stop) == ((), (), None)
+    assert (commit.emissions, commit.asked, commit.stop) == ((), (), None)
 
 
 @pytest.mark.parametrize("event", [Item(), StopEvent()])

@@ -7,7 +7,7 @@ from broker_wf.inspector.records import (
     delivery_view,
     done_execution,
     error_view,
-    event_view,
+    event_views,
     live_execution,
     record_of,
 )
@@ -58,11 +58,11 @@ def test_a_timeout_without_active_steps_says_so() -> None:
 
 
 def test_endings_by_the_engine_have_the_names_of_their_events() -> None:
-    cancelled = event_view(entry("!cancelled"), NOTHING_FETCHED)
-    timed_out = event_view(
+    (cancelled,) = event_views(entry("!cancelled"), NOTHING_FETCHED)
+    (timed_out,) = event_views(
         entry("!timed_out", {"kind": "timeout", "timeout_ms": 2000, "steps": ["a"]}), NOTHING_FETCHED
     )
-    poison = event_view(
+    (poison,) = event_views(
         entry("!poison", {"kind": "poison", "step": "s", "delivery": "0@s", "crashes": 3}), NOTHING_FETCHED
     )
     assert (cancelled.type, cancelled.value) == ("WorkflowCancelledEvent", {})

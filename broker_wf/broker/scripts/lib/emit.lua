@@ -1,4 +1,4 @@
---! use dispatch aux lineage
+--! use dispatch aux lineage notes
 --! key collections HASH
 --! key open        SET
 --! key batch       LIST
@@ -7,7 +7,8 @@
 --
 -- tx is what one script is changing: run, rid, now, live (how many are in streams and watch), made (entries added), r
 -- (recoveries along the lineage of what is handed on).
--- routes: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}} }.
+-- routes: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}}, limits = {step = num_workers},
+-- lost = {class, qualified name} if it may be that nobody takes the event }.
 -- A collection is a map: m its parent, joins = {{step, take, name}}, fired = {step = true}, r the recoveries in it.
 
 local function begin(run, rid, now)
@@ -118,10 +119,17 @@ local function emit(tx, routes, eid, name, payload, m)
   if not route then return false end
   local recs = {}
   for i, step in ipairs(route.to) do recs[i] = new_record(tx, step, name, payload, m) end
-  if recs[1] then add(tx, eid, recs, 'w') end
+  if recs[1] then
+    note_waiting(tx, route.limits, recs)
+    add(tx, eid, recs, 'w')
+  end
   for _, slot in ipairs(route.slots) do fill_slot(tx, eid, slot, payload, m) end
   if m then
     for _, step in ipairs(route.into) do add_to_batch(tx, m, step, payload) end
+  end
+  if route.lost and not (m and route.into[1]) then
+    tx.lost = tx.lost or {}
+    tx.lost[#tx.lost + 1] = route.lost
   end
   return true
 end

@@ -1,4 +1,4 @@
---! use record dispatch places aux inbox feed blobs turns
+--! use record dispatch places aux inbox feed blobs turns notes
 --! key watch         ZSET
 --! key state         HASH
 --! key collections   HASH
@@ -41,6 +41,7 @@ local function finish(run, rid, now, outcome)
   local value = outcome.result or outcome.error
   run.status = outcome.status
   redis.call('HSET', run_key(rid), 'status', outcome.status, 'ended_ms', string.format('%.0f', now), field, value)
+  publish_notes(run, rid, now)
   append_feed(rid, outcome.name, outcome.payload, outcome.step, now)
   if redis.call('HLEN', live_key(rid)) > 0 then stop_deliveries(run, rid) end
   redis.call('ZREM', watch_key(), rid .. '|!deadline')

@@ -1,4 +1,4 @@
---! use dispatch aux
+--! use dispatch aux notes
 --! key inside SET
 --! key held   LIST
 -- `num_workers_per_run`: so many deliveries of a step execute at one time in one run. `inside` names them; further ones
@@ -22,6 +22,7 @@ end
 local function hold(run, rid, did, rec, limit)
   local key = held_key(rid, rec.s)
   retire_record(run, rid, did, rec)
+  if run.exposed then note(run, { 'p', rec.s, rec.t }) end
   rec.st, rec.i, rec.o, rec.K = 'h', nil, nil, limit
   redis.call('RPUSH', key, cmsgpack.pack({ did, rec }))
   redis.call('HDEL', live_key(rid), did)

@@ -1,4 +1,4 @@
---! use places buffers
+--! use places buffers notes
 --! key watch ZSET
 --! key batch LIST
 -- A delivery into a worker's hands: its lease, its place, and what the worker is told of it.
@@ -32,6 +32,7 @@ end
 local function lease(holder, run, rid, did, rec, place)
   rec.st, rec.n, rec.w, rec.l = 'l', holder.nonce, holder.worker, place
   rec.d, rec.x, rec.f = holder.now + holder.lease_ms, holder.now, rec.f or holder.now
+  note_begin(run, rid, rec)
   save_record(rid, did, rec)
   redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
   redis.call('ZREM', queued_key(), rid .. '|' .. did)

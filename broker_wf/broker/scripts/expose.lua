@@ -1,0 +1,13 @@
+--! expose: publish from now on what the engine does for a run.
+--! use record notes
+--! arg rid str
+--! reply list: 'OK' | 'GONE', status
+
+local run = load_run(rid)
+if not run then return { 'GONE', 'missing' } end
+if run.status ~= 'running' then return { 'GONE', run.status } end
+if run.exposed then return { 'OK' } end
+redis.call('HSET', run_key(rid), 'exposed', 1)
+if run.started and is_idle(rid) then note(run, { 'i' }) end
+publish_notes(run, rid, now_ms())
+return { 'OK' }
