@@ -81,7 +81,7 @@ def best_quotes(question: str, passages: Sequence[Passage]) -> list[tuple[int, s
     Returns:
         Pairs of passage number, from 1, and a sentence of that passage with its white space made single.
     """
-    stems = {_stem(word) for word in keywords(question)}
+    stems = {stem(word) for word in keywords(question)}
     best = [(number, _best_sentence(stems, passage)) for number, passage in enumerate(passages, start=1)]
     # A later passage must hold more of the question to come first: the fused order is the better judge.
     ranked = sorted(best, key=lambda entry: (-entry[1][0] * (1 - 0.08 * entry[0]), entry[0]))
@@ -89,18 +89,24 @@ def best_quotes(question: str, passages: Sequence[Passage]) -> list[tuple[int, s
 
 
 def _best_sentence(stems: set[str], passage: Passage) -> tuple[float, str]:
-    sentences = [" ".join(part.split())[:_LONGEST_QUOTE] for part in _SENTENCE_END.split(passage.text)]
-    scored = [(_overlap(stems, sentence), sentence) for sentence in sentences if sentence]
+    scored = [(_overlap(stems, sentence), sentence) for sentence in sentences(passage.text)]
     return max(scored, key=lambda entry: entry[0])
+
+
+def sentences(text: str) -> list[str]:
+    """What can be quoted of a text: its sentences in order, white space made single, cut where they are very long."""
+    found = (" ".join(part.split())[:_LONGEST_QUOTE] for part in _SENTENCE_END.split(text))
+    return [sentence for sentence in found if sentence]
 
 
 def _overlap(stems: set[str], sentence: str) -> float:
     """How many words of the question the sentence holds; prose beats a signature that holds one more."""
-    words = {_stem(word) for word in re.findall(r"\w+", sentence)}
+    words = {stem(word) for word in re.findall(r"\w+", sentence)}
     return len(stems & words) + (1.5 if _PROSE.match(sentence) else 0.0)
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """A word without its case and its commonest endings, so that "Sorting" and "sorts" are one."""
     word = word.lower()
     for ending in ("ing", "ed", "es", "s"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:

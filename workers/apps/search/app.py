@@ -50,22 +50,8 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-class SearchFlow(Workflow):
-    """Answers a question about a corpus with quoted passages.
-
-    The result is a dict that JSON can hold: ``question``, ``answer``, ``passages`` (each ``source``,
-    ``title``, ``text``, ``score``; best first) and ``where`` (``{worker: {step: count}}``).
-    """
-
-    @step
-    async def plan(self, ctx: Context, ev: SearchStart) -> list[BuildShard]:
-        """Compute what each shard must be, from this machine's copy of the corpus."""
-        job = Job(question=ev.question, corpus=ev.corpus, shards=ev.shards, queries=ev.queries, top_k=ev.top_k)
-        planned = await asyncio.to_thread(shards.plan_shards, job, worker_name())
-        ctx.write_event_to_stream(
-            Progress(stage="index", detail=f"{job.shards} shards", worker=worker_name(), total=job.shards)
-        )
-        return [BuildShard(job=job, shard=shard) for shard in planned]
+class ShardSteps(Workflow):
+    """The steps from planned shards to the passages found, for any workflow that plans shards and takes ``Fused``."""
 
     @step
     async def build_shard(self, ctx: Context, ev: BuildShard) -> ShardReady:
@@ -105,6 +91,24 @@ class SearchFlow(Workflow):
         """Make one ranking of all; a plain function, which runs in a thread."""
         trail = _count([(worker_name(), "fuse")] + [(hits.worker, "search_shard") for hits in ev])
         return Fused(job=ev[0].job, candidates=rank(ev), trail=_joined(ev[0].trail, trail))
+
+
+class SearchFlow(ShardSteps):
+    """Answers a question about a corpus with quoted passages.
+
+    The result is a dict that JSON can hold: ``question``, ``answer``, ``passages`` (each ``source``,
+    ``title``, ``text``, ``score``; best first) and ``where`` (``{worker: {step: count}}``).
+    """
+
+    @step
+    async def plan(self, ctx: Context, ev: SearchStart) -> list[BuildShard]:
+        """Compute what each shard must be, from this machine's copy of the corpus."""
+        job = Job(question=ev.question, corpus=ev.corpus, shards=ev.shards, queries=ev.queries, top_k=ev.top_k)
+        planned = await asyncio.to_thread(shards.plan_shards, job, worker_name())
+        ctx.write_event_to_stream(
+            Progress(stage="index", detail=f"{job.shards} shards", worker=worker_name(), total=job.shards)
+        )
+        return [BuildShard(job=job, shard=shard) for shard in planned]
 
     @step(retry_policy=_ANSWER_AGAIN)
     async def compose(self, ctx: Context, ev: Fused, writer: Annotated[Writer, Resource(make_writer)]) -> StopEvent:

@@ -1,0 +1,31 @@
+"""Questions about Python whose answer lies in a known module. None of them was looked at while the refine
+application's weights were chosen; those of `tests/unit/apps/test_flow.py` were."""
+
+QUESTIONS = {
+    "How do I start a child process without waiting for it?": "subprocess",
+    "How do I parse JSON from a string?": "json",
+    "How do I save Python objects with pickle?": "pickle",
+    "How do I make a deep copy of an object?": "copy",
+    "How do I count the elements of a list?": "collections",
+    "How do I keep a list sorted while inserting items?": "bisect",
+    "How do I get the largest elements of a list?": "heapq",
+    "How do I find all files that match a pattern?": "glob",
+    "How do I write a message to a log file?": "logging",
+    "How do I ask for a password without echo?": "getpass",
+    "How do I make a secure random token?": "secrets",
+    "How do I shuffle a list?": "random",
+    "How do I compute a SHA-256 digest?": "hashlib",
+    "How do I compare two texts line by line?": "difflib",
+    "How do I read an INI file?": "configparser",
+    "How do I compress data with gzip?": "gzip",
+    "How do I open a page in the browser?": "webbrowser",
+    "How do I print a nested structure in a readable way?": "pprint",
+    "How do I trace memory allocations?": "tracemalloc",
+    "How do I define an enumeration?": "enum",
+    "How do I run code in several threads?": "threading",
+    "How do I fetch a URL?": "urllib.request",
+    "How do I convert between time zones?": "zoneinfo",
+    "How do I parse an XML document?": "xml.etree.ElementTree",
+    "How do I print a calendar of a month?": "calendar",
+    "How do I profile a program?": "cProfile",
+}

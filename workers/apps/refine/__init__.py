@@ -1,0 +1,1 @@
+"""Refine: an answer that is drafted, scored and improved until it is good or its rounds are over."""
