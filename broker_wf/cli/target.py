@@ -90,7 +90,10 @@ class _Loading:
                 return
             value = made
         if not isinstance(value, Workflow):
-            self._fail(target, f"{_described(cast(object, value))} is not a workflow", _what_there_is(module))
+            other = _is_of_llama_index(cast(object, value))
+            why = "is a workflow of llama-index-workflows" if other else "is not a workflow"
+            cure = _ADAPT if other else _what_there_is(module)
+            self._fail(target, f"{_described(cast(object, value))} {why}", cure)
             return
         self._check(target, value)
 
@@ -102,8 +105,8 @@ class _Loading:
         for other in self.workflows:
             if other.workflow_name != workflow.workflow_name:
                 continue
-            if type(other) is not type(workflow):
-                ours, theirs = type(workflow).__qualname__, type(other).__qualname__
+            if other.spec.class_path != workflow.spec.class_path:
+                ours, theirs = (one.spec.class_path.partition(":")[2] for one in (workflow, other))
                 why = f"{ours} and {theirs} are both called {workflow.workflow_name!r}"
                 self._fail(target, why, "Give one of them a workflow_name of its own.")
             return
@@ -116,6 +119,15 @@ def _foreign(function: Callable[[], T]) -> tuple[T | None, BaseException | None]
         return function(), None
     except (Exception, SystemExit) as error:
         return None, error
+
+
+_ADAPT = "Name what broker_wf.integrations.llama_index.distribute(workflow) gives; broker_wf serves that as it is."
+
+
+def _is_of_llama_index(value: object) -> bool:
+    """Whether it is a workflow, or a class of them, of the library that this one may not be installed with."""
+    cls = value if isinstance(value, type) else type(value)
+    return any((base.__module__, base.__name__) == ("workflows.workflow", "Workflow") for base in cls.__mro__)
 
 
 def _described(value: object) -> str:

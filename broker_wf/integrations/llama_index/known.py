@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from typing import cast
 
 from pydantic import BaseModel
 from workflows.events import Event
 
 from broker_wf.integrations.llama_index.events import is_event_class
+from broker_wf.wire.classes import derives, is_dataclass
 
 _VOUCHED_FOR = (
     "llama_index.core.agent.workflow.workflow_events",
@@ -25,6 +27,8 @@ _VOUCHED_FOR = (
 )
 """Modules of llama-index-core whose models are values. They are looked at where they are loaded, and never imported."""
 
+_LIBRARIES = ("workflows", "llama_index", "pydantic", "builtins")
+
 
 def their_events_in(modules: Iterable[str]) -> list[type[Event]]:
     """Event classes of theirs that the modules define or import: some are only ever published."""
@@ -39,6 +43,17 @@ def models_of_agents() -> list[type]:
         for name in _VOUCHED_FOR
         for cls in _classes_of(name)
         if issubclass(cls, BaseModel) and cls.__module__ == name
+    ]
+
+
+def values_defined_in(modules: Iterable[str]) -> list[type]:
+    """Models, dataclasses and enums that the workflow's own modules define: its state may hold them behind ``Any``."""
+    return [
+        cls
+        for name in sorted(modules)
+        if name.partition(".")[0] not in _LIBRARIES
+        for cls in _classes_of(name)
+        if cls.__module__ == name and (derives(cls, (BaseModel, Enum)) or is_dataclass(cls))
     ]
 
 

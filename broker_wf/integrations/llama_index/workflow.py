@@ -19,7 +19,7 @@ from broker_wf.integrations.llama_index.context import DistributedContext
 from broker_wf.integrations.llama_index.events import our_class, to_ours
 from broker_wf.integrations.llama_index.handler import DistributedHandler
 from broker_wf.integrations.llama_index.inside import arguments_of, name_of, steps_of
-from broker_wf.integrations.llama_index.known import models_of_agents, their_events_in
+from broker_wf.integrations.llama_index.known import models_of_agents, their_events_in, values_defined_in
 from broker_wf.integrations.llama_index.resources import manager_of
 from broker_wf.integrations.llama_index.seeds import adopted
 from broker_wf.integrations.llama_index.steps import step_spec_of
@@ -147,7 +147,7 @@ class DistributedWorkflow(Workflow):
         published = their_events_in(modules - {object.__module__})
         stand_ins = [our_class(cls) for cls in (*self.original.events, *published)]
         state = () if spec.state_type is None else (spec.state_type,)
-        values = [*self.original.events, *published, *models_of_agents(), *self._types]
+        values = [*self.original.events, *published, *models_of_agents(), *values_defined_in(modules), *self._types]
         registry = EventRegistry(spec.names, roots=[*stand_ins, *values, *state], modules=modules, is_open=is_open)
         registry.errors.update(known_errors(["workflows.errors", *sorted(modules)]))
         return registry
@@ -180,7 +180,7 @@ def distribute(
         broker: the server, or all settings, for this workflow alone.
         workflow_name: what it is known by; the default is the workflow's own name, and for an agent also the agent's:
             agents of one class are told apart by it.
-        types: classes that its events or state hold behind ``Any``, so that no annotation tells of them.
+        types: classes that its events or state hold behind ``Any`` and that its own modules do not define.
 
     Raises:
         TypeError: it is no workflow of theirs.

@@ -167,3 +167,33 @@ def test_two_classes_under_one_name_are_refused_with_both_their_names(write: Wri
     write("app_m", FLOW + "\n    twin = Other(workflow_name=flow.workflow_name)\n")
     (failure,) = faults("app_m:flow", "app_m:twin")
     assert "Other and Flow are both called 'app_m.Flow'" in failure.why
+
+
+def test_a_workflow_of_the_original_is_told_of_the_adapter(write: Write) -> None:
+    write(
+        "app_n",
+        """
+        import workflows
+        from workflows import step
+        from workflows.events import StartEvent, StopEvent
+        from broker_wf.integrations.llama_index import distribute
+
+        class Theirs(workflows.Workflow):
+            @step
+            async def only(self, ev: StartEvent) -> StopEvent:
+                return StopEvent()
+
+        class Others(Theirs):
+            pass
+
+        theirs = Theirs()
+        adapted = distribute(theirs)
+        twin = distribute(Others(workflow_name=theirs.workflow_name))
+        """,
+    )
+    (failure,) = faults("app_n:theirs")
+    assert "is a workflow of llama-index-workflows" in failure.why
+    assert "distribute(workflow)" in failure.mend
+    assert len(load_targets(["app_n:adapted"])) == 1
+    (failure,) = faults("app_n:adapted", "app_n:twin")
+    assert "Others and Theirs are both called" in failure.why or "Theirs and Others are both called" in failure.why
