@@ -14,6 +14,7 @@ from broker_wf.broker.keys import Keys
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import RunLimits, RunStore
 from broker_wf.broker.schedule import ScheduleStore
+from broker_wf.broker.waits import WaitStore
 from broker_wf.settings import Settings
 
 PARTITIONS = 1
@@ -30,6 +31,7 @@ class Broker:
     runs: RunStore
     deliveries: DeliveryStore
     blobs: BlobStore
+    waits: WaitStore
     state: ContextStateStore
     feed: FeedStore
     roster: RosterStore
@@ -74,6 +76,7 @@ async def open_broker(
         runs=RunStore(pipe, _limits(settings)),
         deliveries=DeliveryStore(pipe, blobs),
         blobs=blobs,
+        waits=WaitStore(pipe, blobs),
         state=ContextStateStore(pipe),
         feed=FeedStore(pipe),
         roster=roster,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import cast
 
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe
+from broker_wf.broker.leased import LeasedCall, call_leased, sent_events
 from broker_wf.broker.plans import (
     Plan,
     Planned,
@@ -24,6 +25,7 @@ from broker_wf.core.commit import StepCommit
 from broker_wf.core.delivery import BufferSnapshot, Delivery
 from broker_wf.core.ids import Digest, Fence, Lane, StepName, WorkerId
 from broker_wf.core.outcome import Undecided
+from broker_wf.events import Event
 from broker_wf.wire.blobs import Blob
 from broker_wf.wire.codec import Codec
 
@@ -36,6 +38,7 @@ class Ended(Enum):
     DONE = "it stands"
     GONE = "the run had ended; nothing was written"
     FENCED = "the lease was lost; nothing was written"
+    WAITING = "it waits for an event"
     STALE_BUFFER = "collect_events decided on events that are no longer so; nothing was written, run the step again"
 
 
@@ -142,9 +145,10 @@ class DeliveryStore:
         """
         blobs = tuple(blobs_of(effects).values())
         plans, refs = [one.plan for one in effects], [blob.hash for blob in blobs]
-        reply = await self._end("effect", delivery, (delivery.fence, int(busy), plans, refs), blobs, sent)
+        values: tuple[object, ...] = (delivery.fence, int(busy), plans, refs, dict[str, object]())
+        reply = await self._call("effect", delivery, values, blobs, sent, sent_events(effects))
         if reply[0] != b"OK":
-            return _ended(reply), []
+            return ended_of(reply), []
         return Ended.DONE, [word.decode() for word in cast("list[bytes]", reply[1])]
 
     async def commit(
@@ -167,26 +171,20 @@ class DeliveryStore:
             refused = await self._stage(commit, plan)
             if refused is not None:
                 return refused
-        return _ended(await self._end("commit", commit.delivery, (plan,), planned.blobs, sent))
+        events = [*((one.id, one.event) for one in commit.emissions), *sent_events(effects)]
+        return ended_of(await self._call("commit", commit.delivery, (plan,), planned.blobs, sent, events))
 
-    async def _end(
+    async def _call(
         self,
         script: str,
         delivery: Delivery,
         values: tuple[object, ...],
         blobs: tuple[Blob, ...],
         sent: Callable[[], None],
+        events: Iterable[tuple[str, Event]],
     ) -> list[object]:
-        """Run a script of a delivery, once the blobs that its payloads refer to are there."""
-        while True:
-            if blobs:
-                await self.blobs.put(delivery.run_id, blobs)
-            reply = self.pipe.call(load(script), delivery.run_id, delivery.id, *values)
-            sent()
-            words = cast("list[object]", await reply)
-            if words[0] != b"NO_BLOB":
-                return words
-            self.blobs.forget(delivery.run_id, blobs)
+        call = LeasedCall(script=script, delivery=delivery, values=values, blobs=blobs, sent=sent, events=events)
+        return await call_leased(self.pipe, self.blobs, call)
 
     async def _stage(self, commit: StepCommit, plan: Plan) -> Ended | None:
         """Put the plain deliveries of a large fan-out down; what goes to joins stays in the plan.
@@ -211,13 +209,16 @@ class DeliveryStore:
             if inner is not None:
                 part["m"] = inner
             raw = await self.pipe.call(load("stage"), delivery.run_id, delivery.id, part)
-            ended = _ended(cast("list[object]", raw))
+            words = cast("list[object]", raw)
+            if words[0] == b"WAITED_FOR":
+                return None
+            ended = ended_of(words)
             if ended is not Ended.DONE:
                 return ended
         joined = [
             (one, e.route)
             for one, e in zip(emits, commit.emissions, strict=True)
-            if e.route.slots or e.route.into or e.route.lost
+            if e.route.slots or e.route.into or e.route.lost or e.route.is_empty
         ]
         plan["staged"] = token
         plan["emits"] = [one for one, _ in joined]
@@ -251,7 +252,7 @@ class DeliveryStore:
             "delay_ms": planned.delay_ms,
         }
         plan.update({name: part for name, part in parts.items() if part is not None})
-        return _ended(await self._end("fail", delivery, (plan,), blobs, sent))
+        return ended_of(await self._call("fail", delivery, (plan,), blobs, sent, sent_events(effects)))
 
     async def release(self, deliveries: Sequence[Delivery]) -> int:
         """Hand back what was claimed and not finished; neither attempt nor crashes change."""
@@ -291,7 +292,8 @@ async def _claimed(reply: Awaitable[object], fence: Fence) -> Claimed:
     return Claimed(deliveries=tuple(delivery_of(one, fence) for one in found), capped=capped == 1)
 
 
-def _ended(reply: list[object]) -> Ended:
+def ended_of(reply: list[object]) -> Ended:
+    """What the reply of a script that ends an execution says."""
     match reply[0]:
         case b"OK" | b"DONE":
             return Ended.DONE

@@ -122,6 +122,13 @@ _ALL = (
     _family("inside", "SET", "run step", Life.LIVE, "deliveries that hold one of the step's num_workers_per_run"),
     _family("held", "LIST", "run step", Life.LIVE, "deliveries held back until one of those has ended"),
     _family("numbers", "HASH", "run", Life.LIVE, "'<step>|<number>' of executions, in a run that is exposed"),
+    _family("waiting", "HASH", "run", Life.LIVE, "delivery id -> record, of deliveries that wait for an event"),
+    _family("waits", "HASH", "run delivery", Life.LIVE, "waiter id -> what it waits for, and the answer"),
+    _family(
+        "waiters", "HASH", "run event", Life.LIVE, "delivery and waiter that wait for such an event -> step, fields"
+    ),
+    _family("early", "LIST", "run", Life.LIVE, "the last 100 events that nobody took, for waiters to come"),
+    _family("once", "HASH", "run delivery", Life.LIVE, "key -> result that a live delivery remembers"),
     _family("lock", "HASH", "run", Life.LIVE, "who holds the lock of edit_state: delivery, nonce, token"),
     _family("lockers", "LIST", "run", Life.LIVE, "who waits for that lock, in order"),
     _family(

@@ -10,7 +10,7 @@ from typing import cast
 
 from broker_wf.broker.packing import unpack
 from broker_wf.core.commit import Recovery, StepCommit
-from broker_wf.core.delivery import BufferSnapshot, Delivery
+from broker_wf.core.delivery import BufferSnapshot, Delivery, Waiter, WaitState
 from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane, RunId, StepName, WorkflowName
 from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateEdit, StateSet, Written
 from broker_wf.core.routing import Route
@@ -23,10 +23,15 @@ Plan = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A map for a script, and the blobs that the payloads in it refer to; they are written before."""
+    """A map for a script, and the blobs that the payloads in it refer to; they are written before.
+
+    Attributes:
+        event: the one that it hands on, if it does.
+    """
 
     plan: Plan
     blobs: tuple[Blob, ...] = ()
+    event: Event | None = None
 
 
 @dataclass(slots=True)
@@ -76,6 +81,10 @@ def route_map(route: Route) -> Plan:
         plan["limits"] = dict(route.limits)
     if route.lost is not None:
         plan["lost"] = list(route.lost)
+    if route.only is not None:
+        plan["only"] = route.only
+    if route.is_empty and route.is_answer:
+        plan["keep"] = True
     return plan
 
 
@@ -99,7 +108,7 @@ def effect_map(effect: Effect, ids: EffectIds, codec: Codec) -> Planned:
                 "payload": payload,
                 "routes": {route.name: route_map(route)},
             }
-            return Planned(plan, blobs)
+            return Planned(plan, blobs, event)
         case Written(event=event):
             payload, blobs = codec.encode_event(event)
             plan = {
@@ -219,6 +228,8 @@ def delivery_of(raw: Mapping[bytes, object], fence: Fence) -> Delivery:
         buffers=buffers_of(raw.get(b"buffers") or ()),
         recoveries={StepName(_text(k)): cast(int, n) for k, n in _mapping(raw.get(b"rc")).items()},
         last_slot=cast(int, raw.get(b"v", 0)),
+        waiters=_waiters_of(cast("list[bytes]", raw.get(b"waits") or ())),
+        remembers=b"once" in raw,
     )
 
 
@@ -232,6 +243,16 @@ def buffers_of(raw: object) -> dict[str, BufferSnapshot]:
             counts={EventName(_text(name)): cast(int, n) for name, n in counts.items()},
             items=None if items is None else {EventName(_text(n)): _items(v) for n, v in _mapping(items).items()},
         )
+    return found
+
+
+def _waiters_of(raw: Sequence[bytes]) -> dict[str, Waiter]:
+    """From the fields and values of a hash."""
+    found: dict[str, Waiter] = {}
+    for waiter_id, packed in zip(raw[::2], raw[1::2], strict=True):
+        waiter = _mapping(unpack(packed))
+        state, answer = WaitState(_text(waiter[b"s"])), cast(bytes, waiter.get(b"p", b""))
+        found[_text(waiter_id)] = Waiter(state=state, answer=answer)
     return found
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from broker_wf.broker.connection import Pipe
+from broker_wf.broker.leased import asked_fields
 from broker_wf.broker.plans import route_map
 from broker_wf.broker.script import load
-from broker_wf.core.ids import Digest, DriverId, EventId, EventName, Lane, RunId, WorkflowName
+from broker_wf.core.ids import Digest, DriverId, EventId, Lane, RunId, WorkflowName
 from broker_wf.core.routing import Route
 from broker_wf.errors import (
     BackpressureError,
@@ -18,7 +19,9 @@ from broker_wf.errors import (
     RunEndedError,
     RunNotFoundError,
 )
+from broker_wf.events import Event
 from broker_wf.wire.blobs import Encoded
+from broker_wf.wire.fingerprints import fingerprints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,15 +183,26 @@ class RunStore:
             raise RunNotFoundError(run_id)
         raise RunEndedError(run_id, reply[1].decode())
 
-    async def send(self, run_id: RunId, event_id: EventId, name: EventName, event: Encoded, route: Route) -> None:
+    async def running_steps(self, run_id: RunId) -> list[str]:
+        """The names of the steps that execute now."""
+        raw = cast("list[bytes]", await self.pipe.call(load("steps"), run_id))
+        return [name.decode() for name in raw]
+
+    async def send(self, run_id: RunId, event_id: EventId, event: Event, encoded: Encoded, route: Route) -> None:
         """Hand an event to a run from outside, once per event id.
 
         Raises:
             RunNotFoundError: no such run.
             RunEndedError: it has ended; nothing was written.
         """
-        values = (event.payload, {route.name: route_map(route)}, _by_hash(event))
-        reply = cast("list[bytes]", await self.pipe.call(load("send"), run_id, event_id, name, *values))
+        values = (run_id, event_id, route.name, encoded.payload, {route.name: route_map(route)}, _by_hash(encoded))
+        asked, hashes = set[str](), dict[str, dict[str, bytes]]()
+        while True:
+            reply = cast("list[bytes]", await self.pipe.call(load("send"), *values, hashes))
+            if reply[0] != b"FIELDS":
+                break
+            asked |= asked_fields(reply)
+            hashes = {event_id: fingerprints(event, asked)}
         if reply[0] != b"GONE":
             return
         if reply[1] == b"missing":

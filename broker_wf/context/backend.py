@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -56,6 +56,36 @@ class ContextBackend(Protocol):
         """What is known of the failures before this execution."""
         ...
 
+    @property
+    def idempotency_key(self) -> str:
+        """The run and the delivery: the same on every start of it."""
+        ...
+
+    def wait(
+        self,
+        event_type: type[Event],
+        waiter_event: Event | None,
+        waiter_id: str | None,
+        requirements: Mapping[str, object],
+        timeout_s: float | None,
+    ) -> Coroutine[object, object, Event]:
+        """Give the answer, or leave the step until there is one.
+
+        Raises:
+            WorkflowRuntimeError: the step is not async.
+        """
+        ...
+
+    def once(
+        self, key: str, function: Callable[..., object], arguments: tuple[object, ...]
+    ) -> Coroutine[object, object, object]:
+        """Call the function, unless the delivery remembers its result.
+
+        Raises:
+            WorkflowRuntimeError: the step is not async.
+        """
+        ...
+
 
 class RunBackend(Protocol):
     """What the holder of a handler may do to its run."""
@@ -76,6 +106,10 @@ class RunBackend(Protocol):
         Raises:
             WorkflowRuntimeError: there is no such step, or it does not take the event; nothing was sent.
         """
+        ...
+
+    async def running_steps(self) -> list[str]:
+        """The names of the steps that execute now."""
         ...
 
     def stream(self) -> AsyncGenerator[Event, None]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, cast
+from typing import Any, Generic, TypeVar, cast
 
 from broker_wf.context.backend import ContextBackend, DefinesState, RunBackend
+from broker_wf.context.checks import check_wait
 from broker_wf.context.state_store import MODEL_T, InMemoryStateStore, StateStore, create_cleared_state
 from broker_wf.errors import ContextSerdeError, ContextStateError, WorkflowRuntimeError
 from broker_wf.events import Event, StopEvent
 from broker_wf.retry_policy import RetryInfo
+
+EVENT_T = TypeVar("EVENT_T", bound=Event)
+RESULT_T = TypeVar("RESULT_T")
 
 
 @dataclass
@@ -154,6 +158,75 @@ class Context(Generic[MODEL_T]):
         backend = self._in_step("write_event_to_stream")
         if ev is not None:
             backend.write(ev)
+
+    def wait_for_event(
+        self,
+        event_type: type[EVENT_T],
+        waiter_event: Event | None = None,
+        waiter_id: str | None = None,
+        requirements: dict[str, Any] | None = None,
+        timeout: float | None = 2000,
+    ) -> Coroutine[Any, Any, EVENT_T]:
+        """Wait for an event that somebody sends, or that a step returns or sends.
+
+        The step leaves here and holds no place and no memory while it waits. It is executed again from the top, on any
+        worker, when there is an answer: what stands before this call is done again, see :meth:`once`. An answer stays
+        until the step completes, so that a retry does not ask again. One event is the answer to all waits that it
+        fits; a step that got it so does not get it as its input too.
+
+        Args:
+            event_type: exactly this class, or its subclasses too where the step accepts subclasses.
+            waiter_event: published when the wait begins, once.
+            waiter_id: tells waits of one step apart. By default they are told apart by class, requirements and order.
+            requirements: for each name the value that the event must have there.
+            timeout: seconds from when the wait first began; None: for ever.
+
+        Raises:
+            asyncio.TimeoutError: no answer came in time.
+            WorkflowRuntimeError: the step is not async.
+            ContextStateError: not called from a step.
+        """
+        backend = self._in_step("wait_for_event")
+        check_wait(event_type, waiter_event, requirements, timeout)
+        found = backend.wait(event_type, waiter_event, waiter_id, requirements or {}, timeout)
+        return cast("Coroutine[Any, Any, EVENT_T]", found)
+
+    def once(
+        self, key: str, fn: Callable[..., Awaitable[RESULT_T] | RESULT_T], *args: Any
+    ) -> Coroutine[Any, Any, RESULT_T]:
+        """Call a function and remember its result for as long as this execution's event is being worked on.
+
+        However often the step starts again on its event, after a wait, a retry or a crash, the function is not called
+        again once its result was remembered; it may be if the worker dies between the two. Each event that a step
+        gets has results of its own.
+
+        Args:
+            key: tells the results of one step apart.
+            fn: async, or a plain function, which runs in a thread.
+
+        Raises:
+            EncodeError: the result cannot travel; it was not remembered.
+            WorkflowRuntimeError: the step is not async.
+            ContextStateError: not called from a step.
+        """
+        return cast("Coroutine[Any, Any, RESULT_T]", self._in_step("once").once(key, fn, args))
+
+    @property
+    def idempotency_key(self) -> str:
+        """``<run>/<delivery>``: the same on every start of the step on its event. For systems that drop repetitions.
+
+        Raises:
+            ContextStateError: not asked for in a step.
+        """
+        return self._in_step("idempotency_key").idempotency_key
+
+    async def running_steps(self) -> list[str]:
+        """Give the names of the steps that execute now; a step that waits for an event does not.
+
+        Raises:
+            ContextStateError: not called from handler code.
+        """
+        return await self._in_run("running_steps").running_steps()
 
     def retry_info(self) -> RetryInfo:
         """Tell what is known of the failures before this execution.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane, RunId, StepName, WorkflowName
 
@@ -28,6 +29,26 @@ class BufferSnapshot:
         return tuple(payload for items in (self.items or {}).values() for _, payload in items)
 
 
+class WaitState(Enum):
+    """How a ``wait_for_event`` stands."""
+
+    OPEN = "w"
+    ANSWERED = "a"
+    TIMED_OUT = "t"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiter:
+    """What a delivery has waited for before.
+
+    Attributes:
+        answer: the encoded event, once it is answered.
+    """
+
+    state: WaitState
+    answer: bytes = b""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """What a worker holds while its lease lasts.
@@ -46,6 +67,8 @@ class Delivery:
         timeout_ms: the run's time began with this claim and ends so much later; 0 if neither.
         recoveries: how often each ``catch_error`` handler was called on the way to this event.
         last_slot: of a several-parameter join the slot that was filled last, from 1; else 0.
+        waiters: what it has waited for so far, by waiter id.
+        remembers: it has results of ``Context.once``.
         place: which of the step's ``num_workers`` places it holds; None for an unlimited step.
     """
 
@@ -71,6 +94,8 @@ class Delivery:
     buffers: Mapping[str, BufferSnapshot]
     recoveries: Mapping[StepName, int] = field(default_factory=dict[StepName, int])
     last_slot: int = 0
+    waiters: Mapping[str, Waiter] = field(default_factory=dict[str, "Waiter"])
+    remembers: bool = False
 
     @property
     def child_base(self) -> str:

@@ -103,4 +103,9 @@ class Undecided:
     want: Mapping[EventName, int]
 
 
-Outcome = Returned | Raised | Undecided
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The step left by ``wait_for_event``; its context knows what it waits for."""
+
+
+Outcome = Returned | Raised | Undecided | Waiting

@@ -9,7 +9,7 @@ from broker_wf.collect import Take
 from broker_wf.core.ids import EventName, StepName
 from broker_wf.core.spec import EventClass, Intake, StepSpec, WorkflowSpec
 from broker_wf.errors import WorkflowRuntimeError
-from broker_wf.events import InputRequiredEvent
+from broker_wf.events import InputRequiredEvent, InternalDispatchEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,8 @@ class Route:
         into: steps that take a list, if the event descends from a collection they close.
         limits: ``num_workers`` of the limited steps among ``to``.
         lost: class name and qualified name, if it may be that nobody takes the event. A question needs no taker.
+        only: the one step it was sent to.
+        is_answer: an event that nobody takes is kept for whoever may wait for it yet; a question is not.
     """
 
     name: EventName
@@ -40,6 +42,8 @@ class Route:
     into: tuple[StepName, ...]
     limits: Mapping[StepName, int] = field(default_factory=dict[StepName, int])
     lost: tuple[str, str] | None = None
+    only: StepName | None = None
+    is_answer: bool = True
 
     @property
     def is_empty(self) -> bool:
@@ -115,6 +119,8 @@ def _route(spec: WorkflowSpec, event_class: EventClass, target: StepName | None)
         into=tuple(s.name for s in takers if s.intake is Intake.COLLECTION),
         limits={s.name: s.num_workers for s in alone if s.num_workers is not None},
         lost=None if sure else (event_class.__name__, f"{event_class.__module__}.{event_class.__name__}"),
+        only=target,
+        is_answer=not issubclass(event_class, InputRequiredEvent | InternalDispatchEvent),
     )
 
 

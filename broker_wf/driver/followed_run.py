@@ -119,10 +119,15 @@ class FollowedRun:
             if before is not None:
                 await asyncio.wait([before])
             broker = await self.broker()
-            await broker.runs.send(self.run_id, event_id, route.name, encoded, route)
+            await broker.runs.send(self.run_id, event_id, event, encoded, route)
 
         task = asyncio.get_running_loop().create_task(hand_over())
         self._sends.append(task)
+
+    async def running_steps(self) -> list[str]:
+        """See ``RunBackend``."""
+        broker = await self.broker()
+        return await broker.runs.running_steps(self.run_id)
 
     async def sent(self) -> None:
         """Wait until every event that was sent has arrived.

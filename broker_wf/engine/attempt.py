@@ -12,7 +12,7 @@ from broker_wf.context.context import Context, InStep, current_step
 from broker_wf.context.state_store import DictState
 from broker_wf.core.commit import StepCommit, plan_commit
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided
+from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided, Waiting
 from broker_wf.core.spec import StepSpec
 from broker_wf.engine.effects import Effects
 from broker_wf.engine.failing import Failing, failed, unreadable
@@ -78,12 +78,33 @@ class _Stale:
 async def _tried(started: _Start, delivery: Delivery) -> Ended | _Stale:
     context = await _context(started.program, started.site, delivery)
     outcome = await _called(started.program, started.site, started.step, context, started.arguments)
+    if isinstance(outcome, Waiting):
+        return await _suspended(context, started.sent)
     if not isinstance(outcome, Undecided):
         ended = await _end(started.program, context, outcome, started.elapsed_ms, started.sent)
         if ended is not Ended.STALE_BUFFER:
             return ended
     await context.drop()
     return _Stale(outcome if isinstance(outcome, Undecided) else None)
+
+
+async def _suspended(context: StepContext, sent: Callable[[], None]) -> Ended:
+    """Park the delivery. What is held for a commit is dropped: the step makes it again when it starts again."""
+    free, _ = await context.effects.settle()
+    site, waits = context.site, [wait for _, wait in context.waits.open.values()]
+    while True:
+        found = await site.broker.waits.suspend(context.delivery, waits, free, busy=site.is_busy(), sent=sent)
+        if isinstance(found, Ended):
+            break
+        await context.waits.look_at(found)
+    for wait in waits:
+        if wait.timeout_ms is not None and wait.timeout_ms <= _SHORT_WAIT_MS:
+            site.timer_set(wait.timeout_ms)
+    return Ended.WAITING if found is Ended.DONE else found
+
+
+_SHORT_WAIT_MS = 10_000
+"""Waits that take no longer time out to the millisecond, others at the next sweep."""
 
 
 async def _context(program: Program, site: Site, delivery: Delivery) -> StepContext:

@@ -12,7 +12,8 @@ from typing import cast
 
 from broker_wf.core.commit import StepFailure, plan_failure
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided
+from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided, Waiting
+from broker_wf.core.pause import is_pause
 from broker_wf.core.routing import Router
 from broker_wf.core.spec import StepSpec
 from broker_wf.errors import StepTimeoutError, WorkflowRuntimeError
@@ -64,6 +65,10 @@ async def invoke(call: Call) -> Outcome:
         return needed.needed
     except Exception as error:
         return Raised(error=error)
+    except BaseException as error:
+        if is_pause(error):
+            return Waiting()
+        raise
 
 
 def ask_policy(router: Router, delivery: Delivery, raised: Raised, elapsed_ms: int) -> StepFailure:

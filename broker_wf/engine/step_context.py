@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import cast
@@ -19,6 +19,7 @@ from broker_wf.engine.invocation import BufferNeeded
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Site
 from broker_wf.engine.step_state import StepState
+from broker_wf.engine.waits import StepWaits, Wanted, check_async
 from broker_wf.events import Event
 from broker_wf.retry_policy import RetryInfo
 from broker_wf.wire.blobs import Fetched
@@ -46,7 +47,43 @@ class StepContext:
     blobs: Fetched
     effects: Effects
     decisions: list[CollectDecision] = field(default_factory=list[CollectDecision])
+    waits: StepWaits = field(init=False)
     _store: StepState | None = None
+
+    def __post_init__(self) -> None:
+        self.waits = StepWaits(program=self.program, site=self.site, delivery=self.delivery)
+
+    @property
+    def idempotency_key(self) -> str:
+        """See ``ContextBackend``."""
+        return f"{self.delivery.run_id}/{self.delivery.id}"
+
+    def wait(
+        self,
+        event_type: type[Event],
+        waiter_event: Event | None,
+        waiter_id: str | None,
+        requirements: Mapping[str, object],
+        timeout_s: float | None,
+    ) -> Coroutine[object, object, Event]:
+        """See ``ContextBackend``."""
+        check_async(self.program, self.delivery, "wait_for_event")
+        return self.waits.wait(
+            Wanted(
+                event_type=event_type,
+                waiter_event=waiter_event,
+                waiter_id=waiter_id,
+                requirements=requirements,
+                timeout_s=timeout_s,
+            )
+        )
+
+    def once(
+        self, key: str, function: Callable[..., object], arguments: tuple[object, ...]
+    ) -> Coroutine[object, object, object]:
+        """See ``ContextBackend``."""
+        check_async(self.program, self.delivery, "once")
+        return self.waits.once(key, function, arguments)
 
     @property
     def store(self) -> StepState:

@@ -242,6 +242,8 @@ class Worker:
         if ended is Ended.DONE:
             self._done += 1
             log.log(level, "step %s of run %s is done", delivery.step, delivery.run_id)
+        elif ended is Ended.WAITING:
+            log.log(level, "step %s of run %s waits for an event", delivery.step, delivery.run_id)
         elif active.stopped != "drain":
             log.info(
                 "step %s of run %s ended without effect: %s",

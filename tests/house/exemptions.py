@@ -32,6 +32,7 @@ ANY = {
 }
 CLASS_NAMES = {"broker_wf/resource.py::ResourceManager": OWED}
 MANY_PUBLIC_METHODS = {
+    "broker_wf/context/context.py::Context": OWED,
     "broker_wf/workflow.py::Workflow": OWED,
 }
 

@@ -98,7 +98,7 @@ class Rig:
     def send(self, run_id: str, event_id: str, event: Event) -> None:
         """From outside; raises RunEndedError."""
         route, encoded = self.program.router.route(type(event)), self.program.codec.encode_event(event)
-        self.run(self.broker.runs.send(RunId(run_id), EventId(event_id), route.name, encoded, route))
+        self.run(self.broker.runs.send(RunId(run_id), EventId(event_id), event, encoded, route))
 
     def claim(
         self, worker: str, free: int = 1000, *, greedy: bool = True, frail_free: bool = True

@@ -51,13 +51,17 @@ local function audit_run(rid)
     ensure_watched(rid .. '|' .. all[i], live[all[i]])
   end
   repairs = repairs + repair_insides(run, rid, live, now)
+  local waiting = run.waits and redis.call('HGETALL', waiting_key(rid)) or {}
+  for i = 1, #waiting, 2 do
+    ensure(watch_key(), rid .. '|' .. waiting[i], cmsgpack.unpack(waiting[i + 1]).d or '+inf')
+  end
   local deadline = tonumber(redis.call('HGET', run_key(rid), 'deadline_ms'))
   if deadline then ensure(watch_key(), rid .. '|!deadline', deadline) end
   repairs = repairs + ensure_turn(run, rid, now)
   local tx = begin(run, rid, now)
   refill(tx)
   ring(run.lane, tx.made)
-  if #all == 0 and redis.call('HLEN', live_key(rid)) == 0 then
+  if #all + #waiting == 0 and redis.call('HLEN', live_key(rid)) == 0 then
     local open = redis.call('HKEYS', collections_key(rid))
     if #open > 0 then fail_run(run, rid, { kind = 'stuck', collections = open }) end
   end

@@ -6,8 +6,9 @@
 --! arg plan pack  nonce, worker, busy, effects, decisions, routes, emits {{event id, name, payload}},
 --!                asked {{name, payload}} (questions, published) or nil,
 --!                opens {id, joins} or nil, staged token or nil, ends {status, result, name, payload} or nil,
---!                refs {hashes of the blobs its payloads need} or nil
---! reply list: 'OK' | 'DONE' (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'NO_BLOB'
+--!                refs {hashes of the blobs its payloads need} or nil,
+--!                hashes {event id = {field = hash}} of what waiters ask for, or nil
+--! reply list: 'OK' | 'DONE' (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'NO_BLOB' | 'FIELDS', field…
 
 -- What the step returned, for people.
 local function output_of(plan)
@@ -25,12 +26,14 @@ for _, decision in ipairs(plan.decisions) do
   if not decision_stands(rid, rec.s, decision) then return { 'STALE_BUFFER' } end
 end
 local lack = lack_of(rid, plan.refs)
+  or unasked_fields(run, rid, handed_on(plan.emits, plan.effects), plan.hashes)
 if lack then return lack end
 
 -- Writes.
 local tx = begin(run, rid, now)
 tx.r = rec.r
 for _, decision in ipairs(plan.decisions) do apply_decision(tx, did, rec.s, decision) end
+tx.hashes = plan.hashes
 apply_effects(tx, did, rec, plan.effects)
 note_lost(tx, false)
 tx.output = output_of(plan)

@@ -8,7 +8,8 @@
 --! arg payload str
 --! arg routes  pack
 --! arg blobs   pack  {hash = encoded part} of what the payload refers to
---! reply list: 'OK', how many deliveries | 'SEEN' | 'GONE', status
+--! arg hashes  pack  {event id = {field = hash}} of what waiters ask for
+--! reply list: 'OK', how many deliveries | 'SEEN' | 'GONE', status | 'FIELDS', field…
 
 local run = load_run(rid)
 
@@ -17,12 +18,15 @@ if not run then return { 'GONE', 'missing' } end
 if run.status ~= 'running' then return { 'GONE', run.status } end
 local seen = effects_key(rid, '!sent')
 if redis.call('SISMEMBER', seen, eid) == 1 then return { 'SEEN' } end
+local lack = unasked_fields(run, rid, { { eid, name } }, hashes)
+if lack then return lack end
 
 -- Writes.
 redis.call('SADD', seen, eid)
 note_key(rid, seen)
 for hash, part in pairs(blobs) do keep_blob(rid, hash, part) end
 local tx = begin(run, rid, now_ms())
+tx.hashes = hashes
 emit(tx, routes, eid, name, payload, nil)
 refill(tx)
 publish_changes(tx, false)

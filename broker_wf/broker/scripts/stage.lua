@@ -3,13 +3,19 @@
 --! arg rid    str
 --! arg did    str
 --! arg plan   pack  nonce, token, part (number from 1), m (collection of the children) or nil, items {{event id, name, payload, {steps}}}
---! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED'
+--! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED' | 'WAITED_FOR': one of them may be an answer, so the commit hands all on
 
 local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
 
 -- Guards.
 local refused = refusal(run, rec, rid, did, plan.nonce)
 if refused then return refused end
+
+if run.waits then
+  for _, item in ipairs(plan.items) do
+    if redis.call('EXISTS', waiters_key(rid, item[2])) == 1 then return { 'WAITED_FOR' } end
+  end
+end
 
 -- Writes. A part that came twice is put down once.
 local list, ids = staged_key(rid, plan.token), staged_key(rid, plan.token .. ':ids')

@@ -36,6 +36,12 @@ local function lease_over(run, rid, did, rec)
   redone = redone + 1
 end
 
+local function waits_over(tx, did)
+  time_out_waits(tx, did)
+  ring(tx.run.lane, tx.made)
+  redone = redone + tx.made
+end
+
 local function look_at(member)
   local at = string.find(member, '|', 1, true)
   local rid, did = string.sub(member, 1, at - 1), string.sub(member, at + 1)
@@ -43,6 +49,7 @@ local function look_at(member)
   local live = run and run.status == 'running'
   if live and did == '!deadline' then return deadline_over(run, rid) end
   local rec = live and load_record(rid, did)
+  if live and not rec and run.waits then return waits_over(begin(run, rid, now), did) end
   if rec and rec.st == 'l' then return lease_over(run, rid, did, rec) end
   redis.call('ZREM', watch_key(), member)
   if rec and rec.st == 'd' then

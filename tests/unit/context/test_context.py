@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, get_args, get_origin
 
 import pytest
@@ -55,6 +55,25 @@ class Step:
     def retry_info(self) -> RetryInfo:
         return RetryInfo(0, 0.0, None, None)
 
+    @property
+    def idempotency_key(self) -> str:
+        return "run/0@step"
+
+    async def wait(
+        self,
+        event_type: type[Event],
+        waiter_event: Event | None,
+        waiter_id: str | None,
+        requirements: Mapping[str, object],
+        timeout_s: float | None,
+    ) -> Event:
+        self.calls.append(("wait", event_type, waiter_event, waiter_id, requirements, timeout_s))
+        return event_type()
+
+    async def once(self, key: str, function: Callable[..., object], arguments: tuple[object, ...]) -> object:
+        self.calls.append(("once", key, function, arguments))
+        return function(*arguments)
+
 
 class Run:
     def __init__(self, stop: StopEvent | None = None) -> None:
@@ -68,6 +87,9 @@ class Run:
 
     def send(self, event: Event, step: str | None) -> None:
         self.sent.append((event, step))
+
+    async def running_steps(self) -> list[str]:
+        return ["a"]
 
     async def stream(self) -> AsyncGenerator[Event, None]:
         yield StopEvent()
@@ -207,3 +229,50 @@ def test_the_context_of_the_executing_step_can_be_asked_for() -> None:
         assert Context.get_step_context() is ctx
     finally:
         current_step.reset(token)
+
+
+async def test_a_step_waits_through_its_backend() -> None:
+    ctx, backend = in_step()
+    assert await ctx.wait_for_event(MyStop) == MyStop()
+    await ctx.wait_for_event(Event, Event(), "id", {"a": 1}, None)
+    assert backend.calls == [("wait", MyStop, None, None, {}, 2000), ("wait", Event, Event(), "id", {"a": 1}, None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"event_type": str}, "waits for an Event class, not <class 'str'>"),
+        ({"event_type": Event()}, "waits for an Event class"),
+        ({"waiter_event": "name?"}, "waiter_event is an Event"),
+        ({"requirements": ["a"]}, "requirements are a dict"),
+        ({"timeout": "1"}, "timeout is seconds"),
+        ({"timeout": True}, "timeout is seconds"),
+        ({"timeout": -1}, "timeout is seconds from 0 on"),
+        ({"timeout": float("nan")}, "timeout is seconds from 0 on"),
+    ],
+)
+def test_what_cannot_be_waited_for_is_refused(arguments: dict[str, Any], error: str) -> None:
+    ctx, _ = in_step()
+    with pytest.raises((TypeError, ValueError), match=error):
+        _ = ctx.wait_for_event(**({"event_type": Event} | arguments))
+
+
+async def test_a_step_remembers_through_its_backend() -> None:
+    ctx, backend = in_step()
+    assert await ctx.once("key", max, 1, 2) == 2
+    assert backend.calls == [("once", "key", max, (1, 2))]
+    assert ctx.idempotency_key == "run/0@step"
+
+
+async def test_a_handler_asks_for_the_steps_that_execute() -> None:
+    assert await in_run()[0].running_steps() == ["a"]
+
+
+def test_only_a_step_waits_and_remembers() -> None:
+    for ctx in (in_run()[0], before_run()):
+        with pytest.raises(ContextStateError):
+            _ = ctx.wait_for_event(Event)
+        with pytest.raises(ContextStateError):
+            _ = ctx.once("key", max)
+        with pytest.raises(ContextStateError):
+            _ = ctx.idempotency_key

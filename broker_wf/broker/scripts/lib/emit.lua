@@ -1,4 +1,4 @@
---! use dispatch aux lineage notes
+--! use dispatch aux lineage notes waits
 --! key collections HASH
 --! key open        SET
 --! key batch       LIST
@@ -6,9 +6,9 @@
 -- Events to the steps that take them: single deliveries, slots of a join, members of a collection.
 --
 -- tx is what one script is changing: run, rid, now, live (how many are in streams and watch), made (entries added), r
--- (recoveries along the lineage of what is handed on).
+-- (recoveries along the lineage of what is handed on), hashes (of the fields that waiters ask for, by event id).
 -- routes: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}}, limits = {step = num_workers},
--- lost = {class, qualified name} if it may be that nobody takes the event }.
+-- lost = {class, qualified name} if it may be that nobody takes the event, keep = it is kept for a waiter to come, only }.
 -- A collection is a map: m its parent, joins = {{step, take, name}}, fired = {step = true}, r the recoveries in it.
 
 local function begin(run, rid, now)
@@ -117,6 +117,10 @@ end
 local function emit(tx, routes, eid, name, payload, m)
   local route = routes[name]
   if not route then return false end
+  local took, offered
+  if tx.run.waits then took, offered = answer(tx, route, eid, name, payload) end
+  if took then route = route_without(route, took) end
+  if route.keep and not offered then keep_early(tx, eid, name, payload) end
   local recs = {}
   for i, step in ipairs(route.to) do recs[i] = new_record(tx, step, name, payload, m) end
   if recs[1] then
@@ -127,7 +131,7 @@ local function emit(tx, routes, eid, name, payload, m)
   if m then
     for _, step in ipairs(route.into) do add_to_batch(tx, m, step, payload) end
   end
-  if route.lost and not (m and route.into[1]) then
+  if route.lost and not offered and not (m and route.into[1]) then
     tx.lost = tx.lost or {}
     tx.lost[#tx.lost + 1] = route.lost
   end

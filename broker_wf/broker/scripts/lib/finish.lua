@@ -1,4 +1,4 @@
---! use record dispatch places aux inbox feed blobs turns notes
+--! use record dispatch places aux inbox feed blobs turns notes waits
 --! key watch         ZSET
 --! key state         HASH
 --! key collections   HASH
@@ -11,6 +11,19 @@
 
 local INLINE_RESULT = 16384
 
+local function unwatch(members)
+  for i = 1, #members, 500 do
+    redis.call('ZREM', watch_key(), unpack(members, i, math.min(i + 499, #members)))
+    redis.call('ZREM', queued_key(), unpack(members, i, math.min(i + 499, #members)))
+  end
+end
+
+local function stop_waiting_ones(rid)
+  local members = redis.call('HKEYS', waiting_key(rid))
+  for i, did in ipairs(members) do members[i] = rid .. '|' .. did end
+  unwatch(members)
+end
+
 local function stop_deliveries(run, rid)
   local all = redis.call('HGETALL', live_key(rid))
   local workers, members = {}, {}
@@ -22,17 +35,14 @@ local function stop_deliveries(run, rid)
     if rec.st == 'l' then workers[rec.w] = true end
     retire_record(run, rid, did, rec)
   end
-  for i = 1, #members, 500 do
-    redis.call('ZREM', watch_key(), unpack(members, i, math.min(i + 499, #members)))
-    redis.call('ZREM', queued_key(), unpack(members, i, math.min(i + 499, #members)))
-  end
+  unwatch(members)
   for worker in pairs(workers) do push_inbox(worker, { kind = 'stop', run = rid }) end
 end
 
 local function drop_run_keys(rid)
   for _, key in ipairs(redis.call('SMEMBERS', aux_key(rid))) do redis.call('UNLINK', key) end
   redis.call('UNLINK', live_key(rid), backlog_key(rid), aux_key(rid), collections_key(rid), buffers_key(rid),
-    lock_key(rid), lockers_key(rid))
+    lock_key(rid), lockers_key(rid), waiting_key(rid), early_key(rid))
 end
 
 -- outcome: status, result or error (bytes), name and payload of the last event in the feed.
@@ -44,6 +54,7 @@ local function finish(run, rid, now, outcome)
   publish_notes(run, rid, now)
   append_feed(rid, outcome.name, outcome.payload, outcome.step, now)
   if redis.call('HLEN', live_key(rid)) > 0 then stop_deliveries(run, rid) end
+  if run.waits then stop_waiting_ones(rid) end
   redis.call('ZREM', watch_key(), rid .. '|!deadline')
   redis.call('ZREM', live_runs_key(run.workflow), rid)
   redis.call('ZADD', ended_runs_key(run.workflow), now, rid)

@@ -1,4 +1,4 @@
---! use places buffers notes
+--! use places buffers notes waits
 --! key watch ZSET
 --! key batch LIST
 -- A delivery into a worker's hands: its lease, its place, and what the worker is told of it.
@@ -13,6 +13,10 @@ local function handed(run, rid, did, rec)
     local key = batch_key(rid, rec.j, rec.s)
     given.size = redis.call('LLEN', key)
     if given.size <= INLINE_BATCH then given.batch = redis.call('LRANGE', key, 0, -1) end
+  end
+  if rec.q then
+    given.waits = rec.q.w and redis.call('HGETALL', waits_key(rid, did)) or nil
+    given.once = rec.q.o
   end
   if run.buffers then given.buffers = snapshot(rid, rec.s, rec.t) end
   return given

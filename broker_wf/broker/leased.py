@@ -1,0 +1,71 @@
+"""Calls of scripts that change a leased delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from broker_wf.broker.blobs import BlobStore
+from broker_wf.broker.connection import Pipe
+from broker_wf.broker.plans import Plan, Planned
+from broker_wf.broker.script import load
+from broker_wf.core.delivery import Delivery
+from broker_wf.events import Event
+from broker_wf.wire.blobs import Blob
+from broker_wf.wire.fingerprints import fingerprints
+
+Hashes = Mapping[str, Mapping[str, bytes]]
+"""Event id -> field -> hash of its value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedCall:
+    """One call.
+
+    Attributes:
+        values: behind run and delivery. The last one is what the script may ask for more of: the plan, or the hashes.
+        blobs: what the payloads refer to; written ahead.
+        sent: called when the call is on its way and not yet answered.
+        events: those that are handed on, by id.
+    """
+
+    script: str
+    delivery: Delivery
+    values: tuple[object, ...]
+    blobs: tuple[Blob, ...]
+    sent: Callable[[], None]
+    events: Iterable[tuple[str, Event]]
+
+    def values_with(self, hashes: Hashes) -> tuple[object, ...]:
+        """The values, with what waiters ask of the events."""
+        last = cast("Plan", self.values[-1])
+        return (*self.values[:-1], {**last, "hashes": hashes} if "nonce" in last else hashes)
+
+
+async def call_leased(pipe: Pipe, store: BlobStore, call: LeasedCall) -> list[object]:
+    """Run the script until it has all that it needs: the blobs, and hashes of the fields that waiters compare."""
+    values, asked = call.values, set[str]()
+    while True:
+        if call.blobs:
+            await store.put(call.delivery.run_id, call.blobs)
+        reply = pipe.call(load(call.script), call.delivery.run_id, call.delivery.id, *values)
+        call.sent()
+        words = cast("list[object]", await reply)
+        if words[0] == b"NO_BLOB":
+            store.forget(call.delivery.run_id, call.blobs)
+        elif words[0] == b"FIELDS":
+            asked |= asked_fields(words)
+            values = call.values_with({id_: fingerprints(event, asked) for id_, event in call.events})
+        else:
+            return words
+
+
+def asked_fields(words: Sequence[object]) -> set[str]:
+    """The fields a refusal names."""
+    return {cast(bytes, word).decode() for word in words[1:]}
+
+
+def sent_events(effects: Iterable[Planned]) -> list[tuple[str, Event]]:
+    """The events that effects hand on, by id."""
+    return [(cast(str, one.plan["id"]), one.event) for one in effects if one.event is not None]
