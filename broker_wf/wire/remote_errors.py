@@ -14,6 +14,7 @@ from broker_wf import errors
 from broker_wf.core.class_names import qualified_name
 from broker_wf.errors import BrokerError, RemoteError
 from broker_wf.events import UnreconstructedException
+from broker_wf.retry_policy import RetryIn
 from broker_wf.wire.classes import is_class
 from broker_wf.wire.foreign import ForeignError, called, text_of
 
@@ -26,6 +27,8 @@ _TRACEBACK = "traceback"
 _ARGUMENT = "argument"
 _FIELDS = "fields"
 _ATTRIBUTE = "remote_traceback"
+_WITH_FIELDS = (BrokerError, RetryIn)
+"""Exceptions of ours whose constructors word their messages."""
 _FIELD_TYPES = frozenset({str, int, float, bool, type(None)})
 
 
@@ -54,7 +57,7 @@ def encode_error(error: BaseException) -> dict[str, object]:
     }
     if len(error.args) == 1 and type(error.args[0]) is str and error.args[0] != message:
         record[_ARGUMENT] = _head(error.args[0])
-    if isinstance(error, BrokerError):
+    if isinstance(error, _WITH_FIELDS):
         record[_FIELDS] = {k: v for k, v in vars(error).items() if type(v) in _FIELD_TYPES and k != _ATTRIBUTE}
     return record
 
@@ -62,7 +65,7 @@ def encode_error(error: BaseException) -> dict[str, object]:
 def decode_error(data: Mapping[str, object], known: Mapping[str, type[Exception]]) -> Exception:
     """Rebuild an exception from what ``encode_error`` gave.
 
-    Built with the text alone if its class is builtin, ours or known, and takes that (a BrokerError has its
+    Built with the text alone if its class is builtin, ours or known, and takes that (an error of ours has its
     fields again); else an UnreconstructedException says what it was. The remote traceback is its
     ``__cause__``, and its attribute ``remote_traceback``. Nothing is imported, and only subclasses of
     Exception are made.
@@ -76,8 +79,8 @@ def decode_error(data: Mapping[str, object], known: Mapping[str, type[Exception]
     argument = data.get(_ARGUMENT, message)
     text = data.get(_TRACEBACK, "")
     cls = _exception_class(name, known)
-    if cls is not None and issubclass(cls, BrokerError):
-        rebuilt = _rebuilt_broker_error(cls, message, data.get(_FIELDS))
+    if cls is not None and issubclass(cls, _WITH_FIELDS):
+        rebuilt = _rebuilt_with_fields(cls, message, data.get(_FIELDS))
     else:
         rebuilt = _rebuilt(cls, argument, message)
     if rebuilt is None:
@@ -101,7 +104,7 @@ def known_errors(modules: Iterable[str]) -> dict[str, type[Exception]]:
 
 def _own_classes() -> dict[str, type[Exception]]:
     ours = known_errors([builtins.__name__, errors.__name__])
-    others = (asyncio.TimeoutError, asyncio.QueueEmpty, asyncio.QueueFull, concurrent.futures.TimeoutError)
+    others = (RetryIn, asyncio.TimeoutError, asyncio.QueueEmpty, asyncio.QueueFull, concurrent.futures.TimeoutError)
     for cls in (UnreconstructedException, *others):
         ours[qualified_name(cls)] = cls
     # Until 3.11 these were classes of their own, and a record may come from another version.
@@ -133,7 +136,7 @@ def _rebuilt(cls: type[Exception] | None, argument: object, message: str) -> Exc
     return made if text_of(made) == message else None
 
 
-def _rebuilt_broker_error(cls: type[BrokerError], message: str, fields: object) -> BrokerError:
+def _rebuilt_with_fields(cls: type[Exception], message: str, fields: object) -> Exception:
     """Make an error of ours without its constructor, which would word the message anew."""
     made = cls.__new__(cls)
     made.args = (message,)
