@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import warnings
 from collections.abc import AsyncGenerator, Generator
 from functools import lru_cache
@@ -12,6 +13,8 @@ from broker_wf.context.context import Context, InRun
 from broker_wf.driver.followed_run import FollowedRun
 from broker_wf.errors import WorkflowCancelledByUser
 from broker_wf.events import Event, StopEvent, WorkflowCancelledEvent
+
+log = logging.getLogger("broker_wf.driver")
 
 
 class WorkflowHandler:
@@ -89,16 +92,22 @@ class WorkflowHandler:
         await self._run.sent()
 
     async def cancel_run(self, *, timeout: float = 5.0) -> None:
-        """End the run as cancelled, and wait up to ``timeout`` seconds for its end. Does nothing once it has ended."""
+        """End the run as cancelled, and wait up to ``timeout`` seconds for its end.
+
+        Does nothing once the run has ended, and never raises. Steps at work get ``asyncio.CancelledError``.
+        """
         if self._run.end.done():
             return
-        cancelling = asyncio.ensure_future(self._run.cancel())
-        await asyncio.wait([cancelling], timeout=timeout)
-        if not cancelling.done():
-            cancelling.cancel()
-            return
-        cancelling.exception()
-        await asyncio.wait([self._run.end], timeout=timeout)
+        ending = asyncio.ensure_future(self._end_as_cancelled())
+        await asyncio.wait([ending], timeout=timeout)
+        if not ending.done():
+            ending.cancel()
+        elif ending.exception() is not None:
+            log.warning("run %s could not be cancelled: %s", self.run_id, ending.exception())
+
+    async def _end_as_cancelled(self) -> None:
+        await self._run.cancel()
+        await asyncio.wait([self._run.end])
 
     def done(self) -> bool:
         """Deprecated: ``is_done``."""
