@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from workflows import Context, Workflow, step
 from workflows.errors import WorkflowCancelledByUser, WorkflowRuntimeError
-from workflows.events import Event, StartEvent, StopEvent, WorkflowCancelledEvent
+from workflows.events import Event, StartEvent, StepState, StepStateChanged, StopEvent, WorkflowCancelledEvent
 
 from tests.conformance.play import Play, streamed
 
@@ -59,6 +59,18 @@ async def reading_goes_on_where_it_was_left(play: Play) -> None:
         break
     rest = await streamed(handler, ProgressEvent)
     assert [ev.msg for ev in rest] == ["first", "step", "complete"]
+
+
+async def internal_events_tell_of_each_step(play: Play) -> None:
+    flow = await play(Reporting, timeout=20)
+    told = await streamed(flow.run(), StepStateChanged, expose_internal=True)
+    states = [(ev.name, ev.step_state) for ev in told if ev.step_state is not StepState.PREPARING]
+    assert states == [
+        ("step_one", StepState.RUNNING),
+        ("step_one", StepState.NOT_RUNNING),
+        ("step_two", StepState.RUNNING),
+        ("step_two", StepState.NOT_RUNNING),
+    ]
 
 
 class Endless(Workflow):
