@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent
+from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.workflow import Context
@@ -94,4 +94,24 @@ def _member(name: str, others: list[str]) -> FunctionAgent:
 
 team = AgentWorkflow(agents=[_member("first", ["second"]), _member("second", [])], root_agent="first", timeout=30)
 
-workflows = [distribute(helper), distribute(team)]
+
+def thinking(messages: Sequence[ChatMessage], **_: Any) -> ChatMessage:
+    """A model that thinks aloud: one look at the weather, then the answer."""
+    seen = next((m.content for m in messages if (m.content or "").startswith("Observation:")), None)
+    said = (
+        'Thought: I need to look.\nAction: weather\nAction Input: {"city": "Rome"}'
+        if seen is None
+        else f"Thought: I can answer without using any more tools.\nAnswer: {seen.removeprefix('Observation: ')}"
+    )
+    return ChatMessage(role=MessageRole.ASSISTANT, content=said)
+
+
+thinker = ReActAgent(
+    name="thinker",
+    description="Thinks aloud.",
+    tools=[weather],
+    llm=MockFunctionCallingLLM(response_generator=thinking),
+    timeout=30,
+)
+
+workflows = [distribute(helper), distribute(team), distribute(thinker)]

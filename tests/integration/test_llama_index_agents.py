@@ -16,7 +16,7 @@ from workflows.errors import WorkflowRuntimeError
 from broker_wf.home import close_homes
 from broker_wf.integrations.llama_index import DistributedWorkflow, distribute
 from broker_wf.settings import Settings
-from tests.apps.agents import helper, team
+from tests.apps.agents import helper, team, thinker
 from tests.integration.console import Console
 from tests.integration.key_audit import problems
 from tests.integration.stage import within
@@ -117,6 +117,11 @@ async def test_agents_hand_over_to_each_other(driver: Settings) -> None:
     answer = await within(distribute(team, broker=driver).run("tea"))
     assert str(answer) == "second wrote about tea"
     assert answer.current_agent_name == "second"
+
+
+async def test_an_agent_that_thinks_aloud_keeps_its_reasoning_in_the_state(driver: Settings) -> None:
+    answer = await within(distribute(thinker, broker=driver).run("What is the weather in Rome?"))
+    assert "sun in Rome" in str(answer)
 
 
 async def test_agents_of_one_class_are_told_apart_by_their_names(driver: Settings) -> None:

@@ -14,6 +14,7 @@ from broker_wf.integrations.llama_index.events import is_event_class
 from broker_wf.wire.classes import derives, is_dataclass
 
 _VOUCHED_FOR = (
+    "llama_index.core.agent.react.types",
     "llama_index.core.agent.workflow.workflow_events",
     "llama_index.core.base.llms.types",
     "llama_index.core.base.response.schema",
