@@ -10,7 +10,7 @@ from typing import Any
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 from llama_index.core.llms.mock import MockFunctionCallingLLM
-from llama_index.core.workflow import Context
+from llama_index.core.workflow import Context, HumanResponseEvent, InputRequiredEvent
 
 from broker_wf.integrations.llama_index import distribute
 
@@ -54,6 +54,17 @@ async def remember(ctx: Context, what: str) -> str:
     return f"noted {what}"
 
 
+async def ask_person(ctx: Context, question: str) -> str:
+    """Ask a person."""
+    answer = await ctx.wait_for_event(
+        HumanResponseEvent,
+        waiter_id=question,
+        waiter_event=InputRequiredEvent(prefix=question, user="ada"),
+        requirements={"user": "ada"},
+    )
+    return f"{question}? {answer.response}"
+
+
 async def broken(reason: str) -> str:
     """Fail."""
     raise ValueError(reason)
@@ -63,7 +74,7 @@ helper = FunctionAgent(
     name="helper",
     description="Knows the weather.",
     system_prompt="You help.",
-    tools=[weather, process, remember, broken],
+    tools=[weather, process, remember, ask_person, broken],
     llm=model(),
     timeout=30,
 )

@@ -10,7 +10,7 @@ import pytest_asyncio
 import redis
 from llama_index.core.agent.workflow import AgentOutput, AgentStream, ToolCall, ToolCallResult
 from llama_index.core.memory import ChatMemoryBuffer
-from llama_index.core.workflow import Context, StopEvent
+from llama_index.core.workflow import Context, HumanResponseEvent, InputRequiredEvent, StopEvent
 from workflows.errors import WorkflowRuntimeError
 
 from broker_wf.home import close_homes
@@ -87,6 +87,36 @@ async def test_a_tool_changes_the_state_through_its_context(agent: DistributedWo
     handler = agent.run("call remember what=this; remember what=that")
     await within(handler)
     assert sorted(await handler.ctx.store.get("noted")) == ["that", "this"]
+
+
+async def test_a_tool_asks_a_person_and_goes_on_with_the_answer(agent: DistributedWorkflow) -> None:
+    handler = agent.run("call ask_person question=tea; ask_person question=milk; weather city=Rome")
+
+    async def talk() -> list[str]:
+        asked: list[str] = []
+        async for event in handler.stream_events():
+            if isinstance(event, InputRequiredEvent):
+                asked.append(event.prefix)
+            if len(asked) == 2:
+                handler.ctx.send_event(HumanResponseEvent(response="no", user="bob"))
+                handler.ctx.send_event(HumanResponseEvent(response="yes", user="ada"))
+                return asked
+        return asked
+
+    assert sorted(await within(talk())) == ["milk", "tea"]
+    said = str(await within(handler)).removeprefix("found: ").split(", ")
+    assert sorted(said) == ["milk? yes", "sun in Rome", "tea? yes"]
+
+
+async def test_a_person_answers_from_another_process_after_a_while(agent: DistributedWorkflow) -> None:
+    handler = agent.run("call ask_person question=tea", run_id="asked")
+    async for event in handler.stream_events():
+        if isinstance(event, InputRequiredEvent):
+            break
+    await close_homes()
+    later = agent.attach("asked")
+    await later.send_event(HumanResponseEvent(response="yes", user="ada"))
+    assert str(await within(later)) == "found: tea? yes"
 
 
 async def test_a_tool_that_fails_is_told_to_the_model(agent: DistributedWorkflow) -> None:

@@ -54,6 +54,20 @@ class DistributedContext(TheirContext[Any]):
             found = self._ours.collect_events(to_ours(ev), [our_class(cls) for cls in expected], buffer_id)
         return None if found is None else [to_theirs(one) for one in found]
 
+    async def wait_for_event(
+        self,
+        event_type: TheirClass,
+        waiter_event: Event | None = None,
+        waiter_id: str | None = None,
+        requirements: dict[str, Any] | None = None,
+        timeout: float | None = 2000,
+    ) -> Any:
+        """See ``Context``. The pause goes through ``except Exception``, as one of a tool's must."""
+        asks = None if waiter_event is None else to_ours(waiter_event)
+        with their_errors():
+            found = await self._ours.wait_for_event(our_class(event_type), asks, waiter_id, requirements, timeout)
+        return to_theirs(found)
+
     def retry_info(self) -> RetryInfo:
         """See ``Context``."""
         with their_errors():
