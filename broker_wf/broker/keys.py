@@ -85,7 +85,7 @@ _ALL = (
         "HASH",
         "run",
         Life.RUN,
-        "content hash -> large part of an event; 'p<hash>' of those that the feed refers to",
+        "content hash -> large part of an event; 'p<hash>' of those that the feed or a dead letter refers to",
     ),
     _family(
         "feed",

@@ -12,9 +12,15 @@ from broker_wf.core.ids import WorkflowName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What a sweep found: members due, deliveries put back into a stream, runs ended."""
+    """What a sweep did.
 
-    due: int
+    Attributes:
+        more: it has not looked at all that is due; another call goes on.
+        redispatched: deliveries put back into a stream.
+        ended: runs ended; a call ends only a few.
+    """
+
+    more: bool
     redispatched: int
     ended: int
 
@@ -39,9 +45,10 @@ class ScheduleStore:
 
         Args:
             outage_ms: when nobody has swept for longer, runs whose time ended meanwhile get that time once more.
+                Leases that ran out while nobody swept for most of a lease get half of one more.
         """
-        due, redone, ended = cast("list[int]", await self.pipe.call(load("sweep"), limit, outage_ms, max_crashes))
-        return Swept(due=due, redispatched=redone, ended=ended)
+        more, redone, ended = cast("list[int]", await self.pipe.call(load("sweep"), limit, outage_ms, max_crashes))
+        return Swept(more=more == 1, redispatched=redone, ended=ended)
 
     async def audit(self, workflow: WorkflowName, offset: int, limit: int) -> Audited:
         """Look at some live runs of a workflow, from the ``offset``-th oldest on."""

@@ -18,7 +18,7 @@ _BATCH = 500
 
 
 class LeaseKeeper(threading.Thread):
-    """Renews every lease each third of its length."""
+    """Renews every lease each third of its length, and the places of steps that were stopped and still run."""
 
     def __init__(self, broker: Broker, lease_ms: int, active: ActiveSet, on_lost: Callable[[Active], None]) -> None:
         """Prepare; ``start()`` begins.
@@ -50,11 +50,14 @@ class LeaseKeeper(threading.Thread):
         self._renewal.close()
 
     def _renew_all(self) -> None:
-        everything = [one for one in self._active.all() if one.stopped is None]
+        executing = self._active.all()
+        everything = [one for one in executing if one.stopped is None]
         for start in range(0, len(everything), _BATCH):
             batch = everything[start : start + _BATCH]
             for position in self._renewal.renew([one.delivery for one in batch], self._lease_ms):
                 self._tell(batch[position])
+        stopping = [(one.lane, one.delivery) for one in executing if one.stopped is not None]
+        self._renewal.hold_places(stopping, self._lease_ms)
 
     def _tell(self, active: Active) -> None:
         try:

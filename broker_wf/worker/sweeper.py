@@ -61,7 +61,7 @@ class Sweeper:
             if swept.redispatched:
                 log.info("put %d deliveries back into their streams", swept.redispatched)
                 self.on_work()
-            if swept.due < _SWEPT_AT_ONCE:
+            if not swept.more:
                 return
 
     async def audit(self) -> None:

@@ -14,8 +14,10 @@ from broker_wf.broker.broker import Broker, open_broker
 from broker_wf.broker.deliveries import Asking, Ended, FailurePlan
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.plans import EffectIds, Plan, effect_map, recovery_map
+from broker_wf.broker.renewal import Renewal
 from broker_wf.broker.roster import groups_of
 from broker_wf.broker.runs import Submission
+from broker_wf.broker.schedule import Swept
 from broker_wf.broker.script import load
 from broker_wf.core.commit import Recovery, StepCommit, plan_commit, plan_recovery
 from broker_wf.core.delivery import Delivery
@@ -165,9 +167,34 @@ class Rig:
         leases = [[delivery.run_id, delivery.id, delivery.fence]]
         return not self.run(_lost(self.broker, leases))
 
+    def hold_place(self, delivery: Delivery) -> None:
+        """As the lease thread of a worker does whose thread of the delivery still runs."""
+        renewal = Renewal(self.broker.url, self.broker.keys, self.broker.timeouts)
+        renewal.hold_places([(self.lane, delivery)], LEASE_MS)
+        renewal.close()
+
+    def change_record(self, delivery: Delivery, **fields: Any) -> None:
+        """Other values in a live record."""
+        record = {**self.truth(delivery.run_id).live[delivery.id], **fields}
+        record = {name: value for name, value in record.items() if value is not None}
+        self.raw.hset(self.key("live", delivery.run_id), delivery.id, pack(record))
+
     def sweep(self, max_crashes: int) -> int:
         """How many deliveries went back to a stream."""
-        return self.run(self.broker.schedule.sweep(1000, LEASE_MS, max_crashes)).redispatched
+        return sum(one.redispatched for one in self.sweeps(max_crashes))
+
+    def sweeps(self, max_crashes: int) -> list[Swept]:
+        """As many calls as it takes to look at all that is due."""
+        swept = [self.run(self.broker.schedule.sweep(1000, LEASE_MS, max_crashes))]
+        while swept[-1].more:
+            swept.append(self.run(self.broker.schedule.sweep(1000, LEASE_MS, max_crashes)))
+        return swept
+
+    def nobody_was_there(self, for_ms: int) -> None:
+        """As if no sweep had run, nor any lease been renewed, for so long: what would be due then is due."""
+        self.raw.set(self.key("swept"), self.now_ms() - for_ms)
+        for member, score in self.raw.zrange(self.key("watch"), 0, -1, withscores=True):
+            self.raw.zadd(self.key("watch"), {member: score - for_ms})
 
     def audit(self) -> tuple[int, int]:
         """Repairs, and runs failed because they can never end."""

@@ -33,6 +33,7 @@ end
 if again == 1 and taken_before() then return cmsgpack.pack({ claim.out, 0 }) end
 for _, one in ipairs(serves) do
   claim.per_run = one[4]
+  if base_lane(one[1]) == one[1] then free_overdue_places(one[1], one[3], claim.now) end
   local pairs_here = redis.call('ZRANGE', ready_key(one[1]), 0, 127)
   for _, kind in ipairs({ 'a', 'w' }) do
     for _, pair in ipairs(pairs_here) do

@@ -28,7 +28,10 @@ refill(tx)
 if plan.ends then
   end_delivery(tx, did, rec, 'failed')
   plan.ends.step = rec.s
-  if plan.dead then dead_letter(plan.dead) end
+  if plan.dead then
+    plan.dead.slots = rec.j == 'slots' or nil
+    dead_letter(plan.dead)
+  end
   finish(run, rid, now, plan.ends)
   return { 'OK' }
 end

@@ -1,7 +1,7 @@
 --! key blob HASH
 -- Large parts of a run's events: hash of the content -> encoded part. Payloads refer to them in a table behind their
--- first byte, which is as wire/envelope.py writes it. 'p' .. hash marks a blob that the feed refers to: it is kept as
--- long as the run is, the others until the run ends.
+-- first byte, which is as wire/envelope.py writes it. 'p' .. hash marks a blob that the feed or a dead letter refers to: it
+-- is kept as long as the run is, the others until the run ends.
 
 local PLAIN_REFERRING, ZLIB_REFERRING = 0x12, 0x13
 
@@ -21,7 +21,10 @@ local function publish_blobs(rid, payload)
   local head = string.byte(payload, 1)
   if head ~= PLAIN_REFERRING and head ~= ZLIB_REFERRING then return end
   local a, b, c, d = string.byte(payload, 2, 5)
-  for i = 0, ((a * 256 + b) * 256 + c) * 256 + d - 1 do
+  local count = d and ((a * 256 + b) * 256 + c) * 256 + d or 0
+  -- A dead letter's payload may be anything.
+  if #payload < 5 + 20 * count then return end
+  for i = 0, count - 1 do
     redis.call('HSET', blob_key(rid), 'p' .. string.sub(payload, 6 + 20 * i, 21 + 20 * i), '')
   end
 end

@@ -20,7 +20,7 @@ local function poison(run, rid, did, rec, now)
   local why = { kind = 'poison', run = rid, delivery = did, step = rec.s, event = rec.t, crashes = rec.c,
     workers = rec.z, workflow = run.workflow }
   local packed = cmsgpack.pack(why)
-  why.payload, why.at = rec.p, now
+  why.payload, why.at, why.slots = rec.p, now, rec.j == 'slots' or nil
   end_delivery(begin(run, rid, now), did, rec, 'poison')
   dead_letter(why)
   finish(run, rid, now, { status = 'failed', error = '!' .. packed, name = '!poison', payload = packed, step = rec.s })

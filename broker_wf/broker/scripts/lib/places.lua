@@ -57,3 +57,10 @@ local function free_place(run, rid, did, rec)
   redis.call('ZREM', running_key(base, rec.s), place_member(rid, did, rec))
   unpark(base, rec.s)
 end
+
+-- A place whose holder has gone without a word, its run ended before, is nobody's when its time is over.
+local function free_overdue_places(lane, limits, now)
+  for step in pairs(limits) do
+    if redis.call('ZREMRANGEBYSCORE', running_key(lane, step), '-inf', '(' .. now) > 0 then unpark(lane, step) end
+  end
+end

@@ -10,7 +10,8 @@
 -- start, l place, g last error, u nonce of the attempt that failed last, y it has effects, z workers whose leases ran
 -- out, r recoveries along its lineage, v the slot that was filled last, K the limit of its step in one run while it is
 -- inside or held, V the number of an execution that has been published, q what it has beside (w waiters, o remembered
--- results), e nonce of the lease that was parked last.
+-- results), e nonce of the lease that was parked last, S until when an outage spared
+-- its lease.
 
 local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',
   'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms', 'max_runs', 'recovered', 'exposed', 'waits' }
