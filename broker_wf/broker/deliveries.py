@@ -30,6 +30,8 @@ from broker_wf.wire.blobs import Blob
 from broker_wf.wire.codec import Codec
 
 _STAGED_PART = 500
+EFFECTS_AT_ONCE = 500
+"""More in one script would hold the server up for everybody else."""
 
 
 class Ended(Enum):
@@ -135,21 +137,26 @@ class DeliveryStore:
     async def apply(
         self, delivery: Delivery, effects: Sequence[Planned], *, busy: bool, sent: Callable[[], None]
     ) -> tuple[Ended, list[str]]:
-        """Apply effects, in order, each once.
+        """Apply effects, in order, each once; 500 in a script.
 
         Args:
-            sent: called when they are on their way and not yet answered.
+            sent: called whenever some are on their way and not yet answered.
 
         Returns:
-            DONE and per effect ``ok``, ``seen``, ``conflict``, ``locked`` or ``lost``; or why nothing was written.
+            DONE and per effect ``ok``, ``seen``, ``conflict``, ``locked`` or ``lost``; or why they were refused, of
+            which those may have been applied that stand before the first one refused.
         """
-        blobs = tuple(blobs_of(effects).values())
-        plans, refs = [one.plan for one in effects], [blob.hash for blob in blobs]
-        values: tuple[object, ...] = (delivery.fence, int(busy), plans, refs, dict[str, object]())
-        reply = await self._call("effect", delivery, values, blobs, sent, sent_events(effects))
-        if reply[0] != b"OK":
-            return ended_of(reply), []
-        return Ended.DONE, [word.decode() for word in cast("list[bytes]", reply[1])]
+        words: list[str] = []
+        for start in range(0, len(effects), EFFECTS_AT_ONCE):
+            part = effects[start : start + EFFECTS_AT_ONCE]
+            blobs = tuple(blobs_of(part).values())
+            plans, refs = [one.plan for one in part], [blob.hash for blob in blobs]
+            values: tuple[object, ...] = (delivery.fence, int(busy), plans, refs, dict[str, object]())
+            reply = await self._call("effect", delivery, values, blobs, sent, sent_events(part))
+            if reply[0] != b"OK":
+                return ended_of(reply), []
+            words += [word.decode() for word in cast("list[bytes]", reply[1])]
+        return Ended.DONE, words
 
     async def commit(
         self, commit: StepCommit, effects: Sequence[Planned], codec: Codec, *, busy: bool, sent: Callable[[], None]

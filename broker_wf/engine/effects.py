@@ -6,7 +6,7 @@ import asyncio
 import threading
 from dataclasses import dataclass, field
 
-from broker_wf.broker.deliveries import Ended
+from broker_wf.broker.deliveries import EFFECTS_AT_ONCE, Ended
 from broker_wf.broker.plans import EffectIds, Planned, effect_map
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import Effect
@@ -80,7 +80,7 @@ class Effects:
                 self.held, self._free = True, len(self._pending)
 
     async def settle(self) -> tuple[list[Planned], list[Planned]]:
-        """Wait for what is on its way.
+        """Wait for what is on its way; send first what is too much for the script that ends the attempt.
 
         Returns:
             What was not sent, in order: the free ones, and those held for the commit.
@@ -88,13 +88,19 @@ class Effects:
         Raises:
             BrokerError: an effect was refused by the server.
         """
-        while self._sender is not None and not self._sender.done():
-            await asyncio.wait([self._sender])
-        if self._broken is not None:
-            raise self._broken
-        free = self._free if self.held else len(self._pending)
-        left, self._pending = [one.planned for one in self._pending], []
-        return left[:free], left[free:]
+        while self._broken is None:
+            if self._sender is not None and not self._sender.done():
+                await asyncio.wait([self._sender])
+            elif self._free_count() > EFFECTS_AT_ONCE:
+                self._begin_sending()
+            else:
+                free = self._free_count()
+                left, self._pending = [one.planned for one in self._pending], []
+                return left[:free], left[free:]
+        raise self._broken
+
+    def _free_count(self) -> int:
+        return self._free if self.held else len(self._pending)
 
     def replace_held(self, kind: str, effect: Effect) -> None:
         """Let one held effect of this kind stand for the former one."""
@@ -109,7 +115,7 @@ class Effects:
     def _next_batch(self) -> list[_Put]:
         """What may be sent now: everything, or what was made before effects were held."""
         with self._guard:
-            count = self._free if self.held else len(self._pending)
+            count = self._free_count()
             batch, self._pending = self._pending[:count], self._pending[count:]
             self._free = 0
         return batch
