@@ -65,7 +65,7 @@ class Settings:
     socket_timeout_ms: int = 5_000
     """How long a reply may take, besides the time a read may block."""
     connect_timeout_ms: int = 5_000
-    """How long a driver tries to reach the server before it gives up; workers try for ever."""
+    """How long a driver tries to reach a server that accepts its connection; once it has, as workers do, for ever."""
     max_bytes: int = 32 * 1024 * 1024
     """Largest encoded event, state value or result."""
     compress_from: int = 64 * 1024

@@ -60,7 +60,7 @@ async def open_broker(
     client = async_client(url, timeouts)
     keys = Keys(settings.namespace)
     try:
-        await check_server(client, url)
+        await check_server(client, url, settings.connect_timeout_ms)
         pipe = Pipe(url=url, client=client, keys=keys, patience_s=patience_s, revive=revive)
         roster = RosterStore(pipe)
         await roster.check_protocol(PARTITIONS)

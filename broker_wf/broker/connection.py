@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -27,7 +28,6 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    ResponseError,
     TimeoutError,
     TryAgainError,
 )
@@ -46,6 +46,7 @@ FAILED = (RedisError, OSError)
 """Whatever a command may meet: a lost server, or one that refuses it for a while (a failover, too few replicas)."""
 _LATER = ("LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF")
 _LATER_CLASSES = (BusyLoadingError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
+_NOBODY = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
 _FIRST_WAIT_MS, _LONGEST_WAIT_MS = 50, 2000
 _CANCELLED_AGAIN_AFTER_S = 0.2
 
@@ -201,7 +202,8 @@ class Pipe:
     async def close(self) -> None:
         """Send what still waits, then close the client."""
         if self._sender is not None and not self._sender.done():
-            await asyncio.wait([self._sender], timeout=2.0)
+            if self.connected:
+                await asyncio.wait([self._sender], timeout=2.0)
             self._sender.cancel()
         for call in self._waiting:
             call.reply.cancel()
@@ -317,23 +319,18 @@ def _password_refused(url: str, error: Exception) -> ServerRefusedError:
     return ServerRefusedError(url, str(error), "Put the right password into the URL or BROKER_WF_PASSWORD_FILE.")
 
 
-async def check_server(client: RedisClient, url: str) -> None:
+async def check_server(client: RedisClient, url: str, patience_ms: int = 0) -> None:
     """Refuse a server that would lose work.
+
+    Args:
+        patience_ms: a reply that is lost is asked for again for so long; where nobody listens nobody is waited for.
 
     Raises:
         ServerUnreachableError: it does not answer.
-        ServerRefusedError: older than 7.0, a replica, evicts keys, or wants another password; says the cure.
+        ServerRefusedError: older than 7.0, a replica, evicts keys, wants another password, or is no Redis; says the
+            cure.
     """
-    try:
-        facts = _facts(await client.execute_command("INFO"))
-    except LOST as error:
-        if _wants_password(error):
-            raise _password_refused(url, error) from None
-        raise ServerUnreachableError(url, _plain(error)) from None
-    except ResponseError as error:
-        if reply_word(error) in ("NOAUTH", "WRONGPASS", "NOPERM"):
-            raise _password_refused(url, error) from None
-        raise ServerUnreachableError(url, str(error)) from None
+    facts = _facts(await _info(client, url, patience_ms))
     version = facts.get("redis_version", "0")
     if int(version.split(".", 1)[0]) < 7:
         raise ServerRefusedError(url, f"its version is {version}", "Use Redis 7.0 or later, or Valkey 7.2 or later.")
@@ -348,6 +345,27 @@ async def check_server(client: RedisClient, url: str) -> None:
         )
     if facts.get("aof_enabled") == "0":
         log.warning("the server keeps no log (appendonly no): runs are lost when it restarts")
+
+
+async def _info(client: RedisClient, url: str, patience_ms: int) -> object:
+    loop, clock = asyncio.get_running_loop(), SystemClock()
+    give_up, wait_ms = loop.time() + patience_ms / 1000, _FIRST_WAIT_MS
+    while True:
+        try:
+            return await client.execute_command("INFO")
+        except LOST as error:
+            if _wants_password(error):
+                raise _password_refused(url, error) from None
+            if isinstance(error.__context__, _NOBODY) or loop.time() + wait_ms / 1000 > give_up:
+                raise ServerUnreachableError(url, _plain(error)) from None
+        except RedisError as error:
+            if reply_word(error) in ("NOAUTH", "WRONGPASS", "NOPERM"):
+                raise _password_refused(url, error) from None
+            raise ServerRefusedError(
+                url, f"it does not answer as Redis does ({_plain(error)})", "Check host and port."
+            ) from None
+        await clock.sleep_ms(wait_ms)
+        wait_ms = min(wait_ms * 2, _LONGEST_WAIT_MS)
 
 
 def _plain(error: BaseException) -> str:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from broker_wf.errors import ServerRefusedError, ServerUnreachableError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
+from tests.faults.proxy import LosingLink
 from tests.integration.stage import Stage, until, within
 from tests.servers import private_server, server_binary
 
@@ -52,6 +55,14 @@ async def homes() -> AsyncIterator[None]:
     await close_homes()
 
 
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """A unix socket's path may not be long."""
+    directory = Path(tempfile.mkdtemp(prefix="bwf-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def free_port() -> int:
     """A port on which nobody listens."""
     with socket.socket() as probe:
@@ -79,6 +90,37 @@ async def test_a_server_that_never_answers_is_given_up_in_time() -> None:
         with pytest.raises(ServerUnreachableError) as caught:
             await within(flow(url, connect_timeout_ms=500, socket_timeout_ms=500).run())
     assert time.monotonic() - begun < 5
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.usefixtures("homes")
+async def test_a_driver_whose_very_first_reply_is_lost_asks_again(own_server: str, short_directory: Path) -> None:
+    link = LosingLink(own_server, short_directory, seed=1)
+    link.share = 1.0
+    link.begin()
+    try:
+        handler = flow(link.url).run()
+        await until(lambda: link.lost > 0)
+        link.share = 0.0
+        with redis.Redis.from_url(own_server) as client:
+            await until(lambda: bool(client.exists(f"{{connections/0}}:run:{handler.run_id}")))
+        await within(handler.cancel_run())
+        await close_homes()
+    finally:
+        link.end()
+
+
+@pytest.mark.usefixtures("homes")
+async def test_what_speaks_something_else_is_refused_by_name() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        with pytest.raises(ServerRefusedError, match="it does not answer as Redis does") as caught:
+            await within(flow(f"redis://:{SECRET}@127.0.0.1:{port}/0").run())
     assert SECRET not in str(caught.value)
 
 
