@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 
 import click
@@ -12,15 +14,18 @@ import click
 from broker_wf.cli.failures import NO_SERVER, START_ERRORS, CommandError, failure_of
 from broker_wf.cli.logs import FORMATS, LEVELS, set_up_logs
 from broker_wf.cli.options import asked_where, duration_ms, where
-from broker_wf.cli.serving import Stops, run_in_new_loop, serve
+from broker_wf.cli.serving import run_in_new_loop, serve
 from broker_wf.cli.target import load_targets
 from broker_wf.configuration import configure
 from broker_wf.errors import BrokerError, SettingsError
 from broker_wf.settings import Settings
 from broker_wf.worker.pool import READY, Pool, PoolPlan, tell_parent, watch_parent
+from broker_wf.worker.serving import Stops
+from broker_wf.worker.worker import STEP_THREADS
 
 _MODULE = "broker_wf"
 _LINK = "--child-of"
+_THREAD_PATIENCE_S = 0.1
 
 
 @click.command()
@@ -106,6 +111,17 @@ def _serve(targets: Sequence[str], settings: Settings, report_fd: int | None) ->
         await serve(programs, settings, lambda: _say_ready(report_fd), stops)
 
     run_in_new_loop(main())
+    _leave_threads_behind()
+
+
+def _leave_threads_behind() -> None:
+    """End this process now if steps in threads still run: Python would wait for them, and they were handed back."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(STEP_THREADS):
+            thread.join(_THREAD_PATIENCE_S)
+            if thread.is_alive():
+                logging.shutdown()
+                os._exit(0)
 
 
 def _say_ready(report_fd: int | None) -> None:

@@ -84,9 +84,7 @@ async def _called(call: Call, arguments: dict[str, object]) -> object:
     if call.step.is_async:
         running = cast("Awaitable[object]", call.step.function(**arguments))
     else:
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(call.threads, partial(context.run, call.step.function, **arguments))
+        running = _in_thread(call, arguments)
     if call.step.timeout_ms is None:
         return await running
     done = asyncio.ensure_future(running)
@@ -99,6 +97,19 @@ async def _called(call: Call, arguments: dict[str, object]) -> object:
         raise StepTimeoutError(call.step.name, call.step.timeout_ms)
     finally:
         done.cancel()
+
+
+async def _in_thread(call: Call, arguments: dict[str, object]) -> object:
+    """What the function gives. A thread cannot be stopped: a cancellation waits for its end, a second one does not."""
+    context = contextvars.copy_context()
+    started = call.threads.submit(partial(context.run, call.step.function, **arguments))
+    done = asyncio.wrap_future(started)
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        if not started.cancel():
+            await asyncio.wait([done])
+        raise
 
 
 _GRACE_S = 5.0

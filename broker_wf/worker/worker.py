@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from broker_wf.engine.attempt import execute
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Grants, Site
 from broker_wf.errors import BrokerError
-from broker_wf.resource import worker_resources
 from broker_wf.settings import Settings
 from broker_wf.worker.active import Active, ActiveSet
 from broker_wf.worker.claimer import Claimer
@@ -35,8 +34,12 @@ from broker_wf.worker.sweeper import Sweeper
 
 log = logging.getLogger("broker_wf.worker")
 
+STEP_THREADS = "broker-wf-step"
+"""What the names of threads begin with in which steps run that are not async."""
 _HEALTH_EVERY_MS = 2_000
-_STOP_GRACE_S = 5.0
+_STOP_GRACE_S = 2.0
+"""How long a worker that has drained may take to leave; without a server it goes without a word."""
+_LAST_WORDS_S = 0.5
 _SHORT_TIMEOUT_MS = 10_000
 """Runs that may not take longer are timed out to the millisecond, others at the next sweep."""
 
@@ -70,7 +73,7 @@ class Worker:
         self._served: dict[Lane, Served] = {}
         self._active = ActiveSet()
         self._ending = 0
-        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="broker-wf-step")
+        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=STEP_THREADS)
         self._grants = Grants()
         self._claimer = Claimer(
             store=broker.deliveries,
@@ -147,39 +150,56 @@ class Worker:
         self._claimer.ask()
 
     async def stop(self, drain_ms: int) -> None:
-        """Stop claiming, let the steps go on for ``drain_ms``, hand the rest back, leave the roster."""
+        """Stop claiming, let the steps go on for ``drain_ms``, hand the rest back, leave the roster.
+
+        Takes at most 2 s longer than that, whether or not there still is a server. What could not be handed back then
+        comes to others when its lease runs out.
+        """
+        loop = asyncio.get_running_loop()
+        drained_by = loop.time() + drain_ms / 1000
         await self._claimer.close()
-        await self._drain(drain_ms)
-        if self._executing:
-            # Some have ended and are just giving their places back.
-            await asyncio.wait(list(self._executing), timeout=1.0)
-        await self._sweeper.close()
-        await end_tasks(self._tasks)
+        await self._drain(max(0.0, drained_by - loop.time()))
+        leaving = loop.create_task(self._leave())
+        await asyncio.wait([leaving], timeout=max(_LAST_WORDS_S, drained_by + _STOP_GRACE_S - loop.time()))
+        await end_tasks([leaving, *self._tasks])
         self._leases.stop()
         await self._mailbox.close()
-        try:
-            await asyncio.wait_for(self._leave(), _STOP_GRACE_S)
-        except (BrokerError, asyncio.TimeoutError) as error:
-            log.warning("left without a goodbye: %r", error)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _drain(self, drain_ms: int) -> None:
+    async def _drain(self, patience_s: float) -> None:
         waiting = [one.task for one in self._active.all() if one.task is not None]
-        if waiting and drain_ms > 0:
-            log.info("draining: %d deliveries have %d ms to finish", len(waiting), drain_ms)
-            await asyncio.wait(waiting, timeout=drain_ms / 1000)
+        if waiting and patience_s > 0:
+            log.info("draining: %d deliveries have %d ms to finish", len(waiting), patience_s * 1000)
+            await asyncio.wait(waiting, timeout=patience_s)
+
+    async def _leave(self) -> None:
+        try:
+            await self._hand_back()
+            if self._executing:
+                # Some have ended and are just giving their places back.
+                await asyncio.wait(list(self._executing), timeout=_LAST_WORDS_S)
+            await self._sweeper.close()
+            await end_tasks(self._tasks)
+            await self._say_goodbye()
+        except BrokerError as error:
+            log.warning("left without a goodbye: %s", error)
+        except asyncio.CancelledError:
+            log.warning("left without a goodbye: the server does not answer")
+            raise
+
+    async def _hand_back(self) -> None:
         rest = self._active.all()
         if not rest:
             return
         log.info("handing %d deliveries back", len(rest))
         for one in rest:
             one.stop("drain")
-        await asyncio.wait([one.task for one in rest if one.task is not None], timeout=0.5)
+        await asyncio.wait([one.task for one in rest if one.task is not None], timeout=_LAST_WORDS_S)
         await self._broker.deliveries.release([one.delivery for one in rest])
         for one in rest:
             await self._broker.deliveries.free_places(one.lane, [one.delivery])
 
-    async def _leave(self) -> None:
+    async def _say_goodbye(self) -> None:
         groups = self._groups()
         lanes = [lane for one in self._served.values() for lane in one.lanes]
         await self._broker.roster.goodbye(self.id, lanes, groups)
@@ -322,24 +342,3 @@ class _Once:
         if not self.happened:
             self.happened = True
             self._action()
-
-
-async def run_worker(programs: Sequence[Program], broker: Broker, settings: Settings, stop: asyncio.Event) -> None:
-    """Serve workflows until ``stop`` is set, then drain.
-
-    Raises:
-        WorkflowConflictError: another class holds a workflow's name.
-    """
-    worker = Worker(broker, settings)
-    try:
-        for program in programs:
-            await worker.serve(Served(program=program, lane=Lane(program.spec.name)))
-        worker.start()
-        log.info("worker %s serves %s", worker.id, ", ".join(p.spec.name for p in programs))
-        await stop.wait()
-    finally:
-        await worker.stop(settings.drain_timeout_ms)
-        for program in programs:
-            await program.resources.close()
-        await worker_resources.close()
-        await broker.pipe.close()

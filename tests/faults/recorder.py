@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 from collections.abc import Awaitable
 from contextlib import ExitStack
 from typing import Any
@@ -18,6 +17,7 @@ from broker_wf.broker.broker import open_broker
 from broker_wf.broker.script import Script
 from broker_wf.settings import Settings
 from broker_wf.worker import worker
+from broker_wf.worker.serving import Stops, run_worker
 from tests.apps import faulty, held
 from tests.mutants import mutated
 
@@ -57,14 +57,13 @@ class Recorder:
 
 
 async def main(ledger: str) -> None:
-    recorder, stop = Recorder(ledger), asyncio.Event()
+    recorder, stops = Recorder(ledger), Stops()
     recorder.install()
     settings = Settings.load()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    stops.listen()
     broker = await open_broker(settings, settings.full_url, patience_s=None)
     programs = [one.program() for one in held.workflows] + [one().program() for one in faulty.workflows]
-    asyncio.get_running_loop().call_later(0, recorder.note, "ready")
-    await worker.run_worker(programs, broker, settings, stop)
+    await run_worker(programs, broker, settings, stops, lambda: recorder.note("ready"))
 
 
 if __name__ == "__main__":
