@@ -109,7 +109,7 @@ class Worker:
         )
 
     async def serve(self, served: Served) -> None:
-        """Register a workflow and claim its deliveries from now on.
+        """Register a workflow and claim its deliveries from now on, or once the worker has started.
 
         Raises:
             WorkflowConflictError: another class holds the workflow's name; nothing was changed.
@@ -129,7 +129,7 @@ class Worker:
         await self._beat()
         if self._tasks:
             await self._mailbox.poke()
-        self._claimer.ask()
+            self._claimer.ask()
 
     def start(self) -> None:
         """Begin to claim, renew, sweep."""
