@@ -10,6 +10,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from broker_wf.events import DictLikeModel
+from broker_wf.events.dict_like import is_dict_like
 
 MAX_DEPTH = 1000
 """Segments of a path, at most."""
@@ -92,7 +93,7 @@ def set_in(value: Any, segments: Sequence[str], new: Any) -> Any:
 def _step_into(value: Any, segment: str) -> Any:
     if isinstance(value, dict):
         return cast("dict[Any, Any]", value)[segment]
-    if isinstance(value, DictLikeModel):
+    if is_dict_like(value):
         if segment in value:
             return value[segment]
         if _is_declared(type(value), segment):
@@ -105,7 +106,7 @@ def _step_into(value: Any, segment: str) -> Any:
 def _assign(value: Any, segment: str, new: Any) -> None:
     if isinstance(value, dict):
         value[segment] = new
-    elif isinstance(value, DictLikeModel):
+    elif is_dict_like(value):
         if _is_declared(type(value), segment):
             setattr(value, segment, new)
         else:
@@ -136,7 +137,7 @@ def _is_declared(cls: type[DictLikeModel], name: str) -> bool:
 def _copied(value: Any) -> Any:
     if isinstance(value, BaseModel):
         model = value.model_copy()
-        if isinstance(model, DictLikeModel) and model.__pydantic_private__ is not None:
+        if is_dict_like(model) and model.__pydantic_private__ is not None:
             model.__pydantic_private__["_data"] = dict(model.to_dict())
         return model
     return copy(cast("object", value)) if isinstance(value, (dict, list)) else value

@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 
 from broker_wf.context.paths import get_by_path, set_by_path
 from broker_wf.events import DictLikeModel
+from broker_wf.events.dict_like import is_dict_like
 
 _MAY_FAIL_TO_ENCODE = ("memory",)
 
@@ -123,7 +124,7 @@ def merge_state(current: MODEL_T, incoming: BaseModel) -> MODEL_T:
 def _contents(state: BaseModel) -> dict[str, Any]:
     """Fields and undeclared values as they are: dumped, nested models would lose their classes."""
     declared = dict(state.__dict__)
-    return {**declared, **state.to_dict()} if isinstance(state, DictLikeModel) else declared
+    return {**declared, **state.to_dict()} if is_dict_like(state) else declared
 
 
 def create_cleared_state(state_type: type[MODEL_T]) -> MODEL_T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from functools import cached_property
 from inspect import unwrap
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeGuard, cast
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 _set = object.__setattr__
+_FACE = ("to_dict", "keys", "__getitem__", "__setitem__")
 
 
 class DictLikeModel(BaseModel):
@@ -155,3 +156,15 @@ class DictLikeModel(BaseModel):
         if self._data:
             dumped["_data"] = self._data
         return dumped
+
+
+def is_dict_like(value: object) -> TypeGuard[DictLikeModel]:
+    """Whether this is a model beside whose fields undeclared values live."""
+    return isinstance(value, BaseModel) and is_dict_like_class(type(value))
+
+
+def is_dict_like_class(cls: type[BaseModel]) -> bool:
+    """Whether undeclared values live beside the fields, as here: true of the original's events and states too."""
+    return issubclass(cls, DictLikeModel) or (
+        "_data" in cls.__private_attributes__ and all(hasattr(cls, name) for name in _FACE)
+    )

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo, ModelPrivateAttr
 from pydantic.functional_serializers import PlainSerializer, WrapSerializer
 from pydantic_core import PydanticUndefined
 
-from broker_wf.events import DictLikeModel, StopEvent
+from broker_wf.events import StopEvent
+from broker_wf.events.dict_like import is_dict_like_class
 from broker_wf.events.stand_in import StandIn
 from broker_wf.wire.foreign import called
 from broker_wf.wire.parts import ADDITIONAL, CUSTOM, DYNAMIC, RESULT, UNSET, Extras, Fields, Parts, class_tag
@@ -41,7 +42,7 @@ class ModelPlan:
         self._sent = tuple(n for n, info in self._infos.items() if not info.exclude or info.is_required())
         self._sent_set = frozenset(self._sent)
         self._private: Mapping[str, ModelPrivateAttr] = cls.__private_attributes__
-        self._has_data = issubclass(cls, DictLikeModel) or _is_dict_like(cls)
+        self._has_data = is_dict_like_class(cls)
         self._only_data = self._has_data and len(self._private) == 1
         self._has_result = issubclass(cls, StopEvent) or (self._has_data and _RESULT in self._private)
         self._allows_more = cls.model_config.get("extra") == "allow"
@@ -223,13 +224,6 @@ class StandInPlan:
     def rebuild(self, payload: object, extras: Extras) -> object:
         """See ``ModelPlan``."""
         return self.cls.of(cast("BaseModel", self._held.rebuild(payload, extras)))
-
-
-def _is_dict_like(cls: type[BaseModel]) -> bool:
-    """Whether undeclared values live beside the fields as they do in our events: true of the original's."""
-    return _DATA in cls.__private_attributes__ and all(
-        hasattr(cls, name) for name in ("to_dict", "keys", "__getitem__")
-    )
 
 
 def _dict_of(value: object) -> Fields:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from broker_wf.context.paths import get_by_path, get_in, set_by_path, split_path
 from broker_wf.context.state_store import create_cleared_state
-from broker_wf.events import DictLikeModel
+from broker_wf.events.dict_like import is_dict_like
 from broker_wf.wire.codec import Codec
 
 StateClass = type[BaseModel]
@@ -18,14 +18,14 @@ StateClass = type[BaseModel]
 def state_values(state: BaseModel) -> dict[str, object]:
     """The top-level keys of a state: fields, and undeclared values."""
     declared: dict[str, object] = dict(state.__dict__)
-    return {**declared, **state.to_dict()} if isinstance(state, DictLikeModel) else declared
+    return {**declared, **state.to_dict()} if is_dict_like(state) else declared
 
 
 def state_of(cls: StateClass, values: Mapping[str, object]) -> BaseModel:
     """A state with these values; what is missing has its default. Validators do not run again."""
     state = create_cleared_state(cls)
     for key, value in values.items():
-        if isinstance(state, DictLikeModel) and key not in cls.model_fields:
+        if is_dict_like(state) and key not in cls.model_fields:
             state[key] = value
         else:
             vars(state)[key] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 from workflows import Context, Workflow, step
+from workflows.context.state_store import DictState
 from workflows.events import Event, StartEvent, StopEvent
 
 from broker_wf.integrations.llama_index import distribute
@@ -68,6 +69,29 @@ class Open(Workflow):
     @step
     async def only(self, ctx: Context, ev: StartEvent) -> StopEvent:
         return StopEvent(result=Behind(text="there"))
+
+
+class Ledger(DictState):
+    """A state with a field and whatever else is set."""
+
+    total: int = 0
+
+
+class Keeps(Workflow):
+    @step
+    async def only(self, ctx: Context[Ledger], ev: StartEvent) -> Next:
+        await ctx.store.set("total", 2)
+        await ctx.store.set("names.first", "Ada")
+        return Next()
+
+    @step
+    async def end(self, ctx: Context[Ledger], ev: Next) -> StopEvent:
+        async with ctx.store.edit_state() as state:
+            state.more = [state.total]
+        state = await ctx.store.get_state()
+        assert type(state) is Ledger
+        await ctx.store.set_state(state)
+        return StopEvent(result=[state.total, state.names, await ctx.store.get("more.0")])
 
 
 in_place = distribute(InPlace())

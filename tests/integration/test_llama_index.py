@@ -13,7 +13,7 @@ from workflows.events import StopEvent
 
 from broker_wf.errors import EncodeError
 from broker_wf.integrations.llama_index import DistributedWorkflow, distribute
-from tests.apps.originals import Fails, InPlace, Notes, Open, Replaced
+from tests.apps.originals import Fails, InPlace, Keeps, Notes, Open, Replaced
 from tests.apps.values import Behind
 from tests.conformance.scenarios.basic import JokeFlow, NeverEnds
 from tests.integration.console import Console
@@ -54,6 +54,10 @@ async def test_what_a_failed_step_changed_in_place_is_not_in_the_state(stage: St
 
 async def test_what_is_set_wins_over_what_was_changed_in_place(stage: Stage) -> None:
     assert await within((await put_on(stage, Replaced)).run()) == [9, 10]
+
+
+async def test_a_state_of_theirs_keeps_undeclared_values_beside_its_fields(stage: Stage) -> None:
+    assert await within((await put_on(stage, Keeps)).run()) == [2, {"first": "Ada"}, 2]
 
 
 async def test_a_class_behind_any_travels_once_it_is_named(stage: Stage) -> None:

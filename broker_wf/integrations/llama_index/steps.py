@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from workflows import collect as their_collect
+from workflows.context.state_store import DictState
 from workflows.decorators import StepConfig
 from workflows.events import Event
 
@@ -83,7 +84,7 @@ def _cardinality(config: StepConfig) -> Cardinality:
 
 def _is_plain_state(cls: type) -> bool:
     """Their DictState has no fields: the state is ours of the same name."""
-    return cls.__name__ == "DictState" and cls.__module__.partition(".")[0] == "workflows"
+    return cls is DictState
 
 
 @dataclass(frozen=True, slots=True)

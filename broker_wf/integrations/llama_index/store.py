@@ -6,7 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from broker_wf.context.state_store import StateStore
+from workflows.context.state_store import DictState as TheirDictState
+
+from broker_wf.context.state_store import DictState, StateStore
 
 _IMMUTABLE = (str, bytes, int, float, bool, type(None))
 _NOT_GIVEN = object()
@@ -56,7 +58,7 @@ class LiveStore:
     async def set_state(self, state: Any) -> None:
         """See ``StateStore``."""
         self._got.clear()
-        await self._store.set_state(state)
+        await self._store.set_state(DictState(**state.to_dict()) if type(state) is TheirDictState else state)
 
     async def clear(self) -> None:
         """See ``StateStore``."""
