@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import pytest
@@ -84,6 +85,9 @@ async def test_their_errors_tell_how_a_run_ended(stage: Stage) -> None:
     await handler.cancel_run()
     with pytest.raises(WorkflowCancelledByUser):
         await within(handler)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert (handler.done(), type(handler.exception())) == (True, WorkflowCancelledByUser)
     hasty = distribute(NeverEnds(timeout=0.1), broker=stage.settings)
     with pytest.raises(WorkflowTimeoutError, match=r"timed out after 0\.1 seconds"):
         await within(hasty.run())

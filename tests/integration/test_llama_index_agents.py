@@ -155,6 +155,6 @@ async def test_an_agent_that_thinks_aloud_keeps_its_reasoning_in_the_state(drive
 
 
 async def test_agents_of_one_class_are_told_apart_by_their_names(driver: Settings) -> None:
-    other = helper.model_copy(update={"name": "other"})
+    other = helper.model_copy(update={"name": "other one"})
     names = [distribute(one, broker=driver).workflow_name for one in (helper, other, team)]
     assert len(set(names)) == 3

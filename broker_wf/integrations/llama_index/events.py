@@ -16,6 +16,8 @@ from broker_wf.core.spec import EventClass
 from broker_wf.events.stand_in import StandIn
 
 TheirClass = type[theirs.Event]
+_STAND_INS = ".stand_ins"
+"""Ends the name of a stand-in's module: it may not have the qualified name of the class it stands for."""
 
 
 def _same_named(module: object, base: type) -> dict[str, type]:
@@ -43,7 +45,7 @@ def our_class(cls: TheirClass) -> EventClass:
     stands = any(issubclass(base, StandIn) for base in bases)
     kept = [base for base in bases if base is not ours.Event]
     namespace = {
-        "__module__": f"{cls.__module__}.stand_ins",
+        "__module__": f"{cls.__module__}{_STAND_INS}",
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
         "held_class": cls,
@@ -80,6 +82,8 @@ def _made(cls: type[BaseModel], event: BaseModel) -> BaseModel:
     values: dict[str, object] = {name: _value(value) for name, value in event.__dict__.items()}
     private = cast("Mapping[str, object]", event.__pydantic_private__ or {})
     values.update(cast("Mapping[str, object]", private.get("_data") or {}))
+    if isinstance(event, ours.UnhandledEvent):
+        values["qualified_name"] = event.qualified_name.replace(f"{_STAND_INS}.", ".")
     if private.get("_result") is not None:
         values["result"] = private["_result"]
     return cls(**values)

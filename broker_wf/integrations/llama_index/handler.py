@@ -9,7 +9,7 @@ from workflows.events import Event, StopEvent
 
 from broker_wf.handler import WorkflowHandler
 from broker_wf.integrations.llama_index.context import DistributedContext
-from broker_wf.integrations.llama_index.errors import their_errors
+from broker_wf.integrations.llama_index.errors import their_error, their_errors
 from broker_wf.integrations.llama_index.events import to_ours, to_theirs
 from broker_wf.integrations.llama_index.streams import TheirEvents
 
@@ -67,6 +67,23 @@ class DistributedHandler:
     async def cancel_run(self, *, timeout: float = 5.0) -> None:
         """End the run as cancelled, and wait up to ``timeout`` seconds for its end."""
         await self._ours.cancel_run(timeout=timeout)
+
+    def done(self) -> bool:
+        """Deprecated: ``is_done``."""
+        return self._ours.done()
+
+    def cancel(self) -> None:
+        """Deprecated: ``cancel_run``. Awaiting the handler then gives ``asyncio.CancelledError``."""
+        self._ours.cancel()
+
+    def exception(self) -> BaseException | None:
+        """Deprecated: await the handler."""
+        found = self._ours.exception()
+        return their_error(found) if isinstance(found, Exception) else found
+
+    def cancelled(self) -> bool:
+        """Deprecated: await the handler."""
+        return self._ours.cancelled()
 
     async def _result(self) -> Any:
         stop = await self.stop_event_result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any, cast
 from workflows import Workflow
 from workflows.decorators import StepConfig
 from workflows.resource import ResourceManager
+
+_NOT_OF_A_NAME = r"[^\w.-]+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,4 +56,6 @@ def name_of(workflow: Workflow) -> str:
     is_ready_made = type(workflow).__module__.startswith("llama_index.")
     agent = held.get("name", held.get("root_agent"))
     explicit = held.get("_workflow_name") is not None
-    return f"{name}.{agent}" if is_ready_made and isinstance(agent, str) and not explicit else name
+    if not (is_ready_made and isinstance(agent, str)) or explicit:
+        return name
+    return f"{name}.{re.sub(_NOT_OF_A_NAME, '-', agent)}"

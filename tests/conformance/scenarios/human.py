@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from workflows import Context, Workflow, step
-from workflows.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from workflows.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent, UnhandledEvent
 
 from tests.conformance.play import Play
 
@@ -41,6 +41,25 @@ async def a_returned_question_is_streamed_and_an_answer_is_sent(play: Play) -> N
 async def a_graph_with_a_person_says_so(play: Play) -> None:
     flow = await play(ByEvents, timeout=20)
     assert flow.validate() is True
+
+
+class Stray(Event):
+    pass
+
+
+async def an_event_that_nobody_takes_is_told(play: Play) -> None:
+    flow = await play(ByEvents, timeout=20)
+    handler = flow.run()
+    told = []
+    async for ev in handler.stream_events(expose_internal=True):
+        if isinstance(ev, Asked):
+            await handler.send_event(Stray())
+        if isinstance(ev, UnhandledEvent):
+            told.append(ev)
+            await handler.send_event(Answered(answer="Ada"))
+    assert [one.event_type for one in told] == ["Stray"]
+    assert told[0].qualified_name == f"{Stray.__module__}.Stray"
+    assert await handler == "hello, Ada"
 
 
 class ByWaiting(Workflow):
