@@ -13,6 +13,7 @@ _WHERE = {
     "catch_error": "broker_wf.decorators",
     "close_homes": "broker_wf.home",
     "configure": "broker_wf.configuration",
+    "open_inspector": "broker_wf.inspecting",
     "run_many": "broker_wf.many",
     "step": "broker_wf.decorators",
 }

@@ -6,6 +6,7 @@ from broker_wf.context import Context as Context
 from broker_wf.decorators import catch_error as catch_error
 from broker_wf.decorators import step as step
 from broker_wf.home import close_homes as close_homes
+from broker_wf.inspecting import open_inspector as open_inspector
 from broker_wf.many import RunOutcome as RunOutcome
 from broker_wf.many import run_many as run_many
 from broker_wf.settings import Settings as Settings
@@ -20,6 +21,7 @@ __all__ = [
     "catch_error",
     "close_homes",
     "configure",
+    "open_inspector",
     "run_many",
     "step",
 ]

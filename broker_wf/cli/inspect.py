@@ -12,9 +12,9 @@ from broker_wf.cli import shown
 from broker_wf.cli.failures import CONFLICT, USAGE, CommandError, Failure
 from broker_wf.cli.options import asked_where, where
 from broker_wf.cli.output import print_json, print_line, print_text
-from broker_wf.cli.session import opened_broker
 from broker_wf.core.ids import RunId
 from broker_wf.driver.client import open_client
+from broker_wf.inspecting import opened_broker
 from broker_wf.inspector import Inspector
 from broker_wf.inspector.views import as_dict
 from broker_wf.settings import Settings
@@ -102,6 +102,20 @@ def list_runs(
     found = _asked(url, namespace, question)
     if found is not None:
         print_json(found)
+
+
+@runs.command("waiting")
+@click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=1_000, show_default=True, help="Live runs to look at.")
+@_as_json
+@where
+def list_waiting(workflow: str | None, limit: int, as_json: bool, url: str | None, namespace: str | None) -> None:
+    """List what runs wait for (`wait_for_event`) and have asked, those that wait longest first."""
+    views = _asked(url, namespace, lambda inspector: inspector.waiting(workflow, limit))
+    if as_json:
+        print_json([as_dict(view) for view in views])
+    else:
+        shown.waits(views)
 
 
 @runs.command()

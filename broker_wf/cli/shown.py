@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from broker_wf.cli.output import age, print_table, print_text, size, span_ms
-from broker_wf.inspector.views import ErrorView, RunSummary, RunView, StatusView, WorkerView, WorkflowView
+from broker_wf.inspector.views import ErrorView, RunSummary, RunView, StatusView, WaitView, WorkerView, WorkflowView
+
+_BRIEF = 80
 
 
 def status(view: StatusView) -> None:
@@ -69,6 +71,29 @@ def runs(views: Sequence[RunSummary]) -> None:
         for view in views
     ]
     print_table(columns, rows)
+
+
+def waits(views: Sequence[WaitView]) -> None:
+    """A line for each wait, and what it has asked."""
+    columns = ("run", "workflow", "step", "waits for", "asked", "due", "question")
+    rows = [
+        (
+            view.run_id,
+            view.workflow,
+            view.step,
+            " or ".join(view.events),
+            "-" if view.asked_at is None else age(view.asked_at),
+            _moment(view.due_at),
+            "-" if view.question_type is None else f"{view.question_type} {_brief(view.question)}",
+        )
+        for view in views
+    ]
+    print_table(columns, rows)
+
+
+def _brief(value: object) -> str:
+    whole = json.dumps(value, ensure_ascii=False)
+    return whole if len(whole) <= _BRIEF else f"{whole[: _BRIEF - 1]}…"
 
 
 def run(view: RunView) -> None:

@@ -12,7 +12,7 @@ from broker_wf.broker.feed import FeedEntry
 from broker_wf.broker.roster import unpacked_facts
 from broker_wf.core.ids import RunId
 from broker_wf.errors import RunNotFoundError, without_password
-from broker_wf.inspector.listing import find_run, known_workflows, list_runs, shown_status
+from broker_wf.inspector.listing import RUNNING, find_run, known_workflows, list_runs, shown_status
 from broker_wf.inspector.load import workflow_views
 from broker_wf.inspector.plain import plain_or_reason, plain_result
 from broker_wf.inspector.records import (
@@ -37,9 +37,11 @@ from broker_wf.inspector.views import (
     RunView,
     ServerView,
     StatusView,
+    WaitView,
     WorkerView,
     moment,
 )
+from broker_wf.inspector.waiting import list_waits
 
 _READ_AT_ONCE = 500
 _BACKLOG_READ = 1_000
@@ -71,6 +73,16 @@ class Inspector:
         """
         workflows = [workflow] if workflow else await known_workflows(self.broker)
         return await list_runs(self.broker, workflows, status, limit, before)
+
+    async def waiting(self, workflow: str | None = None, limit: int = 1_000) -> list[WaitView]:
+        """What steps of live runs wait for, those who wait longest first: the questions to be answered.
+
+        Args:
+            workflow: its name; None: of all of them.
+            limit: of live runs that are looked at, newest first.
+        """
+        workflows = [workflow] if workflow else await known_workflows(self.broker)
+        return await list_waits(self.broker, await list_runs(self.broker, workflows, RUNNING, limit, None))
 
     async def run_id(self, prefix: str) -> RunId:
         """The run whose id this is, else the only one whose id begins so.
@@ -208,7 +220,7 @@ class Inspector:
         return await self.broker.pipe.command(command, self._key(family, run_id))
 
     async def _live(self, run_id: RunId) -> list[DeliveryView]:
-        found = await self._hash("live", run_id)
+        found = {**await self._hash("waiting", run_id), **await self._hash("live", run_id)}
         if not found:
             return []
         members = [f"{run_id}|{delivery}" for delivery in found]

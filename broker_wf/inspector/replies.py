@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import cast
 
@@ -40,8 +41,13 @@ def scored(raw: object) -> list[tuple[str, int]]:
 
 
 def scores(raw: object) -> list[int | None]:
-    """Scores of members asked for; None where there is no such member."""
-    return [None if one is None else int(float(text(one))) for one in cast("list[object]", raw)]
+    """Scores of members asked for; None where there is no such member, or its score is infinite: nothing is due."""
+    return [None if one is None else _moment_ms(text(one)) for one in cast("list[object]", raw)]
+
+
+def _moment_ms(score: str) -> int | None:
+    at_ms = float(score)
+    return None if math.isinf(at_ms) else int(at_ms)
 
 
 def entries(raw: object) -> list[tuple[str, dict[bytes, bytes]]]:

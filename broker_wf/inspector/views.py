@@ -123,6 +123,33 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitView:
+    """What a step of a live run waits for (``wait_for_event``).
+
+    Attributes:
+        waiter_id: as the step gave it; None: it gave none.
+        events: names of the events of which one is an answer.
+        requires: names of the fields in which the answer must have a certain value.
+        question_type: class of the ``waiter_event``; None: there is none, or the feed no longer has it.
+        question: its fields, plain data.
+        asked_at: when it was published; None with ``question_type``.
+        due_at: when the wait times out; None: never.
+    """
+
+    run_id: str
+    workflow: str
+    step: str
+    delivery: str
+    waiter_id: str | None
+    events: tuple[str, ...]
+    requires: tuple[str, ...]
+    question_type: str | None
+    question: object
+    asked_at: datetime | None
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionView:
     """One delivery of a run as a row of its waterfall.
 
@@ -255,7 +282,17 @@ class DeadLetterView:
     facts: Mapping[str, object]
 
 
-View = RunSummary | RunView | ExecutionView | EventView | WorkerView | StatusView | WorkflowView | DeadLetterView
+View = (
+    RunSummary
+    | RunView
+    | WaitView
+    | ExecutionView
+    | EventView
+    | WorkerView
+    | StatusView
+    | WorkflowView
+    | DeadLetterView
+)
 
 
 def as_dict(view: View) -> dict[str, object]:

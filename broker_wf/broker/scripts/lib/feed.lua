@@ -10,4 +10,5 @@ local function append_feed(rid, name, payload, step, now)
   redis.call('XADD', feed_key(rid), 'MAXLEN', '~', FEED_CAP, string.format('%.0f-0', seq),
     't', name, 'p', payload, 's', step or '', 'at', string.format('%.0f', now))
   publish_blobs(rid, payload)
+  return seq
 end

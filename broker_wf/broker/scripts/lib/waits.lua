@@ -6,7 +6,8 @@
 --! key once    HASH
 --! key watch   ZSET
 -- wait_for_event. A waiter is a map: s 'w' waits, 'a' answered, 't' timed out; n the event names it takes; f the fields
--- it requires -> hash of the value, '' if only the step can compare it; d when it times out; p the answer.
+-- it requires -> hash of the value, '' if only the step can compare it; d when it times out; p the answer; k the seq of
+-- what it asks in the feed.
 -- `waiters` finds those that still wait by event name. A delivery that waits and is not executing is in `waiting` instead
 -- of `live`. An event that nobody took is in `early`: {event id, name, payload, to, done}; `to`: the waiters that have yet
 -- to look at it, done: somebody has it.

@@ -1,4 +1,4 @@
-"""A namespace for the length of one command."""
+"""Look into a namespace from any process: ``async with open_inspector("redis://…") as inspector``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,24 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from broker_wf.broker.broker import Broker, open_broker
+from broker_wf.configuration import current_settings
 from broker_wf.home import resolve_url
+from broker_wf.inspector import Inspector
 from broker_wf.settings import Settings
+
+
+@asynccontextmanager
+async def open_inspector(broker: Settings | str | None = None) -> AsyncGenerator[Inspector, None]:
+    """Connect, and close at the end: lists of runs, what they wait for, workers; reading only.
+
+    Args:
+        broker: as a workflow's: settings, or the URL; None: what ``configure()`` and the environment say.
+
+    Raises:
+        ServerUnreachableError, ServerRefusedError, ServerStartError: there is no server to ask.
+    """
+    async with opened_broker(current_settings(broker)) as opened:
+        yield Inspector(opened)
 
 
 @asynccontextmanager

@@ -1,0 +1,88 @@
+"""What runs wait for, as any process can ask."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timezone
+
+from broker_wf import Context, Workflow, open_inspector, step
+from broker_wf.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from broker_wf.inspector.views import WaitView
+from tests.integration.stage import Stage, within
+
+
+class Ask(InputRequiredEvent):
+    about: str
+
+
+class Say(HumanResponseEvent):
+    about: str
+    yes: bool
+
+
+class Other(Event):
+    pass
+
+
+class Asking(Workflow):
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        said = await asyncio.gather(
+            ctx.wait_for_event(Say, waiter_event=Ask(about="a"), waiter_id="first=1", requirements={"about": "a"}),
+            ctx.wait_for_event(Say, waiter_event=Ask(about="b"), requirements={"about": "b"}, timeout=None),
+            ctx.wait_for_event(Other, timeout=None),
+        )
+        return StopEvent(result=[one.yes for one in said if isinstance(one, Say)])
+
+
+async def waiting(stage: Stage, count: int, workflow: str | None = None) -> list[WaitView]:
+    """What is waited for, as soon as that is so many things."""
+    async with open_inspector(stage.settings) as inspector:
+        found = await within(inspector.waiting(workflow))
+        while len(found) != count:
+            await asyncio.sleep(0.01)
+            found = await within(inspector.waiting(workflow))
+        return found
+
+
+async def test_each_wait_is_listed_with_its_question_and_what_answers_it(stage: Stage) -> None:
+    flow = await stage.put_on(Asking)
+    handler = flow.run()
+    found = {str(one.question): one for one in await within(waiting(stage, 3, flow.workflow_name))}
+    first, second, silent = found["{'about': 'a'}"], found["{'about': 'b'}"], found["None"]
+    assert {one.run_id for one in found.values()} == {handler.run_id}
+    assert (first.question_type, first.waiter_id, first.requires) == ("Ask", "first=1", ("about",))
+    assert (second.waiter_id, second.events, second.due_at) == (None, ("Say",), None)
+    assert (silent.question_type, silent.events, silent.asked_at) == (None, ("Other",), None)
+    assert first.asked_at is not None
+    assert first.due_at is not None
+    assert 1990 < (first.due_at - datetime.now(timezone.utc)).total_seconds() <= 2000
+    await handler.cancel_run()
+
+
+async def test_a_wait_leaves_the_list_when_it_is_answered(stage: Stage) -> None:
+    handler = (await stage.put_on(Asking)).run()
+    await within(waiting(stage, 3))
+    await handler.send_event(Say(about="a", yes=True))
+    assert "{'about': 'a'}" not in {str(one.question) for one in await within(waiting(stage, 2))}
+    await handler.send_event(Say(about="b", yes=False))
+    await handler.send_event(Other())
+    assert await within(handler) == [True, False]
+    assert await waiting(stage, 0) == []
+
+
+async def test_a_run_that_waits_is_shown_with_its_waiting_delivery(stage: Stage) -> None:
+    handler = (await stage.put_on(Asking)).run()
+    await within(waiting(stage, 3))
+    async with open_inspector(stage.settings) as inspector:
+        view = await inspector.run(handler.run_id)
+    assert [(one.step, one.state) for one in view.deliveries] == [("ask", "waiting")]
+    assert [(one.step, one.waiting) for one in view.steps] == [("ask", 1)]
+    await handler.cancel_run()
+
+
+async def test_runs_of_other_workflows_are_left_out_when_one_is_named(stage: Stage) -> None:
+    handler = (await stage.put_on(Asking)).run()
+    await within(waiting(stage, 3))
+    assert await waiting(stage, 0, "another") == []
+    await handler.cancel_run()
