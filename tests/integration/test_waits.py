@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import redis
 
 from broker_wf import Context, Workflow, step
-from broker_wf.errors import WorkflowCancelledByUser, WorkflowTimeoutError
-from broker_wf.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
-from broker_wf.handler import WorkflowHandler
-from tests.integration.stage import Stage, until, within
-
-
-class Question(InputRequiredEvent):
-    text: str = ""
-
-
-class Reply(HumanResponseEvent):
-    text: str = ""
-    user: Any = None
-
-
-class Other(HumanResponseEvent):
-    text: str = ""
-
-
-def raw(stage: Stage) -> redis.Redis:
-    return redis.Redis.from_url(stage.url)
-
-
-def count(stage: Stage, family: str, run_id: str) -> int:
-    with raw(stage) as client:
-        return cast(int, client.hlen(stage.keys.of(family, run_id)))
-
-
-async def waiting(stage: Stage, run: WorkflowHandler, deliveries: int = 1) -> None:
-    """Until so many deliveries of the run are parked."""
-    await until(lambda: count(stage, "waiting", run.run_id) == deliveries)
-
-
-async def published(run: WorkflowHandler) -> list[Event]:
-    return [event async for event in run.stream_events()]
+from broker_wf.errors import WorkflowCancelledByUser, WorkflowRuntimeError, WorkflowTimeoutError
+from broker_wf.events import StartEvent, StopEvent
+from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_none
+from tests.integration.stage import Stage, within
+from tests.integration.waits import Other, Question, Reply, published, waiting
 
 
 class Asking(Workflow):
@@ -176,3 +145,71 @@ async def test_waits_at_one_time_are_asked_at_one_time(stage: Stage) -> None:
                 await run.send_event(Reply(text="1"))
     assert await within(run) == ["1", "2"]
     assert questions == ["a", "b"]
+
+
+class Plain(Workflow):
+    @step
+    def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        answer: Any = ctx.wait_for_event(Reply)
+        return StopEvent(result=answer)
+
+
+async def test_a_step_that_is_not_async_cannot_wait(stage: Stage) -> None:
+    with pytest.raises(WorkflowRuntimeError, match="wait_for_event needs an async step, and step ask is a plain"):
+        await within((await stage.put_on(Plain)).run())
+
+
+class Swallowing(Workflow):
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        try:
+            answer = await ctx.wait_for_event(Reply)
+        except Exception:
+            return StopEvent(result="swallowed")
+        return StopEvent(result=answer.text)
+
+
+async def test_except_exception_around_a_wait_lets_it_pass(stage: Stage) -> None:
+    run = (await stage.put_on(Swallowing)).run()
+    await waiting(stage, run)
+    await run.send_event(Reply(text="yes"))
+    assert await within(run) == "yes"
+
+
+class Flaky(Workflow):
+    @step(retry_policy=retry_policy(wait=wait_none(), stop=stop_after_attempt(3)))
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        answer = await ctx.wait_for_event(Reply, waiter_event=Question(text="?"))
+        if ctx.retry_info().retry_number < 2:
+            raise ValueError("not yet")
+        return StopEvent(result=[answer.text, ctx.retry_info().retry_number])
+
+
+async def test_a_retry_has_the_answer_and_does_not_ask_again(stage: Stage) -> None:
+    run = (await stage.put_on(Flaky)).run()
+    await waiting(stage, run)
+    await run.send_event(Reply(text="once"))
+    events = await within(published(run))
+    assert await within(run) == ["once", 2]
+    assert sum(isinstance(one, Question) for one in events) == 1
+
+
+class Effects(Workflow):
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        ctx.write_event_to_stream(Other(text="before"))
+        await ctx.store.set("starts", await ctx.store.get("starts", default=0) + 1)
+        first = await ctx.wait_for_event(Reply)
+        ctx.write_event_to_stream(Other(text="between"))
+        second = await ctx.wait_for_event(Reply)
+        return StopEvent(result=[first.text, second.text, await ctx.store.get("starts")])
+
+
+async def test_effects_before_a_wait_are_not_repeated_and_code_is(stage: Stage) -> None:
+    run = (await stage.put_on(Effects)).run()
+    await waiting(stage, run)
+    await run.send_event(Reply(text="1"))
+    await run.send_event(Reply(text="2"))
+    texts = [one.text for one in await within(published(run)) if isinstance(one, Other)]
+    assert await within(run) == ["1", "2", 3]
+    assert texts == ["before", "between"]
