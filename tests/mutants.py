@@ -32,6 +32,8 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "an ended run leaves its shared entries": (("lib/finish", "redis.call('UNLINK', live_key(rid))\n", "\n"),),
     "anybody may renew": (("renew", "rec.n == one[3]", "true"),),
     "joins fire one member early": (("lib/emit", "open_key(tx.rid, cid)) == 0", "open_key(tx.rid, cid)) <= 1"),),
+    "an answer wakes nobody": (("lib/waits", "if rec then wake(tx, did, rec) end", ""),),
+    "any event is the answer": (("lib/waits", "elseif hash ~= theirs then", "elseif false then"),),
     "places are not freed": (("lib/places", "ZREM', running_key(base, rec.s)", "ZSCORE', running_key(base, rec.s)"),),
 }
 """Per mutant: script, what stands in it, what stands there instead."""

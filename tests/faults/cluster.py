@@ -55,13 +55,13 @@ class Cluster:
         self.keys = Keys("faults")
         self.client = redis.Redis.from_url(socket_url(directory))
 
-    def work(self, concurrency: int = 8) -> subprocess.Popen[bytes]:
+    def work(self, concurrency: int = 8, *, target: str = TARGET, url: str | None = None) -> subprocess.Popen[bytes]:
         """One more worker process; it has begun to serve when this returns."""
         settings = self.settings
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "BROKER_WF_URL": settings.url or "",
+            "BROKER_WF_URL": url or settings.url or "",
             "BROKER_WF_NAMESPACE": settings.namespace,
             **{
                 f"BROKER_WF_{name.upper()}": str(getattr(settings, name))
@@ -71,7 +71,7 @@ class Cluster:
         before = self.alive()
         with (self.directory / "workers.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "broker_wf", "worker", TARGET, "--concurrency", str(concurrency)],
+                [sys.executable, "-m", "broker_wf", "worker", target, "--concurrency", str(concurrency)],
                 env=environment,
                 cwd=ROOT,
                 stdout=log,
@@ -120,7 +120,20 @@ class Cluster:
             if family in ("work", "again"):
                 pending = sum(group["pending"] for group in self.client.xinfo_groups(name))
                 found[name] = self.client.xlen(name) + pending
-            elif family in ("live", "backlog", "open", "batch", "aux", "staged", "collections"):
+            elif family in (
+                "live",
+                "backlog",
+                "open",
+                "batch",
+                "aux",
+                "staged",
+                "collections",
+                "waiting",
+                "waits",
+                "waiters",
+                "early",
+                "once",
+            ):
                 found[name] = 1
             elif family == "live_runs":
                 found[name] = self.client.zcard(name)

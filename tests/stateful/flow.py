@@ -54,6 +54,16 @@ class Loose(Event):
     n: int = 0
 
 
+class Answer(Event):
+    """Taken by no step: only waited for."""
+
+    n: int = 0
+
+    @property
+    def odd(self) -> int:
+        return self.n % 2
+
+
 class EveryKind(Workflow):
     @step
     async def begin(self, ev: StartEvent) -> list[Item] | Task | Both | Left | Right | Loose | None:

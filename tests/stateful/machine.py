@@ -10,12 +10,12 @@ from broker_wf.core.ids import RunId, StepName
 from broker_wf.core.outcome import Effect, Sent, StateSet, Written
 from broker_wf.errors import RunConflictError
 from broker_wf.events import Event, StopEvent
-from tests.stateful.flow import Both, Done, Item, Left, Loose, Part, Piece, Right, Task
+from tests.stateful.flow import Answer, Both, Done, Item, Left, Loose, Part, Piece, Right, Task
 from tests.stateful.model import Run
 from tests.stateful.rig import LATER_MS
-from tests.stateful.twins import WORKERS, Twins, one_of
+from tests.stateful.twins import TIMEOUTS, WORKERS, Twins, one_of
 
-KINDS: tuple[type[Event], ...] = (Task, Both, Left, Right, Loose, Item, Part, Piece, Done)
+KINDS: tuple[type[Event], ...] = (Task, Both, Left, Right, Loose, Item, Part, Piece, Done, Answer)
 MEMBERS: dict[str, type[Event]] = {"work": Done, "shape": Piece, "merge": Done}
 LISTS: dict[str, type[Event]] = {"begin": Item, "work": Part}
 
@@ -23,6 +23,7 @@ index = st.integers(0, 1_000)
 running = precondition(lambda self: bool(self.runs))
 leased = precondition(lambda self: bool(self.leases))
 holding = precondition(lambda self: bool(self.held()))
+wanted = st.sampled_from([None, 0, 1])
 kinds = st.lists(st.sampled_from(KINDS), max_size=3)
 
 
@@ -103,8 +104,25 @@ class Scripts(Twins):
             if twice:
                 self.handed_to_handler(delivery, n)
 
+    @holding
+    @rule(n=index, count=st.integers(1, 3), waiter=st.sampled_from(sorted(TIMEOUTS)), wants=wanted, twice=st.booleans())
+    def wait(self, n: int, count: int, waiter: str, wants: int | None, twice: bool) -> None:
+        for delivery in self.some_held(n, count):
+            self.suspended(delivery, waiter, wants)
+            if twice:
+                self.suspended(delivery, waiter, wants)
+
+    @running
+    @rule(n=index)
+    def answer(self, n: int) -> None:
+        for run_id in self.one_run(n):
+            self.sent(run_id, f"a{n}", Answer, n)
+
     @leased
-    @rule(n=index, what=st.sampled_from(["commit", "fail", "renew", "release", "effects", "lock", "unlock", "place"]))
+    @rule(
+        n=index,
+        what=st.sampled_from(["commit", "fail", "renew", "release", "effects", "lock", "unlock", "place", "wait"]),
+    )
     def act_with_any_lease_there_ever_was(self, n: int, what: str) -> None:
         for delivery in one_of(self.leases, n):
             if what == "commit":
@@ -122,6 +140,8 @@ class Scripts(Twins):
                 self.locked(delivery)
             elif what == "unlock":
                 self.unlocked(delivery)
+            elif what == "wait":
+                self.suspended(delivery, "soon", None)
             elif self.runs[delivery.run_id].refusal(delivery.id, delivery.fence) is not None:
                 self.rig.run(self.rig.broker.deliveries.free_places(self.rig.lane, [delivery]))
 

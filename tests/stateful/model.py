@@ -15,9 +15,12 @@ MAX_CRASHES = 3
 
 @dataclass(slots=True, kw_only=True)
 class Record:
-    """A live delivery; ``q`` queued (in a stream or in the backlog), ``l`` leased, ``d`` delayed.
+    """A live delivery; ``q`` queued (in a stream or in the backlog), ``l`` leased, ``d`` delayed, ``w`` waiting.
 
     Attributes:
+        waiters: by id.
+        due: the time-out for which it is watched while it waits.
+        parked: the fence of the lease that was parked last.
         recoveries: how often the handler was called on the way to it.
     """
 
@@ -30,9 +33,29 @@ class Record:
     recoveries: int = 0
     fence: str | None = None
     effects: set[str] = field(default_factory=set[str])
+    waiters: dict[str, Waiter] = field(default_factory=dict[str, "Waiter"])
+    due: int | None = None
+    parked: str | None = None
 
     def back(self, state: str) -> None:
         self.state, self.fence = state, None
+
+
+@dataclass(slots=True, kw_only=True)
+class Waiter:
+    """``w`` waits, ``a`` answered, ``t`` timed out.
+
+    Attributes:
+        wants: whether the event's number is odd; None: any number.
+    """
+
+    wants: int | None
+    timeout: int | None
+    state: str = "w"
+    answer: int | None = None
+
+    def takes(self, n: int) -> bool:
+        return self.state == "w" and self.wants in (None, n % 2)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +81,7 @@ class Run:
     )
     buffer: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     sent: set[str] = field(default_factory=set[str])
+    early: list[int] = field(default_factory=list[int])
     state: dict[str, bytes] = field(default_factory=dict[str, bytes])
     asks: list[Ask] = field(default_factory=list[Ask])
     feed: int = 0
@@ -131,6 +155,44 @@ class Run:
         self._leave(record.collection, did)
         return Ended.DONE
 
+    def suspend(self, did: str, fence: str, waiter_id: str, waiter: Waiter) -> Ended:
+        refused = self.refusal(did, fence)
+        if refused is not None:
+            parked = refused is Ended.FENCED and did in self.live and self.live[did].parked == fence
+            return Ended.DONE if parked else refused
+        record = self.live[did]
+        waiter = record.waiters.setdefault(waiter_id, waiter)
+        found = next((n for n in self.early if waiter.takes(n)), None)
+        if found is not None:
+            self.early.remove(found)
+            waiter.state, waiter.answer = "a", found
+        record.parked, record.due = fence, waiter.timeout
+        record.back("w" if waiter.state == "w" else "q")
+        self._grant()
+        return Ended.DONE
+
+    def time_out(self, did: str) -> bool:
+        """A waiting delivery is looked at because it is due; whether it goes on."""
+        record = self.live[did]
+        if record.due is None:
+            return False
+        for waiter in record.waiters.values():
+            if waiter.state == "w" and waiter.timeout is not None and waiter.timeout <= record.due:
+                waiter.state = "t"
+        record.back("q")
+        return True
+
+    def _answer(self, n: int) -> None:
+        taken = False
+        for record in self.live.values():
+            for waiter in record.waiters.values():
+                if waiter.takes(n):
+                    waiter.state, waiter.answer, taken = "a", n, True
+                    if record.state == "w":
+                        record.back("q")
+        if not taken:
+            self.early.append(n)
+
     def release(self, did: str, fence: str) -> bool:
         if self.refusal(did, fence) is not None:
             return False
@@ -161,6 +223,8 @@ class Run:
     def emit(self, event_id: str, route: Route, collection: str | None, n: int, recoveries: int = 0) -> int:
         """Hand an event to its takers; says how many deliveries came of it."""
         before = len(self.live)
+        if route.name == "Answer":
+            self._answer(n)
         for step in route.to:
             self._add(event_id, step, collection, recoveries=recoveries)
         for slot in route.slots:

@@ -19,15 +19,17 @@ from broker_wf.broker.roster import groups_of
 from broker_wf.broker.runs import Submission
 from broker_wf.broker.schedule import Swept
 from broker_wf.broker.script import load
+from broker_wf.broker.waits import Wait
 from broker_wf.core.commit import Recovery, StepCommit, plan_commit, plan_recovery
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import DriverId, EventId, Fence, Lane, RunId, StepName, WorkerId
+from broker_wf.core.ids import DriverId, EventId, EventName, Fence, Lane, RunId, StepName, WorkerId
 from broker_wf.core.outcome import CollectDecision, Effect, Returned
 from broker_wf.engine.program import Program
 from broker_wf.events import Event, StartEvent, StepFailedEvent
 from broker_wf.settings import Settings
+from broker_wf.wire.fingerprints import fingerprint
 from tests.integration.key_audit import problems
-from tests.stateful.flow import Loose, program
+from tests.stateful.flow import Answer, Loose, program
 
 LEASE_MS = 60_000
 LATER_MS = 3_600_000
@@ -37,11 +39,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A run as its keys hold it. ``live`` and ``backlog`` are keyed by delivery id."""
+    """A run as its keys hold it. ``live``, ``backlog`` and ``waiting`` are keyed by delivery id."""
 
     status: str
     live: dict[str, dict[str, Any]]
     backlog: set[str]
+    waiting: dict[str, dict[str, Any]]
     done: set[str]
 
 
@@ -162,6 +165,30 @@ class Rig:
         fail = self.broker.deliveries.fail
         return self.run(fail(delivery, [], b"error", plan, busy=False, sent=lambda: None))
 
+    def suspend(self, delivery: Delivery, waiter_id: str, wants: int | None, timeout_ms: int | None) -> Ended:
+        """Wait for an answer, and look at those that came early, as a step does."""
+        fields = {} if wants is None else {"odd": fingerprint(wants)}
+        wait = Wait(id=waiter_id, names=(EventName("Answer"),), fields=fields, timeout_ms=timeout_ms, asks=None)
+        while True:
+            found = self.run(self.broker.waits.suspend(delivery, [wait], [], busy=False, sent=lambda: None))
+            if isinstance(found, Ended):
+                return found
+            for one in found:
+                event = self.program.codec.decode_event(one.payload)
+                assert isinstance(event, Answer)
+                if wait.takes is None and event.odd == wants:
+                    wait.takes = one.event_id
+                wait.seen.add(one.event_id)
+
+    def answers(self, run_id: str, did: str) -> dict[str, tuple[str, int | None]]:
+        """State and answer of each waiter of a delivery."""
+        found: dict[str, tuple[str, int | None]] = {}
+        for waiter_id, raw in self.raw.hgetall(self.key("waits", run_id, did)).items():
+            waiter = _record(raw)
+            event = self.program.codec.decode_event(waiter["p"]) if "p" in waiter else None
+            found[waiter_id.decode()] = (waiter["s"].decode(), event.n if isinstance(event, Answer) else None)
+        return found
+
     def renew(self, delivery: Delivery) -> bool:
         """Whether the lease is kept."""
         leases = [[delivery.run_id, delivery.id, delivery.fence]]
@@ -224,11 +251,13 @@ class Rig:
         pipe.hgetall(self.key("live", run_id))
         pipe.lrange(self.key("backlog", run_id), 0, -1)
         pipe.hkeys(self.key("done", run_id))
-        status, live, backlog, done = pipe.execute()
+        pipe.hgetall(self.key("waiting", run_id))
+        status, live, backlog, done, waiting = pipe.execute()
         return Truth(
             status=status.decode(),
             live={did.decode(): _record(raw) for did, raw in live.items()},
             backlog={cast("list[bytes]", unpack(item[1:]))[0].decode() for item in backlog},
+            waiting={did.decode(): _record(raw) for did, raw in waiting.items()},
             done={did.decode() for did in done},
         )
 

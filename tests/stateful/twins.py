@@ -15,11 +15,13 @@ from broker_wf.core.ids import EventName, RunId, StepName, WorkerId
 from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateSet, Undecided, Written
 from broker_wf.errors import LeaseLostError, RunEndedError
 from broker_wf.events import Event
-from tests.stateful.flow import COLLECTED, LIMIT
-from tests.stateful.model import MAX_CRASHES, Run
+from tests.stateful.flow import COLLECTED, LIMIT, Answer
+from tests.stateful.model import MAX_CRASHES, Run, Waiter
 from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig
 
 WORKERS = ("w1", "w2")
+TIMEOUTS: dict[str, int | None] = {"soon": LATER_MS, "later": 2 * LATER_MS, "never": None}
+"""Of waiters, by id."""
 T = TypeVar("T")
 
 
@@ -96,7 +98,8 @@ class Twins(RuleBasedStateMachine):
         if queued:
             self.rig.make_due("queued")
         if delayed:
-            waiting = [f"{r}|{d}" for r, run in self.runs.items() for d, one in run.live.items() if one.state == "d"]
+            late = ("d", "w")
+            waiting = [f"{r}|{d}" for r, run in self.runs.items() for d, one in run.live.items() if one.state in late]
             self.rig.make_due("watch", *waiting, "")
         expected = sum(self.looked_at(run_id, did) for run_id, did in sorted(self.due()))
         redispatched = self.rig.sweep(MAX_CRASHES)
@@ -114,9 +117,12 @@ class Twins(RuleBasedStateMachine):
             truth = self.rig.truth(run_id)
             assert truth.status == run.status
             assert not truth.live.keys() & truth.backlog
-            assert truth.live.keys() | truth.backlog == run.live.keys()
+            assert truth.live.keys() | truth.backlog | truth.waiting.keys() == run.live.keys()
+            assert truth.waiting.keys() == {did for did, one in run.live.items() if one.state == "w"}
             assert truth.done == run.done.keys()
-            for did, found in truth.live.items():
+            for did, one in run.live.items():
+                assert self.rig.answers(run_id, did) == {w: (x.state, x.answer) for w, x in one.waiters.items()}
+            for did, found in (truth.live | truth.waiting).items():
                 expected = run.live[did]
                 fence = found.get("n", b"").decode() or None
                 told = (found["st"].decode(), found["a"], found["c"], fence)
@@ -130,6 +136,7 @@ class Twins(RuleBasedStateMachine):
             truth = self.rig.truth(run_id)
             for did, record in truth.live.items():
                 (queued if record["st"] == b"q" else watch).add(f"{run_id}|{did}")
+            watch |= {f"{run_id}|{did}" for did in truth.waiting}
             if run.begun and run.status == "running":
                 watch.add(f"{run_id}|!deadline")
         assert self.rig.members("watch") == watch
@@ -251,6 +258,16 @@ class Twins(RuleBasedStateMachine):
         found, recovery = self.rig.hand_to_handler(delivery)
         assert found is run.hand_to_handler(delivery.id, delivery.fence, recovery, n)
 
+    def suspended(self, delivery: Delivery, waiter_id: str, wants: int | None) -> None:
+        """Wait; under the same id always for the same."""
+        timeout = TIMEOUTS[waiter_id]
+        waiter = Waiter(wants=wants, timeout=timeout)
+        record = self.runs[delivery.run_id].live.get(delivery.id)
+        if record is not None and waiter_id in record.waiters:
+            wants = record.waiters[waiter_id].wants
+        expected = self.runs[delivery.run_id].suspend(delivery.id, delivery.fence, waiter_id, waiter)
+        assert self.rig.suspend(delivery, waiter_id, wants, timeout) is expected
+
     def released(self, some: list[Delivery]) -> None:
         expected = sum(self.runs[one.run_id].release(one.id, one.fence) for one in some)
         assert self.rig.run(self.rig.broker.deliveries.release(some)) == expected
@@ -291,6 +308,8 @@ class Twins(RuleBasedStateMachine):
         if run.live[did].state == "d":
             run.live[did].back("q")
             return True
+        if run.live[did].state == "w":
+            return run.time_out(did)
         run.lease_over(did)
         return run.status == "running"
 
@@ -330,6 +349,9 @@ class Twins(RuleBasedStateMachine):
             self.rig.make_due("watch", *(f"{r}|{d}" for r, run in self.runs.items() for d in run.live))
             for delivery in self.held():
                 self.committed(delivery, [], 0)
+            for run_id, run in self.runs.items():
+                for odd in (0, 1) if any(one.state == "w" for one in run.live.values()) else ():
+                    self.sent(run_id, f"x-last-{len(run.sent)}", Answer, odd)
             self.swept(queued=True, delayed=True)
             for worker in WORKERS:
                 self.claimed(worker)

@@ -124,17 +124,21 @@ local function route_without(route, took)
   return left
 end
 
--- A waiting delivery is due: the waiters whose time is over get no answer any more.
+-- A waiting delivery is due: the waiters whose time is over get no answer any more. True if it goes on.
 local function time_out_waits(tx, did)
   local rec = stored(waiting_key(tx.rid), did)
-  if not rec then return redis.call('ZREM', watch_key(), tx.rid .. '|' .. did) end
-  if not rec.d then return redis.call('ZADD', watch_key(), '+inf', tx.rid .. '|' .. did) end
+  if not rec or not rec.d then
+    redis.call('ZREM', watch_key(), tx.rid .. '|' .. did)
+    if rec then redis.call('ZADD', watch_key(), '+inf', tx.rid .. '|' .. did) end
+    return false
+  end
   local all, over = redis.call('HGETALL', waits_key(tx.rid, did)), math.max(tx.now, rec.d)
   for i = 1, #all, 2 do
     local waiter = cmsgpack.unpack(all[i + 1])
     if waiter.s == 'w' and waiter.d and waiter.d <= over then settle(tx, did, all[i], waiter, 't') end
   end
   wake(tx, did, rec)
+  return true
 end
 
 -- The delivery has ended: so have its waiters, and what it remembered.
