@@ -11,6 +11,7 @@ from typing import Any
 
 from broker_wf.context.context import Context, InRun
 from broker_wf.driver.followed_run import FollowedRun
+from broker_wf.engine.children import current_children, streamed, waited
 from broker_wf.errors import WorkflowCancelledByUser
 from broker_wf.events import Event, StopEvent, WorkflowCancelledEvent
 
@@ -42,7 +43,7 @@ class WorkflowHandler:
             WorkflowTimeoutError, WorkflowCancelledByUser, or the exception of the step that failed.
             ServerUnreachableError, RunConflictError, BackpressureError: the run was not accepted.
         """
-        stop = yield from asyncio.shield(self._run.end).__await__()
+        stop = yield from self.stop_event_result().__await__()
         return stop.result if type(stop) is StopEvent else stop
 
     def __str__(self) -> str:
@@ -51,7 +52,8 @@ class WorkflowHandler:
 
     async def stop_event_result(self) -> StopEvent:
         """Wait for the event that ended the run. Raises as awaiting the handler does."""
-        return await asyncio.shield(self._run.end)
+        end = asyncio.shield(self._run.end)
+        return await (end if self._run.end.done() else waited(end))
 
     def get_stop_event(self) -> StopEvent | None:
         """The event that ended the run, if it has ended well or was cancelled."""
@@ -79,7 +81,8 @@ class WorkflowHandler:
             WorkflowRuntimeError: they have all been streamed.
             EventsTrimmedError: the feed no longer has the next one; says which.
         """
-        return self._run.events(expose_internal=expose_internal, after=after)
+        events, step = self._run.events(expose_internal=expose_internal, after=after), current_children.get()
+        return events if step is None else streamed(step, events)
 
     async def send_event(self, event: Event, step: str | None = None) -> None:
         """Hand an event to the run, from outside its steps; returns when it has arrived.

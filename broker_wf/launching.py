@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from broker_wf.broker.runs import Submission
+from broker_wf.configuration import current_settings
 from broker_wf.context.context import BeforeRun, Context, InRun
 from broker_wf.core.ids import RunId
 from broker_wf.driver.followed_run import FollowedRun, Joined, Launch
+from broker_wf.engine.children import Children, current_children
 from broker_wf.engine.program import Program
 from broker_wf.errors import ContextStateError
 from broker_wf.events import StartEvent
@@ -35,13 +37,20 @@ def submitting(
     event: StartEvent,
     encoded: Encoded,
     state: FirstState,
+    parent: Children | None,
 ) -> Launch:
-    """How the run is submitted: to the workers of the workflow, or to this very process."""
+    """How the run is submitted: to the workers of the workflow, or to this very process.
+
+    Args:
+        parent: of the step that begins it, if it is to end with the step's run.
+    """
 
     async def launch(is_exposed: Callable[[], bool]) -> Joined:
         home = await home_of(settings)
         is_here = settings.url is None
         lane = await (home.private_lane(program) if is_here else home.shared_lane(program))
+        if parent is not None and not is_here:
+            await parent.site.serve(program)
         spec = program.spec
         submission = Submission(
             run_id=run_id,
@@ -51,11 +60,12 @@ def submitting(
             timeout_ms=spec.timeout_ms or 0,
             route=program.router.route(type(event)),
             payload=encoded,
-            start_hash=hashlib.blake2b(encoded.payload, digest_size=16).hexdigest(),
+            start_hash=start_hash(encoded),
             state=await state(),
             inbox=home.client.id,
             exposed=is_exposed(),
             max_runs=spec.num_concurrent_runs,
+            parent=None if parent is None else parent.delivery.run_id,
         )
         submitting = home.client.submit(submission)
         if is_here and home.worker is not None:
@@ -110,10 +120,35 @@ async def _given_state(state: dict[str, bytes]) -> dict[str, bytes]:
     return state
 
 
-def followed(run_id: RunId, program: Program, launch: Launch, ctx: Context[Any] | None) -> WorkflowHandler:
-    """Launch a run and hold it."""
+def start_hash(encoded: Encoded) -> str:
+    """What tells whether two start events are the same."""
+    return hashlib.blake2b(encoded.payload, digest_size=16).hexdigest()
+
+
+def parent_step(settings: Settings) -> Children | None:
+    """The step that executes here, if it can be the parent of runs in this namespace."""
+    step = current_children.get()
+    return step if step is not None and step.site.settings == settings else None
+
+
+def settings_here(own: Settings | str | None) -> Settings:
+    """What applies now: the workflow's own, else those of the step that executes here, else those of the process.
+
+    Raises:
+        SettingsError: a variable of the environment has a value it cannot have.
+    """
+    step = current_children.get()
+    return step.site.settings if own is None and step is not None else current_settings(own)
+
+
+def followed(
+    run_id: RunId, program: Program, launch: Launch, ctx: Context[Any] | None, parent: Children | None = None
+) -> WorkflowHandler:
+    """Launch a run and hold it. A step that begins it does not end before it was accepted."""
     run = FollowedRun(run_id=run_id, router=program.router, codec=program.codec, launch=launch)
     run.begin()
+    if parent is not None:
+        parent.submit(run.broker())
     return WorkflowHandler(run, ctx)
 
 

@@ -25,7 +25,17 @@ from broker_wf.engine.program import Program
 from broker_wf.errors import WorkflowRuntimeError, WorkflowValidationError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.handler import WorkflowHandler
-from broker_wf.launching import attaching, checked_run_id, first_state, followed, new_run_id, submitting
+from broker_wf.launching import (
+    attaching,
+    checked_run_id,
+    first_state,
+    followed,
+    new_run_id,
+    parent_step,
+    settings_here,
+    start_hash,
+    submitting,
+)
 from broker_wf.resource import ResourceManager
 from broker_wf.settings import Settings
 from broker_wf.wire.codec import Codec
@@ -203,6 +213,10 @@ class Workflow(metaclass=WorkflowMeta):
     ) -> WorkflowHandler:
         """Begin a run. Returns at once; needs a running event loop.
 
+        Inside a step the run is a child of the step's: its id is made of the step's delivery, so that a step that is
+        started again after a crash attaches to it; it ends with the parent; and the step holds no place while it
+        awaits the handler. With a ``run_id`` of your own it is a run by itself, which its parent's end leaves alone.
+
         Args:
             ctx: what the run's state begins with.
             start_event: else made of ``kwargs``.
@@ -217,15 +231,17 @@ class Workflow(metaclass=WorkflowMeta):
         """
         asyncio.get_running_loop()
         self._validate_once()
-        run_id = kwargs.pop("run_id", None)
-        run_id = new_run_id() if run_id is None else checked_run_id(run_id)
+        given_id = kwargs.pop("run_id", None)
+        run_id = new_run_id() if given_id is None else checked_run_id(given_id)
         event = self._start_event(start_event, kwargs)
-        settings = current_settings(self._broker)
+        settings = settings_here(self._broker)
         program = self._program_for(settings)
         encoded = program.codec.encode_event(event)
-        state = first_state(ctx, program)
-        launch = submitting(settings, program, run_id, event, encoded, state)
-        return followed(run_id, program, launch, ctx)
+        parent = parent_step(settings) if given_id is None else None
+        if parent is not None:
+            run_id = parent.run_id(program.spec.name, start_hash(encoded))
+        launch = submitting(settings, program, run_id, event, encoded, first_state(ctx, program), parent)
+        return followed(run_id, program, launch, ctx, parent)
 
     def attach(self, run_id: str, *, resume: bool = False) -> WorkflowHandler:
         """Follow a run that was begun elsewhere, from its first event on.
@@ -236,9 +252,8 @@ class Workflow(metaclass=WorkflowMeta):
         Raises (when awaited):
             RunNotFoundError: no such run, or it is not kept any more.
         """
-        settings = current_settings(self._broker)
+        settings = settings_here(self._broker)
         program = self._program_for(settings)
-
         return followed(RunId(run_id), program, attaching(settings, program, RunId(run_id), resume=resume), None)
 
     def _start_event(self, given: StartEvent | None, kwargs: dict[str, Any]) -> StartEvent:

@@ -268,9 +268,27 @@ class DeliveryStore:
 
     async def free_places(self, lane: Lane, deliveries: Sequence[Delivery]) -> None:
         """Give back the places of deliveries whose lease was lost, once their code has stopped."""
-        places = [[lane, d.step, str(d.place), d.run_id, d.id, d.fence] for d in deliveries if d.place is not None]
+        places = [[lane, d.step, d.run_id, d.id, d.fence] for d in deliveries if d.place is not None]
         if places:
             await self.pipe.call(load("free"), places)
+
+    async def pause(self, delivery: Delivery) -> None:
+        """Let others have the places of a step that waits for a child run. Nothing if the lease is lost."""
+        await self.pipe.call(load("pause"), delivery.run_id, delivery.id, delivery.fence)
+
+    async def resume(self, delivery: Delivery, limit: int | None, lease_ms: int) -> bool:
+        """Take the places of a paused step again.
+
+        Args:
+            limit: its ``num_workers``.
+
+        Returns:
+            False if none is free yet: ask again within 3 s, so long the next one is reserved. True also for a step
+            that has lost its lease: it may go on to its end, which will be refused.
+        """
+        names = (delivery.run_id, delivery.id, delivery.fence)
+        reply = cast("list[bytes]", await self.pipe.call(load("resume"), *names, limit or 0, lease_ms))
+        return reply[0] != b"WAIT"
 
     async def batch(self, delivery: Delivery) -> tuple[bytes, ...]:
         """The members a join gets, in order of arrival, where the claim did not carry them."""

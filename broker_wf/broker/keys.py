@@ -129,6 +129,7 @@ _ALL = (
     ),
     _family("early", "LIST", "run", Life.LIVE, "the last 100 events that nobody took, for waiters to come"),
     _family("once", "HASH", "run delivery", Life.LIVE, "key -> result that a live delivery remembers"),
+    _family("children", "SET", "run", Life.LIVE, "live runs that steps of the run have begun; they end with it"),
     _family("lock", "HASH", "run", Life.LIVE, "who holds the lock of edit_state: delivery, nonce, token"),
     _family("lockers", "LIST", "run", Life.LIVE, "who waits for that lock, in order"),
     _family(
@@ -154,6 +155,13 @@ _ALL = (
         "lane step",
         Life.LANE,
         "places of a limited step: '<place>|<run>|<delivery>|<nonce>' -> end",
+    ),
+    _family(
+        "returning",
+        "ZSET",
+        "lane step",
+        Life.PROCESS,
+        "'<run>|<delivery>' that want back the places they gave up for a child run -> until when they are reserved",
     ),
     _family("parked", "SET", "lane step", Life.LANE, "ready members that wait for a place of the step"),
     _family("watch", "ZSET", "", Life.NAMESPACE, "'<run>|<delivery>' or '<run>|!deadline' -> when to look at it"),

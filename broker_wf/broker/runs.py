@@ -35,6 +35,7 @@ class Submission:
         exposed: what the engine does for the run is published too.
         inbox: of the driver that wants to hear of the end; empty: nobody.
         max_runs: how many runs of the workflow may go on at one time; further ones wait. None: any number.
+        parent: the run that this one ends with.
     """
 
     run_id: RunId
@@ -49,6 +50,7 @@ class Submission:
     inbox: str
     max_runs: int | None = None
     exposed: bool = False
+    parent: RunId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +97,13 @@ class RunStore:
         Raises:
             RunConflictError: the id belongs to a run with another start event; nothing was written.
             BackpressureError: too many live runs, or the server is out of memory; nothing was written.
+            RunEndedError: the parent has ended; nothing was written.
         """
         reply = cast("list[object]", await self.pipe.call(load("submit"), submission.run_id, self._plan(submission)))
         if reply[0] == b"FULL":
             raise BackpressureError(f"workflow {submission.workflow!r} has {reply[1]} live runs, which is its limit")
+        if reply[0] == b"GONE":
+            raise RunEndedError(submission.parent or "", cast(bytes, reply[1]).decode())
         if reply[0] == b"EXISTS":
             if reply[2] != 1:
                 raise RunConflictError(submission.run_id)
@@ -107,9 +112,9 @@ class RunStore:
 
     def _plan(self, submission: Submission) -> dict[str, object]:
         limits = self.limits
-        bound = {} if submission.max_runs is None else {"max_runs": submission.max_runs}
+        given = {"max_runs": submission.max_runs, "parent": submission.parent}
         return {
-            **bound,
+            **{name: value for name, value in given.items() if value is not None},
             "workflow": submission.workflow,
             "lane": submission.lane,
             "digest": submission.digest,

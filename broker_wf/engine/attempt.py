@@ -14,6 +14,7 @@ from broker_wf.core.commit import StepCommit, plan_commit
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided, Waiting
 from broker_wf.core.spec import StepSpec
+from broker_wf.engine.children import Children, current_children
 from broker_wf.engine.effects import Effects
 from broker_wf.engine.failing import Failing, failed, unreadable
 from broker_wf.engine.intake import arguments_of
@@ -123,13 +124,17 @@ async def _called(
     program: Program, site: Site, step: StepSpec, context: StepContext, arguments: dict[str, object]
 ) -> Outcome:
     made: Context[DictState] = Context.of(InStep(context))
-    token = current_step.set(made)
+    children = Children(site=site, delivery=context.delivery, step=step)
+    token, childs_token = current_step.set(made), current_children.set(children)
     try:
-        return await invoke(
+        outcome = await invoke(
             Call(step=step, events=arguments, context=made, resources=program.resources, threads=site.threads)
         )
     finally:
         current_step.reset(token)
+        current_children.reset(childs_token)
+    await children.close()
+    return outcome
 
 
 async def _end(

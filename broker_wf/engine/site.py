@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from broker_wf.broker.broker import Broker
+from broker_wf.core.clock import Clock
+from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import RunId, StepName, WorkerId
+from broker_wf.engine.program import Program
+from broker_wf.settings import Settings
 
 
 @dataclass(slots=True)
@@ -49,6 +54,22 @@ class Turns:
         return self._locks.setdefault((run_id, step), asyncio.Lock())
 
 
+class WorkerSlots(Protocol):
+    """The concurrency of the worker, for deliveries that wait for child runs."""
+
+    def give(self, delivery: Delivery) -> None:
+        """The delivery waits: its slot is for others."""
+        ...
+
+    async def take(self, delivery: Delivery) -> None:
+        """The delivery goes on; returns once it has a slot."""
+        ...
+
+    def forget(self, delivery: Delivery) -> None:
+        """The delivery has ended, or is about to."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """A worker, as the engine sees it.
@@ -59,6 +80,8 @@ class Site:
         work_made: new deliveries are on their way into streams; look for work.
         threads: where steps run that are not async.
         turns: of executions that are run again.
+        settings: of the worker; runs that its steps begin have the same.
+        serve: execute a workflow here too, if no worker does.
     """
 
     broker: Broker
@@ -68,4 +91,8 @@ class Site:
     is_busy: Callable[[], bool]
     timer_set: Callable[[int], None]
     work_made: Callable[[], None]
+    slots: WorkerSlots
+    settings: Settings
+    clock: Clock
+    serve: Callable[[Program], Awaitable[None]]
     turns: Turns = field(default_factory=Turns)

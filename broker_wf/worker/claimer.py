@@ -32,6 +32,8 @@ class Claimer:
         holds_frail: whether one of those under execution is frail.
         start: begins one; called in the event loop.
         idle: called when a claim has brought nothing.
+        settled: called when it is known what a claim has brought.
+        promised: slots that a claim under way may fill.
     """
 
     store: DeliveryStore
@@ -43,6 +45,8 @@ class Claimer:
     holds_frail: Callable[[], bool]
     start: Callable[[Delivery], None]
     idle: Callable[[], None]
+    settled: Callable[[], None]
+    promised: int = 0
     claims: int = 0
     _serves: list[bytes] = field(default_factory=lambda: [pack([])])
     _open: bool = True
@@ -79,6 +83,7 @@ class Claimer:
             frail_free=not self.holds_frail(),
             serves=self._serves[self.claims % len(self._serves)],
         )
+        self.promised = asking.free
         self._asking = asyncio.ensure_future(self._take(self.store.claim(asking)))
 
     async def close(self) -> None:
@@ -95,9 +100,12 @@ class Claimer:
         except BrokerError as error:
             log.error("a claim failed: %s", error)
             return
+        finally:
+            self.promised = 0
         self.claims += 1
         for delivery in claimed.deliveries:
             self.start(delivery)
+        self.settled()
         if claimed.capped and self._open and self._greedy_later is None:
             self._greedy_later = asyncio.get_running_loop().call_later(_SHARE_PATIENCE_S, self._take_the_rest)
         if claimed.deliveries or self._asked_again:

@@ -30,6 +30,7 @@ from broker_wf.worker.active import Active, ActiveSet
 from broker_wf.worker.claimer import Claimer
 from broker_wf.worker.leases import LeaseKeeper
 from broker_wf.worker.mailbox import Mailbox, Message
+from broker_wf.worker.slots import Slots
 from broker_wf.worker.sweeper import Sweeper
 
 log = logging.getLogger("broker_wf.worker")
@@ -85,7 +86,9 @@ class Worker:
             holds_frail=self._holds_frail,
             start=self._start_delivery,
             idle=lambda: self._mailbox.listen(),
+            settled=lambda: self._slots.grant(),
         )
+        self._slots = Slots(is_free=self._has_slot, given=self._claimer.ask)
         self._mailbox = Mailbox(
             broker=broker,
             worker=self.id,
@@ -106,7 +109,12 @@ class Worker:
             is_busy=lambda: self._claimer.is_full,
             timer_set=self._sweeper.look_in,
             work_made=self._claimer.ask,
+            slots=self._slots,
+            settings=settings,
+            clock=self._clock,
+            serve=self._serve_if_nobody_does,
         )
+        self._serving = asyncio.Lock()
 
     async def serve(self, served: Served) -> None:
         """Register a workflow and claim its deliveries from now on, or once the worker has started.
@@ -130,6 +138,13 @@ class Worker:
         if self._tasks:
             await self._mailbox.poke()
             self._claimer.ask()
+
+    async def _serve_if_nobody_does(self, program: Program) -> None:
+        """A step has begun a run of this workflow; without it the step might wait for ever."""
+        lane, fresh_ms = Lane(program.spec.name), 3 * self._settings.heartbeat_ms
+        async with self._serving:
+            if lane not in self._served and await self._broker.roster.serving(lane, fresh_ms) == 0:
+                await self.serve(Served(program=program, lane=lane))
 
     def start(self) -> None:
         """Begin to claim, renew, sweep."""
@@ -193,7 +208,7 @@ class Worker:
             return
         log.info("handing %d deliveries back", len(rest))
         for one in rest:
-            one.stop("drain")
+            self._stop(one, "drain")
         await asyncio.wait([one.task for one in rest if one.task is not None], timeout=_LAST_WORDS_S)
         await self._broker.deliveries.release([one.delivery for one in rest])
         for one in rest:
@@ -212,7 +227,10 @@ class Worker:
         return any(one.delivery.crashes >= frail_at for one in self._active.all())
 
     def _held(self) -> int:
-        return len(self._active) - self._ending
+        return len(self._active) - self._ending - self._slots.away
+
+    def _has_slot(self) -> bool:
+        return self._held() + self._claimer.promised < self._settings.concurrency
 
     def _groups(self) -> list[Group]:
         return [group for one in self._served.values() for group in one.groups]
@@ -275,17 +293,26 @@ class Worker:
 
     def _finished(self, active: Active, leaving: _Once) -> None:
         self._active.remove(active)
+        self._slots.forget(active.delivery)
         if leaving.happened:
             self._ending -= 1
-        self._claimer.ask()
+        self._slot_is_free()
 
     def _begin_ending(self) -> None:
         self._ending += 1
+        self._slot_is_free()
+
+    def _slot_is_free(self) -> None:
+        self._slots.grant()
         self._claimer.ask()
+
+    def _stop(self, active: Active, reason: str) -> None:
+        self._slots.forget(active.delivery)
+        active.stop(reason)
 
     def _lost(self, active: Active) -> None:
         log.info("step %s of run %s is no longer ours", active.delivery.step, active.delivery.run_id)
-        active.stop("lost")
+        self._stop(active, "lost")
 
     def _take_message(self, message: Message) -> None:
         if message.get("kind") == "grant":
@@ -293,7 +320,7 @@ class Worker:
         elif message.get("kind") == "stop":
             for active in self._active.all():
                 if active.delivery.run_id == message["run"]:
-                    active.stop("ended")
+                    self._stop(active, "ended")
 
     async def _beat_for_ever(self) -> None:
         while True:

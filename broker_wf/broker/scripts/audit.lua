@@ -44,6 +44,7 @@ local function audit_run(rid)
     repairs = repairs + 1
     return
   end
+  if lost_parent(run) then return finish(run, rid, now, cancelled()) end
   if is_orphan(run, rid) then return fail_run(run, rid, { kind = 'orphaned' }) end
   local all, live = redis.call('HGETALL', live_key(rid)), {}
   for i = 1, #all, 2 do

@@ -6,5 +6,5 @@
 local run = load_run(rid)
 if not run then return { 'GONE', 'missing' } end
 if run.status ~= 'running' then return { 'GONE', run.status } end
-finish(run, rid, now_ms(), { status = 'cancelled', error = '', name = '!cancelled', payload = '' })
+finish(run, rid, now_ms(), cancelled())
 return { 'OK' }

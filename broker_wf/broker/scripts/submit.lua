@@ -1,14 +1,14 @@
 --! submit: accept a run, once: its record, its first deliveries, its place among the live runs.
 --! flags none
---! use emit inbox blobs turns
+--! use emit inbox blobs turns children
 --! key live_runs ZSET
 --! key workflows SET
 --! key state     HASH
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
 --!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, app_version,
---!                max_runs or nil
---! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs}
+--!                max_runs or nil, parent (a run) or nil
+--! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs} | {'GONE', the parent's status}
 
 local now = now_ms()
 
@@ -24,6 +24,11 @@ end
 local live_now = redis.call('ZCARD', live_runs_key(plan.workflow))
 if plan.max_live_runs > 0 and live_now >= plan.max_live_runs then return { 'FULL', live_now } end
 
+if plan.parent then
+  local status = redis.call('HGET', run_key(plan.parent), 'status') or 'missing'
+  if status ~= 'running' then return { 'GONE', status } end
+end
+
 -- Writes.
 redis.call('HSET', run_key(rid), 'status', 'running', 'workflow', plan.workflow, 'lane', plan.lane,
   'digest', plan.digest, 'created_ms', string.format('%.0f', now), 'timeout_ms', plan.timeout_ms,
@@ -36,6 +41,7 @@ redis.call('ZADD', live_runs_key(plan.workflow), now, rid)
 redis.call('SADD', workflows_key(), plan.workflow)
 if plan.max_runs then ask_for_turn(plan.workflow, rid, plan.max_runs, plan.window, now) end
 for hash, part in pairs(plan.blobs) do keep_blob(rid, hash, part) end
+if plan.parent then add_child(plan.parent, rid) end
 local tx = begin(load_run(rid), rid, now)
 emit(tx, plan.routes, '0', plan.start_name, plan.payload, nil)
 refill(tx)

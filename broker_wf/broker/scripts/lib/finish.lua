@@ -1,4 +1,4 @@
---! use record dispatch places aux inbox feed blobs turns notes waits
+--! use record dispatch places aux inbox feed blobs turns notes waits children
 --! key watch         ZSET
 --! key state         HASH
 --! key collections   HASH
@@ -42,11 +42,16 @@ end
 local function drop_run_keys(rid)
   for _, key in ipairs(redis.call('SMEMBERS', aux_key(rid))) do redis.call('UNLINK', key) end
   redis.call('UNLINK', live_key(rid), backlog_key(rid), aux_key(rid), collections_key(rid), buffers_key(rid),
-    lock_key(rid), lockers_key(rid), waiting_key(rid), early_key(rid))
+    lock_key(rid), lockers_key(rid), waiting_key(rid), early_key(rid), children_key(rid))
+end
+
+local function cancelled()
+  return { status = 'cancelled', error = '', name = '!cancelled', payload = '' }
 end
 
 -- outcome: status, result or error (bytes), name and payload of the last event in the feed.
-local function finish(run, rid, now, outcome)
+local finish
+finish = function(run, rid, now, outcome)
   local field = outcome.result and 'result' or 'error'
   local value = outcome.result or outcome.error
   run.status = outcome.status
@@ -60,6 +65,8 @@ local function finish(run, rid, now, outcome)
   redis.call('ZADD', ended_runs_key(run.workflow), now, rid)
   redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', now - math.max(run.keep_ms, run.keep_failed_ms))
   if run.max_runs then end_turn(run, rid, now) end
+  if run.parent then redis.call('SREM', children_key(run.parent), rid) end
+  local children = left_behind(run, rid)
   drop_run_keys(rid)
   local keep = outcome.status == 'completed' and run.keep_ms or run.keep_failed_ms
   for _, key in ipairs({ run_key(rid), done_key(rid), state_key(rid), feed_key(rid) }) do
@@ -69,4 +76,8 @@ local function finish(run, rid, now, outcome)
   local message = { kind = 'end', run = rid, status = outcome.status }
   if #value <= INLINE_RESULT then message[field] = value end
   for process in string.gmatch(run.inboxes, '[^,]+') do push_inbox(process, message) end
+  for _, child in ipairs(children) do
+    local its = load_run(child)
+    if its and its.status == 'running' then finish(its, child, now, cancelled()) end
+  end
 end

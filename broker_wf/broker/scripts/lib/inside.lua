@@ -1,4 +1,4 @@
---! use dispatch aux notes
+--! use dispatch aux notes returning
 --! key inside SET
 --! key held   LIST
 -- `num_workers_per_run`: so many deliveries of a step execute at one time in one run. `inside` names them; further ones
@@ -7,8 +7,8 @@
 -- While one is held, `inside` and what was released and not yet claimed are as many as the limit.
 -- Of a record: K the limit, while the delivery is inside or held.
 
-local function is_full(rid, step, limit)
-  return limit and redis.call('SCARD', inside_key(rid, step)) >= limit
+local function is_full(run, rid, step, limit, now)
+  return limit and redis.call('SCARD', inside_key(rid, step)) + owed(run.lane, step, now, rid) >= limit
 end
 
 local function enter(rid, did, rec, limit)
@@ -42,16 +42,17 @@ end
 
 local function leave(run, rid, did, rec)
   if not rec.K then return end
+  local limit, now = rec.K, now_ms()
   rec.K = nil
   redis.call('SREM', inside_key(rid, rec.s), did)
-  release_held(run, rid, rec.s, now_ms())
+  if not is_full(run, rid, rec.s, limit, now) then release_held(run, rid, rec.s, now) end
 end
 
 -- For the audit: `inside` as the records say it, and nothing held for which there is room. Returns the repairs.
 local function repair_inside(run, rid, step, live, now)
   local key, there, queued, repairs = inside_key(rid, step), {}, 0, 0
   for did, rec in pairs(live) do
-    if rec.s == step and rec.st == 'l' and rec.K then there[did] = true end
+    if rec.s == step and rec.st == 'l' and rec.K and not rec.H then there[did] = true end
     if rec.s == step and (rec.st == 'q' or rec.st == 'd') then queued = queued + 1 end
   end
   for did in pairs(there) do repairs = repairs + redis.call('SADD', key, did) end

@@ -1,14 +1,9 @@
---! use dispatch inside
+--! use dispatch inside returning
 --! key running ZSET
 --! key parked  SET
 -- The places 1..num_workers of a limited step. A member of `running` is '<place>|<run>|<delivery>|<nonce>'.
 
--- The lane without its digest: all versions of a step share its places.
-local function base_lane(lane)
-  return string.match(lane, '^[^#]+')
-end
-
-local function free_places(lane, step, limit, now)
+local function unheld_places(lane, step, limit, now)
   local key = running_key(base_lane(lane), step)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. now)
   local used, free = {}, {}
@@ -16,6 +11,13 @@ local function free_places(lane, step, limit, now)
   for place = 1, limit do
     if not used[place] then free[#free + 1] = place end
   end
+  return free
+end
+
+-- Those that a claim may take: not the ones for which somebody waits who had one before.
+local function free_places(lane, step, limit, now)
+  local free = unheld_places(lane, step, limit, now)
+  for _ = 1, owed(lane, step, now) do free[#free] = nil end
   return free
 end
 
@@ -52,9 +54,15 @@ end
 
 local function free_place(run, rid, did, rec)
   leave(run, rid, did, rec)
-  if not rec.l then return end
   local base = base_lane(lane_of(run, rec))
-  redis.call('ZREM', running_key(base, rec.s), place_member(rid, did, rec))
+  if rec.H then
+    rec.H = nil
+    unreserve(base, rec.s, rid, did)
+  elseif rec.l then
+    redis.call('ZREM', running_key(base, rec.s), place_member(rid, did, rec))
+  else
+    return
+  end
   unpark(base, rec.s)
 end
 

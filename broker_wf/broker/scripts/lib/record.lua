@@ -8,13 +8,14 @@
 -- moved to the stream of its digest, o the acceptors named in its entry when there are several, d the moment it is
 -- due, m innermost collection, j what it joins ('slots', or a collection's id), b born, f first start, x this
 -- start, l place, g last error, u nonce of the attempt that failed last, y it has effects, z workers whose leases ran
--- out, r recoveries along its lineage, v the slot that was filled last, K the limit of its step in one run while it is
--- inside or held, V the number of an execution that has been published, q what it has beside (w waiters, o remembered
--- results), e nonce of the lease that was parked last, S until when an outage spared
+-- out, r recoveries along its lineage, v the slot that was filled last, K the limit of its step in one run (while
+-- it is inside or held or paused), H it is paused, V the number of an execution that has been published, q what it has
+-- beside (w waiters, o remembered results), e nonce of the lease that was parked last, S until when an outage spared
 -- its lease.
 
 local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',
-  'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms', 'max_runs', 'recovered', 'exposed', 'waits' }
+  'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms', 'max_runs', 'recovered', 'exposed', 'waits',
+  'parent', 'children' }
 
 local function load_run(rid)
   local v = redis.call('HMGET', run_key(rid), unpack(RUN_FIELDS))
@@ -24,6 +25,7 @@ local function load_run(rid)
     window = tonumber(v[6]), keep_ms = tonumber(v[7]), keep_failed_ms = tonumber(v[8]), inboxes = v[9] or '',
     locks = v[10], buffers = v[11], started = v[12], check_ms = tonumber(v[13]),
     max_runs = tonumber(v[14]), recovered = v[15], exposed = v[16], waits = v[17],
+    parent = v[18], children = v[19],
   }
 end
 

@@ -29,7 +29,7 @@ local function take(claim, key, digest, step, entry, place)
     retire(key, rid, eid, named, step, entry[1])
   elseif rec.st == 'q' and run.digest ~= digest then
     set_aside(run, rid, did, rec, claim.now)
-  elseif rec.st == 'q' and is_full(rid, step, claim.per_run[step]) then
+  elseif rec.st == 'q' and is_full(run, rid, step, claim.per_run[step], claim.now) then
     hold(run, rid, did, rec, claim.per_run[step])
   elseif rec.st == 'q' and rec.c >= claim.frail_at and not claim.frail_free then
     postpone(claim, run, rid, did, rec)
