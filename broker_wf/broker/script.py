@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -89,11 +90,11 @@ def load(name: str) -> Script:
     source = _read(name)
     libs = _closure(source.uses)
     keys = sorted({key for one in (*map(_read_lib, libs), source) for key in one.keys})
-    lines = ["#!lua flags=allow-oom" if source.allow_oom else "#!lua", "local TAG = KEYS[1]"]
+    lines = ["#!lua flags=allow-oom" if source.allow_oom else "#!lua", "local TAG, KEY = KEYS[1], {}"]
     lines += [_key_function(key) for key in keys]
     lines += [_read_lib(lib).body for lib in libs]
     lines += [f"local {n} = {_KINDS[kind].format(i=i)}" for i, (n, kind) in enumerate(source.args, 1)]
-    text = "\n".join([*lines, source.body])
+    text = "\n".join(_spelled(line, keys) for line in [*lines, source.body])
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(name=name, text=text, sha=sha, args=source.args, packed_reply=source.packed_reply)
 
@@ -116,7 +117,12 @@ def _closure(uses: tuple[str, ...]) -> list[str]:
 def _key_function(name: str) -> str:
     parts = FAMILIES[name].parts
     spelled = " .. ':' .. ".join([f"'{name}'", *parts]).replace("' .. ':' .. ", ":' .. ", 1)
-    return f"local function {name}_key({', '.join(parts)}) return TAG .. {spelled} end"
+    return f"function KEY.{name}({', '.join(parts)}) return TAG .. {spelled} end"
+
+
+def _spelled(text: str, keys: Sequence[str]) -> str:
+    """Key functions as fields of one table: Lua has room for 200 locals, and a long script needs them."""
+    return re.sub(rf"\b({'|'.join(keys)})_key\b(?=\()", r"KEY.\1", text) if keys else text
 
 
 @cache

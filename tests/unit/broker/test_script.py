@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker_wf.broker import script
+from broker_wf.broker.keys import FAMILIES
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.script import ScriptError, load
 
@@ -40,8 +41,9 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_declares_every_key_that_it_or_its_libraries_make(name: str) -> None:
     text = load(name).text
-    declared = set(re.findall(r"^local function (\w+)_key\(", text, re.MULTILINE))
-    assert set(re.findall(r"\b(\w+)_key\(", text)) <= declared
+    declared = set(re.findall(r"^function KEY\.(\w+)\(", text, re.MULTILINE))
+    assert set(re.findall(r"\bKEY\.(\w+)\(", text)) <= declared
+    assert not set(re.findall(r"\b(\w+)_key\(", text)) & set(FAMILIES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,7 +87,7 @@ def test_an_argument_becomes_a_local_in_the_order_of_the_header(write: Write) ->
 def test_a_key_becomes_a_function_of_its_parts(write: Write) -> None:
     write("look", "--! look: at two keys\n--! key watch ZSET\n--! key batch LIST\nreturn 1")
     text = load("look").text
-    assert "local function watch_key() return TAG .. 'watch' end" in text
+    assert "function KEY.watch() return TAG .. 'watch' end" in text
     assert "return TAG .. 'batch:' .. run .. ':' .. collection .. ':' .. step end" in text
 
 
