@@ -232,6 +232,30 @@ class AdapterPlan:
         return called(self._load, _only_item(payload, self.name))
 
 
+class Refusal:
+    """A class that must not travel: what it holds would be lost without a word."""
+
+    def __init__(self, cls: type, name: str, why: str) -> None:
+        self.cls, self.name, self.tag = cls, name, class_tag(name)
+        self._why = why
+
+    def take(self, value: object) -> Parts:
+        """Refuse.
+
+        Raises:
+            RefusedError: always.
+        """
+        raise RefusedError(value, self._why)
+
+    def rebuild(self, payload: object, extras: Extras) -> object:
+        """Refuse what cannot have been written.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(f"{self.name} cannot travel: {self._why}")
+
+
 PLANS: frozenset[type] = frozenset(
     {ModelPlan, StandInPlan, DataclassPlan, NamedTuplePlan, EnumPlan, ScalarPlan, TextPlan, SecretPlan, AdapterPlan}
 )

@@ -15,7 +15,7 @@ from broker_wf.core.ids import EventName
 from broker_wf.events import Event, StepState
 from broker_wf.wire.classes import derives, is_class
 from broker_wf.wire.closure import reachable_classes
-from broker_wf.wire.plans import TEXT_CLASSES, Plan, plan_for
+from broker_wf.wire.plans import TEXT_CLASSES, Plan, Refusal, plan_for
 from broker_wf.wire.remote_errors import known_errors
 
 C = TypeVar("C", bound=type)
@@ -82,6 +82,10 @@ class EventRegistry:
         if cls not in self._plans:
             raise ValueError(f"{cls.__qualname__} has no encoding; make it a dataclass, a pydantic model or an Enum")
         return cls
+
+    def refuse(self, cls: type, why: str) -> None:
+        """Let no value of this class travel, in an open registry neither; the error will say why."""
+        self._plans[cls] = Refusal(cls, qualified_name(cls), why)
 
     def name_of(self, cls: type) -> str | None:
         """Give the wire's name of a class; None if it is not registered."""

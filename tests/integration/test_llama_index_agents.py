@@ -9,10 +9,11 @@ import pytest
 import pytest_asyncio
 import redis
 from llama_index.core.agent.workflow import AgentOutput, AgentStream, ToolCall, ToolCallResult
-from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.memory import ChatMemoryBuffer, Memory
 from llama_index.core.workflow import Context, HumanResponseEvent, InputRequiredEvent, StopEvent
 from workflows.errors import WorkflowRuntimeError
 
+from broker_wf.errors import EncodeError
 from broker_wf.home import close_homes
 from broker_wf.integrations.llama_index import DistributedWorkflow, distribute
 from broker_wf.settings import Settings
@@ -136,6 +137,13 @@ async def test_a_memory_may_be_given_to_a_run(agent: DistributedWorkflow) -> Non
     memory = ChatMemoryBuffer.from_defaults(token_limit=1000)
     first = await within(agent.run("one", memory=memory))
     assert str(first) == "one"
+
+
+async def test_a_memory_that_would_lose_its_messages_is_refused(agent: DistributedWorkflow, namespace: str) -> None:
+    alone = distribute(helper, broker=Settings.load(namespace=namespace, **QUICK))
+    for one in (agent, alone):
+        with pytest.raises(EncodeError, match="use a ChatMemoryBuffer"):
+            one.run("one", memory=Memory.from_defaults())
 
 
 async def test_too_many_iterations_raise_the_agents_error(agent: DistributedWorkflow) -> None:

@@ -28,6 +28,12 @@ _VOUCHED_FOR = (
 )
 """Modules of llama-index-core whose models are values. They are looked at where they are loaded, and never imported."""
 
+_NO_VALUES = {
+    "llama_index.core.memory.memory": (
+        "Memory",
+        "its messages are in an SQL store that each process would have for itself; use a ChatMemoryBuffer",
+    ),
+}
 _LIBRARIES = ("workflows", "llama_index", "pydantic", "builtins")
 
 
@@ -45,6 +51,12 @@ def models_of_agents() -> list[type]:
         for cls in _classes_of(name)
         if issubclass(cls, BaseModel) and cls.__module__ == name
     ]
+
+
+def refused_of_agents() -> Iterator[tuple[type, str]]:
+    """Classes of llama-index-core whose values would arrive without what they hold, and why."""
+    for module, (name, why) in _NO_VALUES.items():
+        yield from ((cls, why) for cls in _classes_of(module) if cls.__name__ == name)
 
 
 def values_defined_in(modules: Iterable[str]) -> list[type]:

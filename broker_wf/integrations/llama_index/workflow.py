@@ -19,7 +19,12 @@ from broker_wf.integrations.llama_index.context import DistributedContext
 from broker_wf.integrations.llama_index.events import our_class, to_ours
 from broker_wf.integrations.llama_index.handler import DistributedHandler
 from broker_wf.integrations.llama_index.inside import arguments_of, name_of, steps_of
-from broker_wf.integrations.llama_index.known import models_of_agents, their_events_in, values_defined_in
+from broker_wf.integrations.llama_index.known import (
+    models_of_agents,
+    refused_of_agents,
+    their_events_in,
+    values_defined_in,
+)
 from broker_wf.integrations.llama_index.resources import manager_of
 from broker_wf.integrations.llama_index.seeds import adopted
 from broker_wf.integrations.llama_index.steps import step_spec_of
@@ -149,6 +154,8 @@ class DistributedWorkflow(Workflow):
         state = () if spec.state_type is None else (spec.state_type,)
         values = [*self.original.events, *published, *models_of_agents(), *values_defined_in(modules), *self._types]
         registry = EventRegistry(spec.names, roots=[*stand_ins, *values, *state], modules=modules, is_open=is_open)
+        for cls, why in refused_of_agents():
+            registry.refuse(cls, why)
         registry.errors.update(known_errors(["workflows.errors", *sorted(modules)]))
         return registry
 

@@ -17,8 +17,10 @@ from typing_extensions import TypeAliasType, TypedDict
 from broker_wf import events
 from broker_wf.core.class_names import qualified_name
 from broker_wf.core.ids import EventName
+from broker_wf.errors import EncodeError
 from broker_wf.events import Event, StepState, StopEvent
 from broker_wf.wire.classes import is_class
+from broker_wf.wire.codec import Codec
 from broker_wf.wire.registry import EventRegistry
 from tests.unit.wire import samples
 from tests.unit.wire.samples import (
@@ -275,3 +277,18 @@ def test_a_class_that_cannot_travel_cannot_be_registered() -> None:
 
 def test_exceptions_of_the_modules_are_known() -> None:
     assert EventRegistry(NAMES).errors["tests.unit.wire.samples.NoCodecError"] is samples.NoCodecError
+
+
+def test_a_class_that_is_refused_does_not_travel_from_an_open_registry_either() -> None:
+    class Hollow(BaseModel):
+        pass
+
+    class Holder(Event):
+        value: object
+
+    registry = EventRegistry({Holder: EventName("Holder")}, is_open=True)
+    registry.refuse(Hollow, "it is hollow")
+    with pytest.raises(EncodeError, match="it is hollow"):
+        Codec(registry).encode_event(Holder(value=Hollow()))
+    with pytest.raises(ValueError, match="it is hollow"):
+        registry.plan_of(Hollow).rebuild({}, {})
