@@ -16,6 +16,8 @@ from broker_wf.core.ids import RunId
 from broker_wf.driver.followed_run import FollowedRun, Joined, Launch
 from broker_wf.engine.children import Children, current_children
 from broker_wf.engine.program import Program
+from broker_wf.engine.tracing import RunSpan
+from broker_wf.engine.verbose import say_added
 from broker_wf.errors import ContextStateError
 from broker_wf.events import StartEvent
 from broker_wf.handler import WorkflowHandler
@@ -38,11 +40,13 @@ def submitting(
     encoded: Encoded,
     state: FirstState,
     parent: Children | None,
+    span: RunSpan | None,
 ) -> Launch:
     """How the run is submitted: to the workers of the workflow, or to this very process.
 
     Args:
         parent: of the step that begins it, if it is to end with the step's run.
+        span: of the run, if somebody traces it.
     """
 
     async def launch(is_exposed: Callable[[], bool]) -> Joined:
@@ -64,10 +68,13 @@ def submitting(
             state=await state(),
             inbox=home.client.id,
             exposed=is_exposed(),
+            trace=None if span is None else span.carried,
             max_runs=spec.num_concurrent_runs,
             parent=None if parent is None else parent.delivery.run_id,
         )
         submitting = home.client.submit(submission)
+        if is_here and program.verbose:
+            say_added(event)
         if is_here and home.worker is not None:
             asyncio.get_running_loop().call_soon(home.worker.ask)
         return home.client, await submitting
@@ -142,13 +149,24 @@ def settings_here(own: Settings | str | None) -> Settings:
 
 
 def followed(
-    run_id: RunId, program: Program, launch: Launch, ctx: Context[Any] | None, parent: Children | None = None
+    run_id: RunId,
+    program: Program,
+    launch: Launch,
+    ctx: Context[Any] | None,
+    parent: Children | None = None,
+    span: RunSpan | None = None,
 ) -> WorkflowHandler:
-    """Launch a run and hold it. A step that begins it does not end before it was accepted."""
+    """Launch a run and hold it. A step that begins it does not end before it was accepted.
+
+    Args:
+        span: what ends with the run.
+    """
     run = FollowedRun(run_id=run_id, router=program.router, codec=program.codec, launch=launch)
     run.begin()
     if parent is not None:
         parent.submit(run.broker())
+    if span is not None:
+        run.end.add_done_callback(span.ended)
     return WorkflowHandler(run, ctx)
 
 

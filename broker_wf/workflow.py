@@ -22,6 +22,7 @@ from broker_wf.core.spec_builder import build_spec, events_of, state_type
 from broker_wf.core.validation import check_classes, check_graph_check_names, validate
 from broker_wf.decorators import step_config, step_spec, steps_of
 from broker_wf.engine.program import Program
+from broker_wf.engine.tracing import begin_run
 from broker_wf.errors import WorkflowRuntimeError, WorkflowValidationError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.handler import WorkflowHandler
@@ -82,7 +83,7 @@ class Workflow(metaclass=WorkflowMeta):
         Args:
             timeout: seconds of one run, from the first start of a step on; None: none.
             disable_validation: ``run()`` does not validate the graph.
-            verbose: log each step's start and end.
+            verbose: print what each step does, where it executes; or log it, where ``broker_wf.verbose`` logs INFO.
             resource_manager: where resources are kept.
             num_concurrent_runs: None or at least 1.
             workflow_name: what the workflow is known by; the default is its module and class.
@@ -240,8 +241,9 @@ class Workflow(metaclass=WorkflowMeta):
         parent = parent_step(settings) if given_id is None else None
         if parent is not None:
             run_id = parent.run_id(program.spec.name, start_hash(encoded))
-        launch = submitting(settings, program, run_id, event, encoded, first_state(ctx, program), parent)
-        return followed(run_id, program, launch, ctx, parent)
+        state, span = first_state(ctx, program), begin_run(self, run_id, event)
+        launch = submitting(settings, program, run_id, event, encoded, state, parent, span)
+        return followed(run_id, program, launch, ctx, parent, span)
 
     def attach(self, run_id: str, *, resume: bool = False) -> WorkflowHandler:
         """Follow a run that was begun elsewhere, from its first event on.

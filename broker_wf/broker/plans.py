@@ -228,6 +228,7 @@ def delivery_of(raw: Mapping[bytes, object], fence: Fence) -> Delivery:
         buffers=buffers_of(raw.get(b"buffers") or ()),
         recoveries={StepName(_text(k)): cast(int, n) for k, n in _mapping(raw.get(b"rc")).items()},
         last_slot=cast(int, raw.get(b"v", 0)),
+        trace=cast("bytes | None", raw.get(b"tr")),
         waiters=_waiters_of(cast("list[bytes]", raw.get(b"waits") or ())),
         remembers=b"once" in raw,
     )

@@ -33,6 +33,7 @@ class Submission:
         start_hash: of the start event; a run id used again with another one is a conflict.
         state: top-level state keys, encoded.
         exposed: what the engine does for the run is published too.
+        trace: what the run carries for those who trace its steps.
         inbox: of the driver that wants to hear of the end; empty: nobody.
         max_runs: how many runs of the workflow may go on at one time; further ones wait. None: any number.
         parent: the run that this one ends with.
@@ -51,6 +52,7 @@ class Submission:
     max_runs: int | None = None
     exposed: bool = False
     parent: RunId | None = None
+    trace: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ class RunStore:
             "routes": {submission.route.name: route_map(submission.route)},
             "state": dict(submission.state),
             **({"exposed": 1} if submission.exposed else {}),
+            **({"trace": submission.trace} if submission.trace is not None else {}),
         }
 
     async def attach(self, run_id: RunId, inbox: DriverId | None) -> RunState:

@@ -66,6 +66,7 @@ class Delivery:
         last_error: the encoded error of the attempt before.
         timeout_ms: the run's time began with this claim and ends so much later; 0 if neither.
         recoveries: how often each ``catch_error`` handler was called on the way to this event.
+        trace: what the run carries for those who trace its steps.
         last_slot: of a several-parameter join the slot that was filled last, from 1; else 0.
         waiters: what it has waited for so far, by waiter id.
         remembers: it has results of ``Context.once``.
@@ -94,6 +95,7 @@ class Delivery:
     buffers: Mapping[str, BufferSnapshot]
     recoveries: Mapping[StepName, int] = field(default_factory=dict[StepName, int])
     last_slot: int = 0
+    trace: bytes | None = None
     waiters: Mapping[str, Waiter] = field(default_factory=dict[str, "Waiter"])
     remembers: bool = False
 

@@ -22,8 +22,10 @@ from broker_wf.engine.invocation import Call, invoke
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Site
 from broker_wf.engine.step_context import StepContext
+from broker_wf.engine.tracing import StepTrace
+from broker_wf.engine.verbose import Voice, speaking
 from broker_wf.errors import DecodeError, EncodeError, LimitExceededError
-from broker_wf.events import InputRequiredEvent
+from broker_wf.events import Event, InputRequiredEvent
 from broker_wf.wire.blobs import NOTHING_FETCHED
 
 log = logging.getLogger("broker_wf.step")
@@ -47,6 +49,15 @@ async def execute(
     except DecodeError as error:
         return await unreadable(Failing(program=program, site=site, delivery=delivery, sent=sent), error, elapsed_ms())
     started = _Start(program=program, site=site, step=step, arguments=arguments, elapsed_ms=elapsed_ms, sent=sent)
+    if not program.verbose:
+        return await _executed(started, delivery)
+    given = _given(arguments)
+    with speaking(delivery, delivery.event if given is None else type(given).__name__) as voice:
+        return await _executed(replace(started, voice=voice), delivery)
+
+
+async def _executed(started: _Start, delivery: Delivery) -> Ended:
+    site = started.site
     ended = await _tried(started, delivery)
     if isinstance(ended, Ended):
         return ended
@@ -67,6 +78,13 @@ class _Start:
     arguments: dict[str, object]
     elapsed_ms: Callable[[], int]
     sent: Callable[[], None]
+    voice: Voice | None = None
+
+    def say(self, outcome: Outcome, ended: Ended) -> Ended:
+        """Tell what came of it, if somebody wants to know."""
+        if self.voice is not None and ended in (Ended.DONE, Ended.WAITING):
+            self.voice.ended(outcome)
+        return ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +98,13 @@ async def _tried(started: _Start, delivery: Delivery) -> Ended | _Stale:
     context = await _context(started.program, started.site, delivery)
     outcome = await _called(started.program, started.site, started.step, context, started.arguments)
     if isinstance(outcome, Waiting):
-        return await _suspended(context, started.sent)
+        return started.say(outcome, await _suspended(context, started.sent))
     if not isinstance(outcome, Undecided):
+        if started.voice is not None:
+            started.voice.ending(outcome)
         ended = await _end(started.program, context, outcome, started.elapsed_ms, started.sent)
         if ended is not Ended.STALE_BUFFER:
-            return ended
+            return started.say(outcome, ended)
     await context.drop()
     return _Stale(outcome if isinstance(outcome, Undecided) else None)
 
@@ -128,13 +148,28 @@ async def _called(
     token, childs_token = current_step.set(made), current_children.set(children)
     try:
         outcome = await invoke(
-            Call(step=step, events=arguments, context=made, resources=program.resources, threads=site.threads)
+            Call(
+                step=step,
+                events=arguments,
+                context=made,
+                resources=program.resources,
+                threads=site.threads,
+                trace=StepTrace(
+                    run_id=context.delivery.run_id, given=_given(arguments), carried=context.delivery.trace
+                ),
+            )
         )
     finally:
         current_step.reset(token)
         current_children.reset(childs_token)
     await children.close()
     return outcome
+
+
+def _given(arguments: dict[str, object]) -> Event | None:
+    """The event a step is called with, of several the first; None for a list."""
+    first = next(iter(arguments.values()), None)
+    return first if isinstance(first, Event) else None
 
 
 async def _end(

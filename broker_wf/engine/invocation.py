@@ -16,6 +16,7 @@ from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided, Waiting
 from broker_wf.core.pause import is_pause
 from broker_wf.core.routing import Router
 from broker_wf.core.spec import StepSpec
+from broker_wf.engine.tracing import StepSpan, StepTrace
 from broker_wf.errors import StepTimeoutError, WorkflowRuntimeError
 from broker_wf.events import Event
 from broker_wf.resource import ResourceManager
@@ -44,6 +45,7 @@ class Call:
     context: object
     resources: ResourceManager
     threads: Executor
+    trace: StepTrace
 
 
 async def invoke(call: Call) -> Outcome:
@@ -59,7 +61,9 @@ async def invoke(call: Call) -> Outcome:
                 arguments[call.step.context_parameter] = call.context
             for name, definition in call.step.resources:
                 arguments[name] = await call.resources.get(definition.resource)
-            result = await _called(call, arguments)
+            with StepSpan(call.trace, call.step.function, arguments) as span:
+                result = await _called(call, arguments)
+                span.returned(result)
         return _checked(call.step, result)
     except BufferNeeded as needed:
         return needed.needed

@@ -15,7 +15,7 @@ class Program:
     """What is needed to execute the deliveries of a workflow.
 
     Attributes:
-        verbose: log each step's start and end at INFO.
+        verbose: say what each execution does, see ``engine/verbose.py``.
     """
 
     spec: WorkflowSpec

@@ -19,6 +19,7 @@ from broker_wf.engine.invocation import BufferNeeded
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Site
 from broker_wf.engine.step_state import StepState
+from broker_wf.engine.verbose import say_added, say_published
 from broker_wf.engine.waits import StepWaits, Wanted, check_async
 from broker_wf.events import Event
 from broker_wf.retry_policy import RetryInfo
@@ -114,10 +115,14 @@ class StepContext:
                 ", ".join(route.into),
             )
         self.effects.put(Sent(event=event, route=route))
+        if self.program.verbose:
+            say_added(event, step)
 
     def write(self, event: Event) -> None:
         """See ``ContextBackend``."""
         self.effects.put(Written(event=event))
+        if self.program.verbose:
+            say_published(event)
 
     def retry_info(self) -> RetryInfo:
         """See ``ContextBackend``."""

@@ -258,8 +258,7 @@ class Worker:
         delivery, loop = active.delivery, asyncio.get_running_loop()
         began = loop.time()
         before_ms = delivery.started_ms - delivery.first_started_ms
-        level = logging.INFO if program.verbose else logging.DEBUG
-        log.log(level, "step %s of run %s begins, attempt %d", delivery.step, delivery.run_id, delivery.attempt)
+        log.debug("step %s of run %s begins, attempt %d", delivery.step, delivery.run_id, delivery.attempt)
         leaving = _Once(self._begin_ending)
         ended: Ended | None = None
         try:
@@ -279,9 +278,9 @@ class Worker:
             self._finished(active, leaving)
         if ended is Ended.DONE:
             self._done += 1
-            log.log(level, "step %s of run %s is done", delivery.step, delivery.run_id)
+            log.debug("step %s of run %s is done", delivery.step, delivery.run_id)
         elif ended is Ended.WAITING:
-            log.log(level, "step %s of run %s waits for an event", delivery.step, delivery.run_id)
+            log.debug("step %s of run %s waits for an event", delivery.step, delivery.run_id)
         elif active.stopped != "drain":
             log.info(
                 "step %s of run %s ended without effect: %s",

@@ -123,6 +123,13 @@ class Held(Workflow):
         return StopEvent()
 
 
+class Waiting(Workflow):
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        answer = await ctx.wait_for_event(HumanResponseEvent, waiter_event=InputRequiredEvent(prefix="name?"))
+        return StopEvent(result=answer.name)
+
+
 class HeldBack(Workflow):
     """One after the other; the last one ends the run."""
 
@@ -344,3 +351,20 @@ async def test_deliveries_held_back_in_their_run_are_told_and_the_run_is_not_idl
     assert words.count("prepare work") == 2
     assert words.count("begin work(Item)") == words.count("end work -> NoneType") + 1 == 3
     assert "WorkflowIdleEvent" not in words
+
+
+async def test_a_step_that_waits_ends_before_its_question_and_begins_again_with_the_answer(stage: Stage) -> None:
+    handler = (await stage.put_on(Waiting)).run()
+    events = handler.stream_events(expose_internal=True)
+    assert await within(read(events, "WorkflowIdleEvent")) == [
+        "begin begin(StartEvent)",
+        "end begin -> None",
+        "InputRequiredEvent",
+        "WorkflowIdleEvent",
+    ]
+    await handler.send_event(HumanResponseEvent(name="Ada"))
+    assert await within(read(events, "StopEvent")) == [
+        "begin begin(StartEvent)",
+        "end begin -> StopEvent",
+        "StopEvent",
+    ]

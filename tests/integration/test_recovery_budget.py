@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from broker_wf import Context, Workflow, catch_error, step
-from broker_wf.events import Event, StartEvent, StepFailedEvent, StopEvent, WorkflowFailedEvent
+from broker_wf.events import (
+    Event,
+    HumanResponseEvent,
+    InputRequiredEvent,
+    StartEvent,
+    StepFailedEvent,
+    StopEvent,
+    WorkflowFailedEvent,
+)
 from tests.integration.stage import Stage, within
 
 
@@ -170,6 +178,32 @@ async def test_the_budget_is_that_of_the_lineage_and_beyond_it_the_last_error_en
     last = [event async for event in handler.stream_events()][-1]
     assert isinstance(last, WorkflowFailedEvent)
     assert (last.step_name, last.attempts, str(last.exception)) == ("work", 1, "round 2")
+
+
+class WaitsBetween(Workflow):
+    """Recovered, then waits, then fails again."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> Item:
+        raise Odd("before the wait")
+
+    @step
+    async def work(self, ctx: Context, ev: Item) -> StopEvent:
+        await ctx.wait_for_event(HumanResponseEvent, waiter_event=InputRequiredEvent())
+        raise Odd("after the wait")
+
+    @catch_error
+    async def rescue(self, ev: StepFailedEvent) -> Item:
+        return Item(n=0)
+
+
+async def test_a_step_that_has_waited_still_counts_what_came_before(stage: Stage) -> None:
+    handler = (await stage.put_on(WaitsBetween)).run()
+    async for event in handler.stream_events():
+        if isinstance(event, InputRequiredEvent):
+            await handler.send_event(HumanResponseEvent())
+    with pytest.raises(Odd, match="after the wait"):
+        await within(handler)
 
 
 async def test_two_lineages_have_a_budget_each(stage: Stage) -> None:

@@ -6,7 +6,7 @@
 --! key state     HASH
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
---!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, app_version,
+--!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, app_version,
 --!                max_runs or nil, parent (a run) or nil
 --! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs} | {'GONE', the parent's status}
 
@@ -36,6 +36,7 @@ redis.call('HSET', run_key(rid), 'status', 'running', 'workflow', plan.workflow,
   'queued_check_ms', plan.queued_check_ms, 'inboxes', plan.inbox, 'start_name', plan.start_name,
   'start_hash', plan.start_hash)
 if plan.exposed then redis.call('HSET', run_key(rid), 'exposed', 1) end
+if plan.trace then redis.call('HSET', run_key(rid), 'trace', plan.trace) end
 for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end
 redis.call('ZADD', live_runs_key(plan.workflow), now, rid)
 redis.call('SADD', workflows_key(), plan.workflow)

@@ -8,7 +8,8 @@ local INLINE_BATCH = 1000
 
 local function handed(run, rid, did, rec)
   local given = { r = rid, d = did, s = rec.s, t = rec.t, p = rec.p, a = rec.a, c = rec.c, m = rec.m, f = rec.f,
-    g = rec.g, w = run.workflow, q = run.lane, j = rec.j, l = rec.l, x = rec.x, dl = run.begun, rc = rec.r, v = rec.v }
+    g = rec.g, w = run.workflow, q = run.lane, j = rec.j, l = rec.l, x = rec.x, dl = run.begun, rc = rec.r, v = rec.v,
+    tr = run.trace }
   if rec.j and rec.j ~= 'slots' then
     local key = batch_key(rid, rec.j, rec.s)
     given.size = redis.call('LLEN', key)

@@ -15,7 +15,7 @@
 
 local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',
   'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms', 'max_runs', 'recovered', 'exposed', 'waits',
-  'parent', 'children' }
+  'parent', 'children', 'trace' }
 
 local function load_run(rid)
   local v = redis.call('HMGET', run_key(rid), unpack(RUN_FIELDS))
@@ -25,7 +25,7 @@ local function load_run(rid)
     window = tonumber(v[6]), keep_ms = tonumber(v[7]), keep_failed_ms = tonumber(v[8]), inboxes = v[9] or '',
     locks = v[10], buffers = v[11], started = v[12], check_ms = tonumber(v[13]),
     max_runs = tonumber(v[14]), recovered = v[15], exposed = v[16], waits = v[17],
-    parent = v[18], children = v[19],
+    parent = v[18], children = v[19], trace = v[20],
   }
 end
 
