@@ -7,18 +7,19 @@ import logging
 import warnings
 from collections.abc import AsyncGenerator, Generator
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, cast, overload
 
 from broker_wf.context.context import Context, InRun
 from broker_wf.driver.followed_run import FollowedRun
 from broker_wf.engine.children import current_children, streamed, waited
 from broker_wf.errors import WorkflowCancelledByUser
 from broker_wf.events import Event, StopEvent, WorkflowCancelledEvent
+from broker_wf.types import StopT
 
 log = logging.getLogger("broker_wf.driver")
 
 
-class WorkflowHandler:
+class WorkflowHandler(Generic[StopT]):
     """A run that was submitted: await it, stream its events, send to it, cancel it."""
 
     def __init__(self, run: FollowedRun, ctx: Context[Any] | None) -> None:
@@ -36,6 +37,12 @@ class WorkflowHandler:
         """The run's context: the object given to ``run(ctx=…)``, else one of its own."""
         return self._ctx
 
+    @overload
+    def __await__(self: WorkflowHandler[StopEvent]) -> Generator[Any, Any, Any]: ...
+
+    @overload
+    def __await__(self) -> Generator[Any, Any, StopT]: ...
+
     def __await__(self) -> Generator[Any, Any, Any]:
         """Wait for the run's result: ``.result`` of a plain StopEvent, else the stop event itself.
 
@@ -50,10 +57,10 @@ class WorkflowHandler:
         name = self._run.router.spec.name
         return f"WorkflowHandler(workflow={name}, run_id={self.run_id}, result={self.get_stop_event()})"
 
-    async def stop_event_result(self) -> StopEvent:
+    async def stop_event_result(self) -> StopT:
         """Wait for the event that ended the run. Raises as awaiting the handler does."""
         end = asyncio.shield(self._run.end)
-        return await (end if self._run.end.done() else waited(end))
+        return cast("StopT", await (end if self._run.end.done() else waited(end)))
 
     def get_stop_event(self) -> StopEvent | None:
         """The event that ended the run, if it has ended well or was cancelled."""

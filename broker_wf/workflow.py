@@ -7,7 +7,7 @@ import logging
 import string
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, Generic, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,7 +24,7 @@ from broker_wf.decorators import step_config, step_spec, steps_of
 from broker_wf.engine.program import Program
 from broker_wf.engine.tracing import begin_run
 from broker_wf.errors import WorkflowRuntimeError, WorkflowValidationError
-from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.events import Event, StartEvent
 from broker_wf.handler import WorkflowHandler
 from broker_wf.launching import (
     attaching,
@@ -39,6 +39,7 @@ from broker_wf.launching import (
 )
 from broker_wf.resource import ResourceManager
 from broker_wf.settings import Settings
+from broker_wf.types import StartT, StopT
 from broker_wf.wire.codec import Codec
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.registry import EventRegistry
@@ -57,11 +58,13 @@ class WorkflowMeta(type):
         cls.added_step_functions: dict[str, Callable[..., object]] = {}
 
 
-class Workflow(metaclass=WorkflowMeta):
+class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
     """A class whose ``@step`` methods take and return events.
 
     Each execution of a step is a message: the steps of one run spread over all workers. With no server configured
     runs execute in this process, on this very instance.
+
+    ``class Flow(Workflow[MyStart, MyStop])`` tells type checkers what ``run()`` takes and gives; nothing else changes.
     """
 
     def __init__(
@@ -141,14 +144,14 @@ class Workflow(metaclass=WorkflowMeta):
         return self._workflow_name or qualified_name(type(self))
 
     @property
-    def start_event_class(self) -> type[StartEvent]:
+    def start_event_class(self) -> type[StartT]:
         """The class a run begins with."""
-        return cast("type[StartEvent]", self.spec.start_class)
+        return cast("type[StartT]", self.spec.start_class)
 
     @property
-    def stop_event_class(self) -> type[StopEvent]:
+    def stop_event_class(self) -> type[StopT]:
         """The class a run ends with."""
-        return cast("type[StopEvent]", self.spec.stop_class)
+        return cast("type[StopT]", self.spec.stop_class)
 
     @property
     def events(self) -> list[type[Event]]:
@@ -210,8 +213,8 @@ class Workflow(metaclass=WorkflowMeta):
         return asks_person
 
     def run(
-        self, ctx: Context[Any] | None = None, start_event: StartEvent | None = None, **kwargs: Any
-    ) -> WorkflowHandler:
+        self, ctx: Context[Any] | None = None, start_event: StartT | None = None, **kwargs: Any
+    ) -> WorkflowHandler[StopT]:
         """Begin a run. Returns at once; needs a running event loop.
 
         Inside a step the run is a child of the step's: its id is made of the step's delivery, so that a step that is
@@ -245,7 +248,7 @@ class Workflow(metaclass=WorkflowMeta):
         launch = submitting(settings, program, run_id, event, encoded, state, parent, span)
         return followed(run_id, program, launch, ctx, parent, span)
 
-    def attach(self, run_id: str, *, resume: bool = False) -> WorkflowHandler:
+    def attach(self, run_id: str, *, resume: bool = False) -> WorkflowHandler[StopT]:
         """Follow a run that was begun elsewhere, from its first event on.
 
         Args:

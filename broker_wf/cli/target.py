@@ -80,7 +80,7 @@ class _Loading:
 
     def _take(self, target: str, value: object, module: ModuleType) -> None:
         if isinstance(value, type) and issubclass(value, Workflow):
-            made, raised = _foreign(value)
+            made, raised = _foreign(cast("type[Workflow]", value))
             if isinstance(raised, WorkflowValidationError | WorkflowConfigurationError):
                 self._fail(target, str(raised), f"Mend the steps of {value.__name__}.")
                 return
@@ -95,7 +95,7 @@ class _Loading:
             cure = _ADAPT if other else _what_there_is(module)
             self._fail(target, f"{_described(cast(object, value))} {why}", cure)
             return
-        self._check(target, value)
+        self._check(target, cast(Workflow, value))
 
     def _check(self, target: str, workflow: Workflow) -> None:
         _, raised = _foreign(lambda: (workflow.validate(), workflow.program()))
