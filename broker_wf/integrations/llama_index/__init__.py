@@ -3,6 +3,14 @@
 Needs the extra ``llamaindex``.
 """
 
-from broker_wf.integrations.llama_index.workflow import DistributedWorkflow, distribute
+try:
+    from broker_wf.integrations.llama_index.workflow import DistributedWorkflow, distribute
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "workflows":
+        raise
+    raise ModuleNotFoundError(
+        "broker_wf.integrations.llama_index needs llama-index-workflows: pip install 'broker-wf[llamaindex]'",
+        name=error.name,
+    ) from error
 
 __all__ = ["DistributedWorkflow", "distribute"]

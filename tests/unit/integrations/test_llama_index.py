@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import workflows
 from workflows import Context, step
@@ -116,3 +119,9 @@ def test_wrong_fields_raise_the_originals_error() -> None:
 async def test_a_fresh_context_knows_that_no_step_executes() -> None:
     with pytest.raises(ContextStateError, match="before workflow started"):
         Context(distribute(Answer())).send_event(StartEvent())
+
+
+def test_without_the_extra_the_import_says_what_to_install() -> None:
+    code = "import sys; sys.modules['workflows'] = None; import broker_wf.integrations.llama_index"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "needs llama-index-workflows: pip install 'broker-wf[llamaindex]'" in done.stderr
