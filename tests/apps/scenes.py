@@ -6,7 +6,7 @@ import asyncio
 import os
 
 from broker_wf import Context, Workflow, step
-from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
 
 
 class Item(Event):
@@ -68,4 +68,36 @@ class Batches(Workflow):
         return None if got is None else StopEvent(result=sum(one.n for one in got))
 
 
-scenes = [Spread, Batches]
+class Noted(Event):
+    """Published before the question."""
+
+    n: int
+
+
+class Asked(InputRequiredEvent):
+    """The question."""
+
+
+class Reply(HumanResponseEvent):
+    """Its answer."""
+
+    text: str
+
+
+class Answered(Workflow):
+    """Ends with the answer that somebody sends."""
+
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> Asked:
+        """Publish a few things, then ask."""
+        for n in range(ev.count):
+            ctx.write_event_to_stream(Noted(n=n))
+        return Asked()
+
+    @step
+    async def end(self, ev: Reply) -> StopEvent:
+        """Whatever was answered."""
+        return StopEvent(result=ev.text)
+
+
+scenes = [Spread, Batches, Answered]

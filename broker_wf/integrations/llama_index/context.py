@@ -84,6 +84,11 @@ class DistributedContext(TheirContext[Any]):
         with their_errors():
             return TheirEvents(self._ours.stream_events())
 
+    async def running_steps(self) -> list[str]:
+        """See ``Context``."""
+        with their_errors():
+            return await self._ours.running_steps()
+
     def get_result(self) -> Any:
         """See ``Context``."""
         with their_errors():

@@ -16,6 +16,7 @@ from broker_wf.core.spec import StepSpec, WorkflowSpec
 from broker_wf.events import StartEvent as OurStartEvent
 from broker_wf.integrations.llama_index.asked import Asked, ask
 from broker_wf.integrations.llama_index.context import DistributedContext
+from broker_wf.integrations.llama_index.errors import their_errors
 from broker_wf.integrations.llama_index.events import our_class, to_ours
 from broker_wf.integrations.llama_index.handler import DistributedHandler
 from broker_wf.integrations.llama_index.inside import arguments_of, name_of, steps_of
@@ -122,7 +123,8 @@ class DistributedWorkflow(Workflow):
         ctx = adopted(asked.ctx, self)
         named = {} if run_id is None else {"run_id": run_id}
         ours = None if ctx is None else ctx.ours
-        handler = super().run(ours, cast("OurStartEvent", to_ours(event)), **named)
+        with their_errors():
+            handler = super().run(ours, cast("OurStartEvent", to_ours(event)), **named)
         return DistributedHandler(handler, ctx or DistributedContext(handler.ctx))
 
     def _their_start_event(self, given: object, fields: Mapping[str, Any]) -> StartEvent:
