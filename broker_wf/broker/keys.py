@@ -127,6 +127,8 @@ _ALL = (
     _family(
         "waiters", "HASH", "run event", Life.LIVE, "delivery and waiter that wait for such an event -> step, fields"
     ),
+    _family("wanted", "HASH", "run event value", Life.LIVE, "those of them that require the same, by its hash"),
+    _family("shapes", "SET", "run event", Life.LIVE, "which fields waiters for such an event ask for"),
     _family("early", "LIST", "run", Life.LIVE, "the last 100 events that nobody took, for waiters to come"),
     _family("once", "HASH", "run delivery", Life.LIVE, "key -> result that a live delivery remembers"),
     _family("children", "SET", "run", Life.LIVE, "live runs that steps of the run have begun; they end with it"),

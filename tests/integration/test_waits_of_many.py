@@ -5,7 +5,7 @@ from __future__ import annotations
 from broker_wf import Context, Workflow, step
 from broker_wf.events import StartEvent, StopEvent
 from tests.integration.stage import Stage, until, within
-from tests.integration.waits import Hint, Question, Reply, Seen, count, raw, told_to_go, waiting
+from tests.integration.waits import Hint, Other, Question, Reply, Seen, count, raw, told_to_go, waiting
 
 
 class Crowd(Workflow):
@@ -126,3 +126,49 @@ async def test_an_event_returned_inside_a_fan_out_answers_and_its_branch_is_comp
     assert run.ctx is not None
     await run.ctx.store.set("go", True)
     assert await within(run) == [[0, "from a member"]]
+
+
+class Flood(Workflow):
+    """A fan-out that is put down in parts, and one of its events is an answer."""
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Hint | None:
+        ctx.send_event(Hint(n=599))
+        return None
+
+    @step
+    async def ask(self, ctx: Context, ev: Hint) -> StopEvent:
+        answer = await ctx.wait_for_event(Reply, requirements={"user": ev.n})
+        return StopEvent(result=answer.text)
+
+    @step
+    async def flood(self, ctx: Context, ev: Other) -> list[Reply]:
+        return [Reply(user=n, text=f"reply {n}") for n in range(600)]
+
+    @step
+    async def polite(self, ctx: Context, ev: Reply) -> None:
+        await told_to_go(ctx.store)
+
+    @step
+    async def gather(self, evs: list[Seen]) -> StopEvent | None:
+        return None
+
+
+async def test_an_answer_among_many_events_of_one_step_is_found(cluster: Stage) -> None:
+    run = (await cluster.put_on(Flood, disable_validation=True)).run()
+    await waiting(cluster, run)
+    await run.send_event(Other())
+    assert await within(run) == "reply 599"
+
+
+async def test_an_event_costs_what_it_answers_and_not_how_many_wait(cluster: Stage) -> None:
+    run = (await cluster.put_on(Crowd)).run(count=200)
+    await waiting(cluster, run, 200)
+    with raw(cluster) as client:
+        wanted = len(list(client.scan_iter(match=cluster.keys.of("wanted", run.run_id, "Reply", "*"))))
+        client.config_resetstat()
+        await run.send_event(Reply(user=100, text=""))
+        facts = client.info("commandstats")
+    assert wanted == 200
+    assert facts["cmdstat_hgetall"]["calls"] < 20
+    await run.cancel_run()

@@ -15,6 +15,8 @@ SCRIPTS = Path(script.__file__).parent / "scripts"
 NAMES = sorted(path.stem for path in SCRIPTS.glob("*.lua"))
 LIBS = sorted(path.stem for path in SCRIPTS.glob("lib/*.lua"))
 
+LOCALS_OF_LUA = 200
+
 Write = Callable[[str, str], None]
 
 
@@ -44,6 +46,12 @@ def test_a_script_declares_every_key_that_it_or_its_libraries_make(name: str) ->
     declared = set(re.findall(r"^function KEY\.(\w+)\(", text, re.MULTILINE))
     assert set(re.findall(r"\bKEY\.(\w+)\(", text)) <= declared
     assert not set(re.findall(r"\b(\w+)_key\(", text)) & set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_has_fewer_locals_than_lua_allows(name: str) -> None:
+    lines = re.findall(r"^local (function )?([^=\n]+)", load(name).text, re.MULTILINE)
+    assert sum(1 if function else names.count(",") + 1 for function, names in lines) < LOCALS_OF_LUA
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,13 +1,12 @@
 --! use emit feed
 --! key waits   HASH
---! key waiters HASH
 --! key waiting HASH
 --! key early   LIST
 --! key queued  ZSET
 --! key watch   ZSET
 -- Registering waiters, and parking the delivery they belong to.
 
-local function names_of(wait)
+local function set_of(wait)
   local names = {}
   for _, name in ipairs(wait.names) do names[name] = true end
   return names
@@ -15,7 +14,7 @@ end
 
 -- Goes through the early events that a wait may take: visit(item, packed item, the waiter) until it says true.
 local function each_early(rid, did, wait, visit)
-  local ref, names = cmsgpack.pack({ did, wait.id }), names_of(wait)
+  local ref, names = cmsgpack.pack({ did, wait.id }), set_of(wait)
   for _, raw in ipairs(redis.call('LRANGE', early_key(rid), 0, -1)) do
     local item = cmsgpack.unpack(raw)
     if names[item[2]] and (not item[4] or item[4][ref]) and visit(item, raw, ref) then return end
@@ -62,12 +61,8 @@ end
 local function new_waiter(tx, did, rec, wait)
   local waiter = { s = 'w', n = wait.names, f = wait.fields, d = wait.timeout_ms and tx.now + wait.timeout_ms or nil }
   if wait.asks then waiter.k = append_feed(tx.rid, wait.asks[1], wait.asks[2], rec.s, tx.now) end
-  local ref = cmsgpack.pack({ did, wait.id })
   redis.call('HSET', waits_key(tx.rid, did), wait.id, cmsgpack.pack(waiter))
-  for _, name in ipairs(wait.names) do
-    redis.call('HSET', waiters_key(tx.rid, name), ref, cmsgpack.pack({ s = rec.s, f = wait.fields }))
-    note_key(tx.rid, waiters_key(tx.rid, name))
-  end
+  start_waiting(tx.rid, cmsgpack.pack({ did, wait.id }), rec.s, waiter)
   return waiter
 end
 

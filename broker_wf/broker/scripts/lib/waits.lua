@@ -1,6 +1,8 @@
 --! use dispatch aux
 --! key waits   HASH
 --! key waiters HASH
+--! key wanted  HASH
+--! key shapes  SET
 --! key waiting HASH
 --! key early   LIST
 --! key once    HASH
@@ -8,7 +10,8 @@
 -- wait_for_event. A waiter is a map: s 'w' waits, 'a' answered, 't' timed out; n the event names it takes; f the fields
 -- it requires -> hash of the value, '' if only the step can compare it; d when it times out; p the answer; k the seq of
 -- what it asks in the feed.
--- `waiters` finds those that still wait by event name. A delivery that waits and is not executing is in `waiting` instead
+-- `waiters` finds those that still wait by event name, `wanted` by the hash of all that they require besides, and `shapes`
+-- tells which fields are asked for: so an event costs what it answers, and not how many wait. A delivery that waits and is not executing is in `waiting` instead
 -- of `live`. An event that nobody took is in `early`: {event id, name, payload, to, done}; `to`: the waiters that have yet
 -- to look at it, done: somebody has it.
 
@@ -19,14 +22,79 @@ local function stored(key, field)
   return raw and cmsgpack.unpack(raw) or nil
 end
 
+local function names_of(fields)
+  local names = {}
+  for name in pairs(fields) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+-- What a waiter wants, or an event is, in these fields; '?' if only the step can tell.
+local function value_of(names, hashes)
+  if #names == 0 then return '' end
+  local parts = {}
+  for i, name in ipairs(names) do
+    local hash = hashes[name] or ''
+    if hash == '' then return '?' end
+    parts[2 * i - 1], parts[2 * i] = name, hash
+  end
+  return redis.sha1hex(cmsgpack.pack(parts))
+end
+
+local function put_noted(rid, key, field, value)
+  redis.call('HSET', key, field, value)
+  note_key(rid, key)
+end
+
+local function start_waiting(rid, ref, step, waiter)
+  local names, packed = names_of(waiter.f), cmsgpack.pack({ s = step, f = waiter.f })
+  for _, event in ipairs(waiter.n) do
+    put_noted(rid, waiters_key(rid, event), ref, packed)
+    put_noted(rid, wanted_key(rid, event, value_of(names, waiter.f)), ref, packed)
+    if names[1] and redis.call('SADD', shapes_key(rid, event), cmsgpack.pack(names)) == 1 then
+      note_key(rid, shapes_key(rid, event))
+    end
+  end
+end
+
+local function take_noted(rid, key, field)
+  redis.call('HDEL', key, field)
+  if redis.call('EXISTS', key) == 1 then return false end
+  redis.call('SREM', aux_key(rid), key)
+  return true
+end
+
+local function stop_waiting(rid, ref, waiter)
+  local value = value_of(names_of(waiter.f), waiter.f)
+  for _, event in ipairs(waiter.n) do
+    take_noted(rid, wanted_key(rid, event, value), ref)
+    if take_noted(rid, waiters_key(rid, event), ref) then drop_key(rid, shapes_key(rid, event)) end
+  end
+end
+
+-- Those that an event may be for: {waiter, what it asks, …}.
+local function asking(rid, event, hashes)
+  if redis.call('EXISTS', waiters_key(rid, event)) == 0 then return {} end
+  local values, found = { '', '?' }, {}
+  for _, shape in ipairs(redis.call('SMEMBERS', shapes_key(rid, event))) do
+    local value = value_of(cmsgpack.unpack(shape), hashes)
+    if value == '?' then return redis.call('HGETALL', waiters_key(rid, event)) end
+    values[#values + 1] = value
+  end
+  for _, value in ipairs(values) do
+    for _, item in ipairs(redis.call('HGETALL', wanted_key(rid, event, value))) do found[#found + 1] = item end
+  end
+  return found
+end
+
 -- What a sender did not tell of the events it hands on, and a waiter asks for: nil, or {'FIELDS', field…}.
 local function unasked_fields(run, rid, handed, hashes)
   if not run or not run.waits then return nil end
   local lacking, reply = {}, { 'FIELDS' }
   for _, one in ipairs(handed) do
     local told = hashes and hashes[one[1]] or {}
-    for _, raw in ipairs(redis.call('HVALS', waiters_key(rid, one[2]))) do
-      for field in pairs(cmsgpack.unpack(raw).f) do
+    for _, shape in ipairs(redis.call('SMEMBERS', shapes_key(rid, one[2]))) do
+      for _, field in ipairs(cmsgpack.unpack(shape)) do
         if not told[field] then lacking[field] = true end
       end
     end
@@ -43,14 +111,6 @@ local function handed_on(emits, effects)
     if one.kind == 'send' then handed[#handed + 1] = { one.id, one.name } end
   end
   return handed
-end
-
-local function stop_waiting(rid, ref, waiter)
-  for _, name in ipairs(waiter.n) do
-    local key = waiters_key(rid, name)
-    redis.call('HDEL', key, ref)
-    if redis.call('EXISTS', key) == 0 then redis.call('SREM', aux_key(rid), key) end
-  end
 end
 
 -- A delivery goes on: into a stream if it fits the window, else into the backlog.
@@ -95,8 +155,8 @@ end
 
 -- Gives an event to every waiter it is for. The steps that took it get it no other way: {step = true}, or nil.
 local function answer(tx, route, eid, name, payload)
-  local all = redis.call('HGETALL', waiters_key(tx.rid, name))
   local hashes, took, offered = tx.hashes and tx.hashes[eid] or {}, nil, nil
+  local all = asking(tx.rid, name, hashes)
   for i = 1, #all, 2 do
     local did, wid = unpack(cmsgpack.unpack(all[i]))
     local asked = cmsgpack.unpack(all[i + 1])
