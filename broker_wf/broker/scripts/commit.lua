@@ -26,7 +26,7 @@ for _, decision in ipairs(plan.decisions) do
   if not decision_stands(rid, rec.s, decision) then return { 'STALE_BUFFER' } end
 end
 local lack = lack_of(rid, plan.refs)
-  or unasked_fields(run, rid, handed_on(plan.emits, plan.effects), plan.hashes)
+  or unasked_fields(run, rid, plan.emits, plan.effects, plan.hashes)
 if lack then return lack end
 
 -- Writes.

@@ -14,7 +14,7 @@ local run, rec = load_run(rid), load_record(rid, did)
 -- Guards.
 local refused = refusal(run, rec, rid, did, nonce)
 if refused then return refused end
-local lack = lack_of(rid, refs) or unasked_fields(run, rid, handed_on(nil, effects), hashes)
+local lack = lack_of(rid, refs) or unasked_fields(run, rid, nil, effects, hashes)
 if lack then return lack end
 
 -- Writes.

@@ -15,7 +15,7 @@ if refused then
   if refused[1] == 'FENCED' and rec and rec.u == plan.nonce then return { 'DONE', run.status } end
   return refused
 end
-local lack = lack_of(rid, plan.refs) or unasked_fields(run, rid, handed_on(nil, plan.effects), plan.hashes)
+local lack = lack_of(rid, plan.refs) or unasked_fields(run, rid, nil, plan.effects, plan.hashes)
 if lack then return lack end
 
 -- Writes.

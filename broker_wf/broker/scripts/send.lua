@@ -18,7 +18,7 @@ if not run then return { 'GONE', 'missing' } end
 if run.status ~= 'running' then return { 'GONE', run.status } end
 local seen = effects_key(rid, '!sent')
 if redis.call('SISMEMBER', seen, eid) == 1 then return { 'SEEN' } end
-local lack = unasked_fields(run, rid, { { eid, name } }, hashes)
+local lack = unasked_fields(run, rid, { { eid, name } }, {}, hashes)
 if lack then return lack end
 
 -- Writes.

@@ -16,7 +16,7 @@ if refused then
   if again and again.e == plan.nonce then return { 'DONE', run.status } end
   return refused
 end
-local lack = lack_of(rid, plan.refs) or unasked_fields(run, rid, handed_on(nil, plan.effects), plan.hashes)
+local lack = lack_of(rid, plan.refs) or unasked_fields(run, rid, nil, plan.effects, plan.hashes)
 if lack then return lack end
 local early = candidates(rid, did, plan.waits)
 if #early > 0 then return { 'EARLY', cmsgpack.pack(early) } end

@@ -87,11 +87,21 @@ local function asking(rid, event, hashes)
   return found
 end
 
+-- The events that effects hand on, after those of a commit.
+local function handed_on(emits, effects)
+  local handed = {}
+  for _, one in ipairs(emits or {}) do handed[#handed + 1] = one end
+  for _, one in ipairs(effects) do
+    if one.kind == 'send' then handed[#handed + 1] = { one.id, one.name } end
+  end
+  return handed
+end
+
 -- What a sender did not tell of the events it hands on, and a waiter asks for: nil, or {'FIELDS', field…}.
-local function unasked_fields(run, rid, handed, hashes)
-  if not run or not run.waits then return nil end
+local function unasked_fields(run, rid, emits, effects, hashes)
+  if not run.waits then return nil end
   local lacking, reply = {}, { 'FIELDS' }
-  for _, one in ipairs(handed) do
+  for _, one in ipairs(handed_on(emits, effects)) do
     local told = hashes and hashes[one[1]] or {}
     for _, shape in ipairs(redis.call('SMEMBERS', shapes_key(rid, one[2]))) do
       for _, field in ipairs(cmsgpack.unpack(shape)) do
@@ -101,16 +111,6 @@ local function unasked_fields(run, rid, handed, hashes)
   end
   for field in pairs(lacking) do reply[#reply + 1] = field end
   return reply[2] and reply or nil
-end
-
--- The events that effects hand on, after those of a commit.
-local function handed_on(emits, effects)
-  local handed = {}
-  for _, one in ipairs(emits or {}) do handed[#handed + 1] = one end
-  for _, one in ipairs(effects) do
-    if one.kind == 'send' then handed[#handed + 1] = { one.id, one.name } end
-  end
-  return handed
 end
 
 -- A delivery goes on: into a stream if it fits the window, else into the backlog.
