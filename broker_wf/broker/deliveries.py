@@ -227,7 +227,7 @@ class DeliveryStore:
             for one, e in zip(emits, commit.emissions, strict=True)
             if e.route.slots or e.route.into or e.route.lost or e.route.is_empty
         ]
-        plan["staged"] = token
+        plan["staged"], plan["output"] = token, commit.emissions[-1].route.name
         plan["emits"] = [one for one, _ in joined]
         plan["routes"] = {route.name: {**route_map(route), "to": []} for _, route in joined}
         return None

@@ -79,6 +79,7 @@ async def _given_up(failing: Failing, failure: StepFailure, letter: Plan | None)
 
 
 async def _end(failing: Failing, failure: StepFailure, plan: FailurePlan) -> Ended:
+    failing.program.codec.registry.meet_error(failure.error)
     error, store = pack(_error_record(failure)), failing.site.broker.deliveries
     busy = failing.site.is_busy()
     return await store.fail(failing.delivery, failing.effects, error, plan, busy=busy, sent=failing.sent)

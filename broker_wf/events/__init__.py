@@ -6,6 +6,7 @@ import builtins
 import sys
 from datetime import datetime
 from enum import Enum
+from types import ModuleType
 from typing import Annotated, Any, cast
 
 from pydantic import (
@@ -35,10 +36,10 @@ def qualified_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _loaded(name: str) -> object:
+def loaded_object(name: str) -> object:
     """Find what ``module.Qualname`` names among the modules that are loaded; None if it is not there.
 
-    Nothing is imported: a record may come from anywhere.
+    Nothing is imported, by no module's ``__getattr__`` either: a record may come from anywhere.
     """
     module_name, _, rest = name.rpartition(".")
     tail = [rest]
@@ -46,7 +47,7 @@ def _loaded(name: str) -> object:
         if module_name in sys.modules:
             found: object = sys.modules[module_name]
             for part in tail:
-                found = getattr(found, part, None)
+                found = vars(found).get(part) if isinstance(found, type | ModuleType) else None
             return found
         module_name, _, rest = module_name.rpartition(".")
         tail.insert(0, rest)
@@ -59,7 +60,7 @@ def _event_class(data: object) -> type[Event]:
     Raises:
         ValueError: it names no event class that this process has loaded.
     """
-    found = data if isinstance(data, type) else _loaded(data) if isinstance(data, str) else None
+    found = data if isinstance(data, type) else loaded_object(data) if isinstance(data, str) else None
     if not (isinstance(found, type) and issubclass(found, Event)):
         # pydantic turns a ValueError, and no TypeError, into a ValidationError.
         raise ValueError(f"{data!r} does not name a loaded Event class (SerializableEventType)")  # noqa: TRY004
@@ -115,7 +116,7 @@ def rebuild_exception(type_name: str, message: str) -> Exception:
     name, and where the class refuses that, an UnreconstructedException is returned.
     """
     module, _, name = type_name.rpartition(".")
-    found = getattr(builtins, name, None) if module == "builtins" else _loaded(type_name)
+    found = getattr(builtins, name, None) if module == "builtins" else loaded_object(type_name)
     if not (isinstance(found, type) and issubclass(found, Exception)):
         return UnreconstructedException(message, original_type=type_name)
     try:

@@ -97,6 +97,12 @@ class EventRegistry:
         plan = self._by_name.get(name)
         return plan.cls if plan else None
 
+    def meet_error(self, error: BaseException) -> None:
+        """An open registry takes in the class of an exception that is about to travel, if it does not know it."""
+        cls = type(error)
+        if self.is_open and issubclass(cls, Exception):
+            self.errors.setdefault(qualified_name(cls), cls)
+
     def plan_of(self, cls: type) -> Plan | None:
         """Give the plan of a class; None if it may not travel. An open registry takes it in, if it can."""
         plan = self._plans.get(cls)

@@ -13,7 +13,7 @@ from typing import cast
 from broker_wf import errors
 from broker_wf.core.class_names import qualified_name
 from broker_wf.errors import BrokerError, RemoteError
-from broker_wf.events import UnreconstructedException
+from broker_wf.events import UnreconstructedException, loaded_object
 from broker_wf.retry_policy import RetryIn
 from broker_wf.wire.classes import is_class
 from broker_wf.wire.foreign import ForeignError, called, text_of
@@ -65,8 +65,8 @@ def encode_error(error: BaseException) -> dict[str, object]:
 def decode_error(data: Mapping[str, object], known: Mapping[str, type[Exception]]) -> Exception:
     """Rebuild an exception from what ``encode_error`` gave.
 
-    Built with the text alone if its class is builtin, ours or known, and takes that (an error of ours has its
-    fields again); else an UnreconstructedException says what it was. The remote traceback is its
+    Built with the text alone if its class is builtin, ours, known or loaded here, and takes that (an error of
+    ours has its fields again); else an UnreconstructedException says what it was. The remote traceback is its
     ``__cause__``, and its attribute ``remote_traceback``. Nothing is imported, and only subclasses of
     Exception are made.
 
@@ -117,7 +117,11 @@ _OURS = _own_classes()
 
 
 def _exception_class(name: str, known: Mapping[str, type[Exception]]) -> type[Exception] | None:
-    return known.get(name) or _OURS.get(name)
+    found = known.get(name) or _OURS.get(name)
+    if found is not None:
+        return found
+    loaded = loaded_object(name)
+    return loaded if is_class(loaded) and issubclass(loaded, Exception) else None
 
 
 def _rebuilt(cls: type[Exception] | None, argument: object, message: str) -> Exception | None:

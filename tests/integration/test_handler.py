@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+import zipfile
 
 import pytest
 
@@ -96,6 +97,14 @@ class FailsBesides(Siblings):
         if ev.name != "fails":
             return await super().work(ev)
         raise Odd("the other one")
+
+
+class FailsInALibrary(Workflow):
+    """Its module does not name the exception's class."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> StopEvent:
+        raise zipfile.BadZipFile("not a zip")
 
 
 async def last_event(handler: WorkflowHandler) -> Event:
@@ -221,3 +230,22 @@ async def test_a_second_handler_of_a_run_has_the_whole_stream_too(stage: Stage) 
     second = flow.attach(first.run_id)
     assert isinstance(await within(last_event(second)), StopEvent)
     assert await within(second) == "well"
+
+
+async def test_an_exception_of_a_library_keeps_its_type_where_the_library_is_loaded(stage: Stage) -> None:
+    with pytest.raises(zipfile.BadZipFile, match="not a zip"):
+        await within((await stage.put_on(FailsInALibrary)).run())
+
+
+async def test_an_exception_class_made_in_a_function_keeps_its_type_in_process(alone: Stage) -> None:
+    class HereError(Exception):
+        pass
+
+    class FailsHere(Workflow):
+        @step
+        async def begin(self, ev: StartEvent) -> StopEvent:
+            raise HereError("here")
+
+    with pytest.raises(HereError, match="here") as caught:
+        await within((await alone.put_on(FailsHere)).run())
+    assert "in begin" in str(getattr(caught.value, "remote_traceback", ""))

@@ -296,10 +296,10 @@ async def test_executions_of_a_step_at_one_time_have_numbers_of_their_own(stage:
     assert waited == (28 if cls is LimitedFan else 0)
 
 
-async def test_a_list_is_named_as_such_and_a_join_by_the_events_it_takes(stage: Stage) -> None:
+async def test_a_list_is_named_by_its_last_event_and_a_batch_as_handlers_get_it(stage: Stage) -> None:
     events = [shown(one) for one in await within(everything((await stage.put_on(Fan)).run(name="", count=2)))]
-    assert events[:2] == ["begin begin(StartEvent)", "end begin -> list"]
-    assert events[-3:] == ["begin join(Next)", "end join -> StopEvent", "StopEvent"]
+    assert events[:2] == ["begin begin(StartEvent)", "end begin -> Item"]
+    assert events[-3:] == ["begin join(CollectionReleaseEvent)", "end join -> StopEvent", "StopEvent"]
 
 
 async def test_whoever_asks_later_sees_what_happens_from_then_on(stage: Stage) -> None:

@@ -5,16 +5,15 @@
 --! arg did  str
 --! arg plan pack  nonce, worker, busy, effects, decisions, routes, emits {{event id, name, payload}},
 --!                asked {{name, payload}} (questions, published) or nil,
---!                opens {id, joins} or nil, staged token or nil, ends {status, result, name, payload} or nil,
+--!                opens {id, joins} or nil, staged token or nil, output (name) where the emits do not tell it, ends {status, result, name, payload} or nil,
 --!                refs {hashes of the blobs its payloads need} or nil,
 --!                hashes {event id = {field = hash}} of what waiters ask for, or nil
 --! reply list: 'OK' | 'DONE' (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'NO_BLOB' | 'FIELDS', field…
 
--- What the step returned, for people.
+-- What the step returned, for people; of a list the class of its last event.
 local function output_of(plan)
   if plan.ends then return plan.ends.name end
-  if plan.opens or plan.staged or #plan.emits > 1 then return 'list' end
-  return plan.emits[1] and plan.emits[1][2] or 'NoneType'
+  return plan.output or (plan.emits[1] and plan.emits[#plan.emits][2] or 'NoneType')
 end
 
 local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)

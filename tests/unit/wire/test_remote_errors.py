@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import sys
 import traceback
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -58,6 +59,10 @@ class SwappedError(Exception):
         return ValueError(*args)
 
 
+class BesidesError(ValueError):
+    pass
+
+
 KNOWN = known_errors([__name__])
 
 
@@ -91,6 +96,22 @@ def test_a_known_exception_is_rebuilt_with_class_and_text(error: Exception) -> N
     rebuilt = again(error)
     assert type(rebuilt) is type(error)
     assert str(rebuilt) == str(error)
+
+
+def test_a_class_that_is_loaded_here_is_known_though_nobody_registered_it() -> None:
+    record = encode_error(BesidesError("from elsewhere"))
+    assert type(decode_error(record, {})) is BesidesError
+
+
+def test_a_module_is_not_asked_for_what_it_would_load_lazily() -> None:
+    module = ModuleType("lazy_module_of_a_test")
+    vars(module)["__getattr__"] = lambda name: pytest.fail(f"{name} was loaded")
+    sys.modules[module.__name__] = module
+    try:
+        rebuilt = decode_error({"type": f"{module.__name__}.LateError", "message": "m"}, {})
+    finally:
+        del sys.modules[module.__name__]
+    assert isinstance(rebuilt, UnreconstructedException)
 
 
 def test_a_single_text_argument_arrives_as_it_was() -> None:

@@ -38,15 +38,20 @@ local function new_number(rid, rec)
   return number
 end
 
+-- What the execution is given: of a list join the event that stands for its batch, as for its handler.
+local function given(rec)
+  return rec.j and rec.j ~= 'slots' and 'CollectionReleaseEvent' or rec.t
+end
+
 local function note_begin(run, rid, rec)
   if not run.exposed then return end
   rec.V = new_number(rid, rec)
-  note(run, { 'b', rec.s, rec.V, rec.t })
+  note(run, { 'b', rec.s, rec.V, given(rec) })
 end
 
 local function note_end(run, rid, rec, output)
   if not rec.V then return end
-  note(run, { 'e', rec.s, rec.V, rec.t, output })
+  note(run, { 'e', rec.s, rec.V, given(rec), output })
   redis.call('HDEL', numbers_key(rid), rec.s .. '|' .. rec.V)
   rec.V = nil
 end
