@@ -38,7 +38,8 @@ def groups_of(spec: WorkflowSpec, lane: Lane) -> list[Group]:
         if step.intake is not Intake.SINGLE:
             groups.append(Group(lane, "a", stream_event(spec, step), step.name))
             continue
-        for name in sorted({spec.name_of(t) for slot in step.slots for t in slot.types}):
+        taken = {spec.name_of(t) for slot in step.slots for t in slot.types}
+        for name in sorted(taken | {name for one, name in spec.names.items() if step.accepts(one)}):
             kinds = "a" if "#" in lane else "wa"
             groups += [Group(lane, kind, name, step.name) for kind in kinds]
     return groups
