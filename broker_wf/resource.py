@@ -203,13 +203,15 @@ class _ResourceConfig:
     def get_dependencies(self) -> list[tuple[str, ResourceDescriptor, Any]]:
         return []
 
-    def call(self) -> BaseModel:
-        """Read, select and validate.
+    def where(self) -> str:
+        return self.config_file
+
+    def data(self) -> dict[str, object]:
+        """Read and select.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is no JSON, the path leads to no dictionary, the model refuses it (pydantic's
-                error is a ValueError too), or the parameter is not annotated with a model.
+            ValueError: it is no JSON, or the path leads to no dictionary.
         """
         found: object = json.loads(Path(self.config_file).read_text(encoding="utf-8"))
         walked: list[str] = []
@@ -221,6 +223,11 @@ class _ResourceConfig:
                     f"Expected dictionary for configuration from {self.config_file} at path "
                     f"{'.'.join(walked)}, got: {type(found)}"
                 )
+        return cast("dict[str, object]", found)
+
+    def call(self) -> BaseModel:
+        """Read, select and validate. Raises as ``data``, or ValueError if there is no model or it refuses."""
+        found = self.data()
         if self.cls_factory is None:
             raise ValueError("Class factory should be set to a BaseModel subclass before calling")
         return self.cls_factory.model_validate(found)

@@ -26,6 +26,7 @@ ANY = {
     **{f"broker_wf/integrations/llama_index/{name}.py": THEIRS for name in ADAPTER},
     "broker_wf/launching.py": OWED,
     "broker_wf/many.py": OWED,
+    "broker_wf/representation/graph.py": OWED,
     "broker_wf/resource.py": OWED,
     "broker_wf/types.py": OWED,
     "broker_wf/workflow.py": OWED,
