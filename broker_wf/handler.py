@@ -12,18 +12,23 @@ from typing import Any, Generic, cast, overload
 from broker_wf.context.context import Context, InRun
 from broker_wf.driver.followed_run import FollowedRun
 from broker_wf.engine.children import current_children, streamed, waited
-from broker_wf.errors import WorkflowCancelledByUser
+from broker_wf.errors import BrokerError, WorkflowCancelledByUser, WorkflowRuntimeError
 from broker_wf.events import Event, StopEvent, WorkflowCancelledEvent
+from broker_wf.representation.drawing import run_drawing
 from broker_wf.types import StopT
 
 log = logging.getLogger("broker_wf.driver")
 
 
 class WorkflowHandler(Generic[StopT]):
-    """A run that was submitted: await it, stream its events, send to it, cancel it."""
+    """A run that was submitted: await it, stream its events, send to it, cancel it.
+
+    Attributes:
+        followed: the machinery behind it, not for users.
+    """
 
     def __init__(self, run: FollowedRun, ctx: Context[Any] | None) -> None:
-        self._run = run
+        self._run = self.followed = run
         self._ctx: Context[Any] = ctx if ctx is not None else Context.of(InRun(run))
         self._ctx.face = InRun(run)
 
@@ -56,6 +61,17 @@ class WorkflowHandler(Generic[StopT]):
     def __str__(self) -> str:
         name = self._run.router.spec.name
         return f"WorkflowHandler(workflow={name}, run_id={self.run_id}, result={self.get_stop_event()})"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the course of the run up to now; its name alone where that cannot be read."""
+        try:
+            return run_drawing(self).shown()
+        except (BrokerError, WorkflowRuntimeError):
+            return {"text/plain": str(self)}
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows that knows HTML alone."""
+        return self._repr_mimebundle_().get("text/html")
 
     async def stop_event_result(self) -> StopT:
         """Wait for the event that ended the run. Raises as awaiting the handler does."""

@@ -37,6 +37,7 @@ from broker_wf.launching import (
     start_hash,
     submitting,
 )
+from broker_wf.representation.drawing import workflow_drawing
 from broker_wf.resource import ResourceManager
 from broker_wf.settings import Settings
 from broker_wf.types import StartT, StopT
@@ -247,6 +248,14 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         state, span = first_state(ctx, program), begin_run(self, run_id, event)
         launch = submitting(settings, program, run_id, event, encoded, state, parent, span)
         return followed(run_id, program, launch, ctx, parent, span)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: all flows."""
+        return workflow_drawing(self).shown()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows that knows HTML alone."""
+        return workflow_drawing(self).shown()["text/html"]
 
     def attach(self, run_id: str, *, resume: bool = False) -> WorkflowHandler[StopT]:
         """Follow a run that was begun elsewhere, from its first event on.

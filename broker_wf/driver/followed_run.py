@@ -53,12 +53,14 @@ class FollowedRun:
 
     Attributes:
         launch: connects, and submits the run or attaches to it.
+        reached: the namespace the run was submitted to; None: it has not been, yet.
     """
 
     run_id: RunId
     router: Router
     codec: Codec
     launch: Launch
+    reached: Broker | None = None
     _client: asyncio.Task[Joined] | None = None
     _end: asyncio.Task[StopEvent] | None = None
     _place: _Place = _Place()
@@ -203,7 +205,9 @@ class FollowedRun:
 
     async def _joined(self) -> Joined:
         assert self._client is not None
-        return await asyncio.shield(self._client)
+        joined = await asyncio.shield(self._client)
+        self.reached = joined[0].broker
+        return joined
 
     async def _follow(self) -> StopEvent:
         client, ended = await self._joined()

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from broker_wf.representation.build import get_workflow_representation
+from broker_wf.representation.drawing import (
+    Drawing,
+    draw_all_possible_flows,
+    draw_all_possible_flows_mermaid,
+    draw_most_recent_execution,
+    draw_most_recent_execution_mermaid,
+)
 from broker_wf.representation.graph import (
     WorkflowEventNode,
     WorkflowExternalNode,
@@ -17,6 +24,7 @@ from broker_wf.representation.graph import (
 )
 
 __all__ = [
+    "Drawing",
     "WorkflowEventNode",
     "WorkflowExternalNode",
     "WorkflowGenericNode",
@@ -27,5 +35,9 @@ __all__ = [
     "WorkflowResourceConfigNode",
     "WorkflowResourceNode",
     "WorkflowStepNode",
+    "draw_all_possible_flows",
+    "draw_all_possible_flows_mermaid",
+    "draw_most_recent_execution",
+    "draw_most_recent_execution_mermaid",
     "get_workflow_representation",
 ]
