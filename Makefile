@@ -22,7 +22,7 @@ REDIS_MAJOR = $$(redis-server --version 2>/dev/null | sed -n 's/.* v=\([0-9][0-9
 
 SECRET := .secrets/redis_password
 
-.PHONY: help demo test check fmt coverage secret clean
+.PHONY: help demo test check fmt coverage reference secret clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ fmt: $(VENV)/.test ## format, and mend what the linter can mend
 
 coverage: $(VENV)/.test ## every test once, with branch coverage of the library
 	$(BIN)/python -m pytest tests --cov --cov-report=term $(PYTEST_ARGS)
+
+reference: $(VENV)/.test ## docs/reference, printed from the code
+	$(BIN)/python docs/print_reference.py
 
 secret: $(SECRET) ## a random password for the Redis of docker-compose.yml, unless there is one
 
