@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.integration.stage import within
 
 
 @pytest.fixture
-def console(server_url: str, namespace: str, tmp_path: Path) -> Console:
+def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console]:
     made = Console(server_url, namespace, tmp_path / "data")
     yield made
     made.close()

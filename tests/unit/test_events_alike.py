@@ -4,6 +4,8 @@ Each probe is an expression that both sides evaluate: ``e`` is the module of eve
 events of a user's, ``F`` makes a failure of what its exception became in JSON.
 """
 
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 import copy
