@@ -70,7 +70,8 @@ class StepWaits:
                 assert stored is not None
                 return await self.decoded(stored.answer)
             case WaitState.TIMED_OUT:
-                raise asyncio.TimeoutError(f"no {wanted.event_type.__name__} came within {wanted.timeout_s} s")
+                name = wanted.event_type.__name__
+                raise asyncio.TimeoutError(f"Timed out waiting for {name}: none came within {wanted.timeout_s} s")
             case WaitState.OPEN:
                 self.open.setdefault(waiter_id, (wanted, self._wait_of(waiter_id, wanted)))
                 raise WaitingForEvent(wanted.event_type.__name__)
