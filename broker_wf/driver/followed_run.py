@@ -75,7 +75,7 @@ class FollowedRun:
     def begin(self) -> None:
         """Start to submit and to follow. Returns at once."""
         loop = asyncio.get_running_loop()
-        self._client = loop.create_task(_awaited(self.launch(lambda: self._wants_all)))
+        self._client = loop.create_task(self._launched())
         self._end = loop.create_task(self._follow())
         self._end.add_done_callback(_seen)
 
@@ -203,6 +203,11 @@ class FollowedRun:
                 yield events[part], _Place(entry.seq) if is_whole else _Place(entry.seq - 1, part + 1)
             place = _Place(entry.seq)
 
+    async def _launched(self) -> Joined:
+        # Tasks that were made right after run() may still ask for all events from the first one on.
+        await SystemClock().sleep_ms(0)
+        return await self.launch(lambda: self._wants_all)
+
     async def _joined(self) -> Joined:
         assert self._client is not None
         joined = await asyncio.shield(self._client)
@@ -213,12 +218,6 @@ class FollowedRun:
         client, ended = await self._joined()
         state = await ended
         return stop_event_of(state, self.codec, await client.broker.blobs.fetch(self.run_id, (state.result,)))
-
-
-async def _awaited(launching: Awaitable[Joined]) -> Joined:
-    # Tasks that were made right after run() may still ask for all events from the first one on.
-    await SystemClock().sleep_ms(0)
-    return await launching
 
 
 def _seen(task: asyncio.Task[StopEvent]) -> None:
