@@ -112,8 +112,15 @@ async def _in_thread(call: Call, arguments: dict[str, object]) -> object:
         return await asyncio.shield(done)
     except asyncio.CancelledError:
         if not started.cancel():
+            done.add_done_callback(_unheard)
             await asyncio.wait([done])
         raise
+
+
+def _unheard(done: asyncio.Future[object]) -> None:
+    """Nobody wants to know any more what it raised."""
+    if not done.cancelled():
+        done.exception()
 
 
 _GRACE_S = 5.0

@@ -238,3 +238,21 @@ async def test_a_wide_fan_out_of_a_collection_holds_nothing_of_an_execution_that
         handler.ctx.send_event(Item(n=n))
     (size, key), (other_size, other_key) = await within(handler)
     assert (size, other_size, key + other_key) == (501, 501, 6)
+
+
+class Fewer(Workflow):
+    """Wants three at first, and later two: then the buffer holds one that no claim has brought."""
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> Item:
+        return Item(n=0)
+
+    @step(num_workers=1)
+    async def gather(self, ctx: Context, ev: Item) -> Item | StopEvent:
+        got = ctx.collect_events(ev, [Item] * (3 if ev.n == 0 else 2))
+        return Item(n=ev.n + 1) if got is None else StopEvent(result=[one.n for one in got])
+
+
+async def test_a_step_that_wants_fewer_than_before_gets_what_is_there(stage: Stage) -> None:
+    flow = await stage.put_on(Fewer)
+    assert await within(flow.run()) == [0, 1]
