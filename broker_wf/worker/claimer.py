@@ -48,7 +48,8 @@ class Claimer:
     settled: Callable[[], None]
     promised: int = 0
     claims: int = 0
-    _serves: list[bytes] = field(default_factory=lambda: [pack([])])
+    _serves: list[list[object]] = field(default_factory=list[list[object]])
+    _turns: dict[int, bytes] = field(default_factory=dict[int, bytes])
     _open: bool = True
     _asking: asyncio.Task[None] | None = None
     _asked_again: bool = False
@@ -56,8 +57,14 @@ class Claimer:
 
     def serve(self, lanes: list[Serving]) -> None:
         """Claim from these lanes from now on; each is the first in its turn, so that none waits behind another."""
-        packed = [[one.lane, one.digest, dict(one.limits), dict(one.per_run)] for one in lanes]
-        self._serves = [pack(packed[first:] + packed[:first]) for first in range(len(packed))]
+        self._serves = [[one.lane, one.digest, dict(one.limits), dict(one.per_run)] for one in lanes]
+        self._turns.clear()
+
+    def _next_serves(self) -> bytes:
+        first = self.claims % max(1, len(self._serves))
+        if first not in self._turns:
+            self._turns[first] = pack(self._serves[first:] + self._serves[:first])
+        return self._turns[first]
 
     @property
     def is_full(self) -> bool:
@@ -81,7 +88,7 @@ class Claimer:
             lease_ms=self.lease_ms,
             frail_at=self.frail_at,
             frail_free=not self.holds_frail(),
-            serves=self._serves[self.claims % len(self._serves)],
+            serves=self._next_serves(),
         )
         self.promised = asking.free
         self._asking = asyncio.ensure_future(self._take(self.store.claim(asking)))

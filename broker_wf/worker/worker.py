@@ -134,7 +134,7 @@ class Worker:
             serving += [Serving(lane=n, digest=spec.digest, limits=limits, per_run=per_run) for n in one.lanes]
         self._claimer.serve(serving)
         self._mailbox.lanes = [one.lane for one in serving]
-        await self._beat()
+        await self._beat(served)
         if self._tasks:
             await self._mailbox.poke()
             self._claimer.ask()
@@ -326,9 +326,11 @@ class Worker:
             await self._clock.sleep_ms(self._settings.heartbeat_ms)
             await self._beat()
 
-    async def _beat(self) -> None:
+    async def _beat(self, begun: Served | None = None) -> None:
+        """Say that this worker is alive and what it serves; or only what it has just begun to serve."""
         life_ms = 3 * self._settings.heartbeat_ms
-        lanes = [lane for one in self._served.values() for lane in one.lanes]
+        served = list(self._served.values()) if begun is None else [begun]
+        lanes = [lane for one in served for lane in one.lanes]
         facts: dict[str, object] = {
             "id": self.id,
             "host": socket.gethostname(),
@@ -340,7 +342,7 @@ class Worker:
         }
         try:
             await self._broker.roster.heartbeat(self.id, facts, life_ms, lanes)
-            for one in self._served.values():
+            for one in served:
                 for lane in one.lanes if one.private else ():
                     await self._broker.roster.keep_lane(lane, self._settings.keep_ms, groups_of(one.program.spec, lane))
         except BrokerError as error:

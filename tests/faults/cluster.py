@@ -133,6 +133,9 @@ class Cluster:
                 "waiters",
                 "early",
                 "once",
+                "inside",
+                "held",
+                "children",
             ):
                 found[name] = 1
             elif family == "live_runs":
