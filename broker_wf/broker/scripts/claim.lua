@@ -42,6 +42,8 @@ for _, one in ipairs(serves) do
     end
   end
 end
-for rid, run in pairs(claim.runs) do publish_notes(run, rid, claim.now) end
+for rid, run in pairs(claim.runs) do
+  if run and run.notes then notes().publish(run, rid, claim.now) end
+end
 if #claim.refs > 0 then redis.call('SET', claimed_key(worker), cmsgpack.pack({ nonce, claim.refs }), 'PX', lease_ms) end
 return cmsgpack.pack({ claim.out, claim.capped })

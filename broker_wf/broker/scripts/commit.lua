@@ -34,8 +34,8 @@ tx.r = rec.r
 for _, decision in ipairs(plan.decisions) do apply_decision(tx, did, rec.s, decision) end
 tx.hashes = plan.hashes
 apply_effects(tx, did, rec, plan.effects)
-note_lost(tx, false)
-tx.output = output_of(plan)
+if tx.lost then notes().lose(tx, false) end
+if rec.V then tx.output = output_of(plan) end
 end_delivery(tx, did, rec, plan.ends and 'ended' or 'ok')
 if plan.ends then
   plan.ends.step = rec.s
@@ -43,7 +43,7 @@ if plan.ends then
   return { 'OK' }
 end
 if plan.asked then
-  publish_notes(run, rid, now)
+  if run.notes then notes().publish(run, rid, now) end
   for _, one in ipairs(plan.asked) do append_feed(rid, one[1], one[2], rec.s, now) end
 end
 local inner = rec.m
@@ -56,6 +56,6 @@ for _, one in ipairs(plan.emits) do emit(tx, plan.routes, one[1], one[2], one[3]
 leave_collection(tx, rec.m, did)
 if plan.opens and redis.call('SCARD', open_key(rid, inner)) == 0 then close_collection(tx, inner) end
 refill(tx)
-publish_changes(tx, true)
+if run.exposed then notes().publish_changes(tx, true) end
 ring_for(run.lane, tx.made, plan.busy == 1)
 return { 'OK' }

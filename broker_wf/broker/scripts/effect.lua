@@ -23,6 +23,6 @@ tx.r = rec.r
 tx.hashes = hashes
 local replies = apply_effects(tx, did, rec, effects)
 refill(tx)
-publish_changes(tx, false)
+if tx.run.exposed then notes().publish_changes(tx, false) end
 ring_for(run.lane, tx.made, busy == 1)
 return { 'OK', replies }

@@ -8,6 +8,6 @@ if not run then return { 'GONE', 'missing' } end
 if run.status ~= 'running' then return { 'GONE', run.status } end
 if run.exposed then return { 'OK' } end
 redis.call('HSET', run_key(rid), 'exposed', 1)
-if run.started and is_idle(rid) then note(run, { 'i' }) end
-publish_notes(run, rid, now_ms())
+if run.started and notes().is_idle(rid) then notes().add(run, { 'i' }) end
+notes().publish(run, rid, now_ms())
 return { 'OK' }

@@ -23,7 +23,7 @@ local tx = begin(run, rid, now)
 tx.r = rec.r
 tx.hashes = plan.hashes
 apply_effects(tx, did, rec, plan.effects)
-note_lost(tx, false)
+if tx.lost then notes().lose(tx, false) end
 refill(tx)
 if plan.ends then
   end_delivery(tx, did, rec, 'failed')
@@ -43,11 +43,11 @@ if plan.recovers then
   emit(tx, routes, id, name, payload, rec.m)
   leave_collection(tx, rec.m, did)
   refill(tx)
-  publish_changes(tx, true)
+  if run.exposed then notes().publish_changes(tx, true) end
   ring_for(run.lane, tx.made, plan.busy == 1)
   return { 'OK' }
 end
-note_end(run, rid, rec, nil)
+if rec.V then notes().stop(run, rid, rec, nil) end
 free_place(run, rid, did, rec)
 free_lock(run, rid, did, rec.n)
 forget_effects(rid, did, rec)
@@ -61,6 +61,6 @@ else
   save_record(rid, did, rec)
   redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
 end
-publish_changes(tx, false)
+if run.exposed then notes().publish_changes(tx, false) end
 ring_for(run.lane, tx.made, plan.busy == 1)
 return { 'OK' }

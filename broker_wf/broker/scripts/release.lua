@@ -7,7 +7,7 @@ local now, count = now_ms(), 0
 for _, one in ipairs(leases) do
   local run, rec = load_run(one[1]), load_record(one[1], one[2])
   if not refusal(run, rec, one[1], one[2], one[3]) then
-    publish_end(run, one[1], rec, now)
+    if rec.V then notes().publish_stop(run, one[1], rec, now) end
     free_place(run, one[1], one[2], rec)
     free_lock(run, one[1], one[2], rec.n)
     redis.call('ZREM', watch_key(), one[1] .. '|' .. one[2])

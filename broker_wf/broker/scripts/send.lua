@@ -29,6 +29,6 @@ local tx = begin(run, rid, now_ms())
 tx.hashes = hashes
 emit(tx, routes, eid, name, payload, nil)
 refill(tx)
-publish_changes(tx, false)
+if tx.run.exposed then notes().publish_changes(tx, false) end
 if tx.made > 0 then ring(run.lane, tx.made) end
 return { 'OK', tx.made }

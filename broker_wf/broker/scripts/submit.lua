@@ -46,6 +46,6 @@ if plan.parent then add_child(plan.parent, rid) end
 local tx = begin(load_run(rid), rid, now)
 emit(tx, plan.routes, '0', plan.start_name, plan.payload, nil)
 refill(tx)
-publish_changes(tx, false)
+if tx.run.exposed then notes().publish_changes(tx, false) end
 ring(plan.lane, math.max(tx.made, 1))
 return { 'OK' }

@@ -31,8 +31,8 @@ local tx = begin(run, rid, now)
 tx.hashes = plan.hashes
 tx.r = rec.r
 apply_effects(tx, did, rec, plan.effects)
-note_lost(tx, false)
-publish_end(run, rid, rec, now)
+if tx.lost then notes().lose(tx, false) end
+if rec.V then notes().publish_stop(run, rid, rec, now) end
 local due, settled = register(tx, did, rec, plan.waits)
 free_place(run, rid, did, rec)
 free_lock(run, rid, did, rec.n)
@@ -40,6 +40,6 @@ park_delivery(tx, did, rec, due)
 -- What its own effects have just sent is looked at when it starts again.
 if settled or #candidates(rid, did, plan.waits) > 0 then wake(tx, did, rec) end
 refill(tx)
-publish_changes(tx, true)
+if run.exposed then notes().publish_changes(tx, true) end
 ring_for(run.lane, tx.made, plan.busy == 1)
 return { 'OK' }

@@ -124,14 +124,14 @@ local function emit(tx, routes, eid, name, payload, m)
   local recs = {}
   for i, step in ipairs(route.to) do recs[i] = new_record(tx, step, name, payload, m) end
   if recs[1] then
-    note_waiting(tx, route.limits, recs)
+    if route.limits and tx.run.exposed then notes().wait(tx, route.limits, recs) end
     add(tx, eid, recs, 'w')
   end
   for _, slot in ipairs(route.slots) do fill_slot(tx, eid, slot, payload, m) end
   if m then
     for _, step in ipairs(route.into) do add_to_batch(tx, m, step, payload) end
   end
-  if route.lost and not offered and not (m and route.into[1]) then
+  if route.lost and tx.run.exposed and not offered and not (m and route.into[1]) then
     tx.lost = tx.lost or {}
     tx.lost[#tx.lost + 1] = route.lost
   end

@@ -5,7 +5,7 @@
 -- The mark of a done delivery: step, worker, start, end, attempt, outcome, nonce.
 local function end_delivery(tx, did, rec, outcome)
   local rid = tx.rid
-  note_end(tx.run, rid, rec, tx.output)
+  if rec.V then notes().stop(tx.run, rid, rec, tx.output) end
   redis.call('HSET', done_key(rid), did,
     cmsgpack.pack({ rec.s, rec.w or '', rec.x or rec.b, tx.now, rec.a, outcome, rec.n or '' }))
   redis.call('HDEL', live_key(rid), did)

@@ -56,7 +56,7 @@ finish = function(run, rid, now, outcome)
   local value = outcome.result or outcome.error
   run.status = outcome.status
   redis.call('HSET', run_key(rid), 'status', outcome.status, 'ended_ms', string.format('%.0f', now), field, value)
-  publish_notes(run, rid, now)
+  if run.notes then notes().publish(run, rid, now) end
   append_feed(rid, outcome.name, outcome.payload, outcome.step, now)
   if redis.call('HLEN', live_key(rid)) > 0 then stop_deliveries(run, rid) end
   if run.waits then stop_waiting_ones(rid) end

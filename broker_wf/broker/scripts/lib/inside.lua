@@ -22,7 +22,7 @@ end
 local function hold(run, rid, did, rec, limit)
   local key = held_key(rid, rec.s)
   retire_record(run, rid, did, rec)
-  if run.exposed then note(run, { 'p', rec.s, rec.t }) end
+  if run.exposed then notes().add(run, { 'p', rec.s, rec.t }) end
   rec.st, rec.i, rec.o, rec.K = 'h', nil, nil, limit
   redis.call('RPUSH', key, cmsgpack.pack({ did, rec }))
   redis.call('HDEL', live_key(rid), did)

@@ -37,7 +37,7 @@ end
 local function lease(holder, run, rid, did, rec, place)
   rec.st, rec.n, rec.w, rec.l = 'l', holder.nonce, holder.worker, place
   rec.d, rec.x, rec.f = holder.now + holder.lease_ms, holder.now, rec.f or holder.now
-  note_begin(run, rid, rec)
+  if run.exposed then notes().begin(run, rid, rec) end
   save_record(rid, did, rec)
   redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
   redis.call('ZREM', queued_key(), rid .. '|' .. did)

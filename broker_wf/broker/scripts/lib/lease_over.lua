@@ -25,7 +25,7 @@ local function lease_over(run, rid, did, rec, max_crashes, last, now)
     poison(run, rid, did, rec, now)
     return 0, 1
   end
-  publish_end(run, rid, rec, now)
+  if rec.V then notes().publish_stop(run, rid, rec, now) end
   free_place(run, rid, did, rec)
   free_lock(run, rid, did, rec.n)
   ring(redispatch(run, rid, did, rec, now), 1)
