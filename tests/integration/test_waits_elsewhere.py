@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from broker_wf import Context, Workflow, step
-from broker_wf.events import Event, StartEvent, StepState, StepStateChanged, StopEvent
+from broker_wf import Context, Workflow, catch_error, step
+from broker_wf.events import Event, StartEvent, StepFailedEvent, StepState, StepStateChanged, StopEvent
 from tests.integration.stage import Stage, until, within
-from tests.integration.waits import Other, Question, Reply, count, raw, waiting
+from tests.integration.waits import Hint, Other, Question, Reply, Seen, count, raw, waiting
 
 
 class Asking(Workflow):
@@ -66,3 +66,56 @@ async def test_a_wait_without_a_time_out_is_watched_for_ever_and_no_audit_fails_
         await until(lambda: client.zscore(watch, member) == float("inf"))
     await run.send_event(Reply())
     assert await within(run) == "answered"
+
+
+class OneByOne(Workflow):
+    @step
+    async def begin(self, ev: StartEvent) -> list[Hint]:
+        return [Hint(n=n) for n in range(3)]
+
+    @step(num_workers_per_run=1)
+    async def ask(self, ctx: Context, ev: Hint) -> Seen:
+        return Seen(n=ev.n, answer=(await ctx.wait_for_event(Reply, requirements={"user": ev.n})).text)
+
+    @step
+    async def join(self, evs: list[Seen]) -> StopEvent:
+        return StopEvent(result=sorted(one.answer for one in evs))
+
+
+async def test_a_step_that_waits_holds_no_place_in_its_run(stage: Stage) -> None:
+    run = (await stage.put_on(OneByOne)).run()
+    await waiting(stage, run, 3)
+    for n in range(3):
+        await run.send_event(Reply(user=n, text=str(n)))
+    assert await within(run) == ["0", "1", "2"]
+
+
+class Handled(Workflow):
+    """What failed is shown to a person, inside the fan-out it belongs to."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> list[Hint]:
+        return [Hint(n=n) for n in range(2)]
+
+    @step
+    async def work(self, ev: Hint) -> Seen:
+        if ev.n == 1:
+            raise ValueError("broken")
+        return Seen(n=ev.n, answer="worked")
+
+    @catch_error
+    async def ask(self, ctx: Context, ev: StepFailedEvent) -> Seen:
+        answer = await ctx.wait_for_event(Reply, waiter_event=Question(text=str(ev.exception)))
+        return Seen(n=1, answer=answer.text)
+
+    @step
+    async def join(self, evs: list[Seen]) -> StopEvent:
+        return StopEvent(result=sorted(one.answer for one in evs))
+
+
+async def test_a_handler_of_failures_may_ask_a_person(stage: Stage) -> None:
+    run = (await stage.put_on(Handled)).run()
+    async for event in run.stream_events():
+        if isinstance(event, Question):
+            await run.send_event(Reply(text=f"mended {event.text}"))
+    assert await within(run) == ["mended broken", "worked"]
