@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from broker_wf import Context, Workflow, step
+from broker_wf import Context, Workflow, catch_error, step
 from broker_wf.errors import RunNotFoundError, WorkflowRuntimeError
-from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.events import Event, StartEvent, StepFailedEvent, StopEvent
 from broker_wf.representation import draw_most_recent_execution, draw_most_recent_execution_mermaid
 from tests.integration.stage import Stage, within
 
@@ -54,6 +54,22 @@ class Breaks(Workflow):
     @step
     async def fail(self, ev: StartEvent) -> StopEvent:
         raise ValueError("as ordered")
+
+
+class Mends(Breaks):
+    @catch_error
+    async def mend(self, ev: StepFailedEvent) -> StopEvent:
+        return StopEvent(result="mended")
+
+
+class Laps(Workflow):
+    @step
+    async def begin(self, ev: StartEvent) -> Part:
+        return Part(n=29)
+
+    @step
+    async def lap(self, ev: Part) -> Part | StopEvent:
+        return Part(n=ev.n - 1) if ev.n else StopEvent()
 
 
 class Hangs(Workflow):
@@ -115,6 +131,24 @@ async def test_a_failed_execution_leads_to_the_failure_of_its_run(alone: Stage) 
     text = draw_most_recent_execution_mermaid(handler, "")
     assert ("fail#1", "WorkflowFailedEvent") in flow_of(text)
     assert '"fail#35;1"]:::failedStepStyle' in text
+
+
+async def test_a_handler_is_drawn_behind_the_failure_it_took(alone: Stage) -> None:
+    handler = alone.flow(Mends).run()
+    assert await within(handler) == "mended"
+    assert flow_of(draw_most_recent_execution_mermaid(handler, ""))[-3:] == [
+        ("external_step", "StartEvent"),
+        ("fail#1", "StepFailedEvent"),
+        ("mend#1", "StopEvent"),
+    ]
+
+
+async def test_a_long_lineage_is_drawn_as_one_chain(alone: Stage) -> None:
+    handler = alone.flow(Laps).run()
+    await within(handler)
+    arrows = flow_of(draw_most_recent_execution_mermaid(handler, ""))
+    assert len([one for one in arrows if one[1] == "Part"]) == 30
+    assert len([one for one in arrows if one[0] == "external_step"]) == 1
 
 
 async def test_a_run_that_goes_on_is_drawn_as_far_as_it_has_come(stage: Stage) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import broker_wf
 from broker_wf import Workflow, step
 from broker_wf.events import StartEvent, StopEvent
 from broker_wf.representation import (
@@ -18,6 +19,7 @@ from broker_wf.representation import (
     draw_all_possible_flows,
     draw_all_possible_flows_mermaid,
 )
+from broker_wf.representation.children import started_workflows
 from broker_wf.representation.layout import lay_out
 from broker_wf.representation.mermaid import mermaid
 from broker_wf.representation.page import page, svg
@@ -112,6 +114,18 @@ def test_a_workflow_that_a_step_starts_is_drawn_into_its_parent() -> None:
     assert '"returns: Child"' in text
     assert "event_outer_Child_Asked --> step_outer_Child_inner" in text
     assert "step_outer --> child_connector_outer_Child_calls" in text
+
+
+def test_a_child_is_found_behind_a_closure_and_in_a_module() -> None:
+    local = twins.chain(twins.names_of("broker_wf"))
+
+    def starts() -> None:
+        local()
+        twins.Store()
+        broker_wf.Workflow()
+
+    assert started_workflows(starts) == {"Chain": local}
+    assert started_workflows(len) == {}
 
 
 def test_children_are_left_out_on_request() -> None:
