@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar
@@ -244,6 +245,27 @@ class Context(Generic[MODEL_T]):
         """
         return self._in_run("stream_events").stream()
 
+    @property
+    def streaming_queue(self) -> asyncio.Queue[Event]:
+        """All events of the run, internal ones too, as they come. Deprecated: iterate ``stream_events()``.
+
+        Each access makes a queue of its own, which begins where ``stream_events()`` would.
+
+        Raises:
+            ContextStateError: not asked for in handler code.
+        """
+        warnings.warn(
+            "Context.streaming_queue is deprecated and will be removed in a future release; iterate "
+            "Context.stream_events()",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        pouring = asyncio.ensure_future(_pour(self._in_run("streaming_queue").stream(), queue))
+        _pouring.add(pouring)
+        pouring.add_done_callback(_pouring.discard)
+        return queue
+
     def get_result(self) -> Any:
         """Return what the run is worth. Deprecated: await the handler.
 
@@ -272,3 +294,12 @@ class Context(Generic[MODEL_T]):
                 raise ContextStateError(f"{method} requires a running workflow. Call workflow.run() first.")
             case InStep():
                 raise ContextStateError(f"{method} is only available from handler code, not from within steps.")
+
+
+_pouring: set[asyncio.Task[None]] = set()
+"""Event loops hold tasks weakly."""
+
+
+async def _pour(events: AsyncGenerator[Event, None], queue: asyncio.Queue[Event]) -> None:
+    async for event in events:
+        queue.put_nowait(event)

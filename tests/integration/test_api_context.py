@@ -176,6 +176,19 @@ async def test_contexts_of_one_workflow_run_side_by_side_and_share_nothing(stage
     assert results == list(range(1, 11))
 
 
+async def test_the_deprecated_queue_of_events_holds_all_of_the_run_up_to_its_end(stage: Stage) -> None:
+    flow = await stage.put_on(Talkative)
+    with pytest.warns(DeprecationWarning, match="stream_events"), pytest.raises(ContextStateError):
+        _ = Context(flow).streaming_queue
+    handler = flow.run()
+    with pytest.warns(DeprecationWarning, match="stream_events"):
+        queue = handler.ctx.streaming_queue
+    seen: list[Event] = []
+    while not seen or not isinstance(seen[-1], StopEvent):
+        seen.append(await within(queue.get()))
+    assert [ev.n for ev in seen if isinstance(ev, Item)] == list(range(300))
+
+
 class LeavesRests(Workflow):
     """Ends while its buffer and its join hold something; the next run must not find it."""
 

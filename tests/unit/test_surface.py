@@ -114,7 +114,6 @@ def all_differences() -> set[str]:
 SNAPSHOTS = {
     "Context.to_dict",
     "Context.from_dict",
-    "Context.streaming_queue",
     "StateStore.to_dict",
     "InMemoryStateStore.from_dict",
     "InMemoryStateStore.checkpoint",
