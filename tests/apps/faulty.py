@@ -82,6 +82,11 @@ class Poisonous(Workflow):
         os.kill(os.getpid(), signal.SIGKILL)
         return StopEvent()
 
+    @catch_error
+    async def rescue(self, ev: StepFailedEvent) -> StopEvent:
+        """Not for poison: it would be the handler's death too."""
+        return StopEvent(result="rescued")
+
 
 class Pair(Workflow):
     """Two steps one after the other; the second ends the run."""

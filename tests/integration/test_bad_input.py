@@ -7,10 +7,10 @@ import msgpack
 import pytest
 import redis
 
-from broker_wf import Context, Workflow, step
+from broker_wf import Context, Workflow, catch_error, step
 from broker_wf.core.ids import Lane
 from broker_wf.errors import DecodeError, EncodeError
-from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.events import Event, StartEvent, StepFailedEvent, StopEvent
 from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_fixed
 from tests.apps import foreign
 from tests.integration.stage import Stage, until, within
@@ -38,6 +38,11 @@ class Patient(Workflow):
     @step(retry_policy=retry_policy(wait=wait_fixed(60), stop=stop_after_attempt(3)))
     async def begin(self, ev: StartEvent) -> StopEvent:
         return StopEvent()
+
+    @catch_error
+    async def rescue(self, ev: StepFailedEvent) -> StopEvent:
+        """Not called: it could not read the event either."""
+        return StopEvent(result="rescued")
 
 
 class Unsendable(Workflow):
@@ -143,7 +148,7 @@ async def test_an_event_that_cannot_be_read_fails_its_run_and_becomes_a_dead_let
     assert await within(flow.run(text="still here")) == "still here"
 
 
-async def test_an_event_that_cannot_be_read_is_not_tried_again(cluster: Stage) -> None:
+async def test_an_event_that_cannot_be_read_is_neither_tried_again_nor_handled(cluster: Stage) -> None:
     handler = cluster.flow(Patient).run()
     with redis.Redis.from_url(cluster.url) as client:
         await until(lambda: client.hlen(cluster.keys.of("live", handler.run_id)) == 1)
