@@ -59,6 +59,7 @@ class Home:
     _lanes: dict[int, Lane] = field(default_factory=dict[int, Lane])
     _programs: list[Program] = field(default_factory=list[Program])
     _warned: set[Lane] = field(default_factory=set[Lane])
+    _timers: list[asyncio.TimerHandle] = field(default_factory=list[asyncio.TimerHandle])
     _serving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def private_lane(self, program: Program) -> Lane:
@@ -86,7 +87,8 @@ class Home:
             await self.broker.roster.check_class(program.spec)
             self._warned.add(lane)
             wait_s = self.settings.no_worker_warning_ms / 1000
-            asyncio.get_running_loop().call_later(wait_s, self._warn_later, lane, program.spec.class_path)
+            later = asyncio.get_running_loop().call_later(wait_s, self._warn_later, lane, program.spec.class_path)
+            self._timers.append(later)
         return lane
 
     async def adopt(self, run_id: RunId, program: Program) -> None:
@@ -100,6 +102,8 @@ class Home:
 
     async def close(self) -> None:
         """Stop executing and following. Runs that have not ended stay as they are."""
+        for timer in self._timers:
+            timer.cancel()
         if self.worker is not None:
             await self.worker.stop(0)
         await self.client.close()

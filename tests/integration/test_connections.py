@@ -15,6 +15,8 @@ import pytest_asyncio
 import redis
 
 from broker_wf import Workflow, step
+from broker_wf.broker.roster import RosterStore
+from broker_wf.core.ids import Lane
 from broker_wf.errors import ServerRefusedError, ServerUnreachableError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.home import close_homes
@@ -236,3 +238,27 @@ def test_a_driver_may_have_one_event_loop_after_another(server_url: str, namespa
     assert [asyncio.run(run()) for _ in range(3)] == ["small"] * 3
     asyncio.run(stage.clear())
     assert stage.audit() == []
+
+
+async def test_a_home_that_was_closed_before_its_warning_was_due_asks_the_server_nothing_more(
+    cluster: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would open a connection that nobody closes."""
+    cluster.change(no_worker_warning_ms=100)
+    asked: list[str] = []
+    original = RosterStore.serving
+
+    async def serving(roster: RosterStore, lane: Lane, fresh_ms: int) -> int:
+        asked.append(lane)
+        return await original(roster, lane, fresh_ms)
+
+    monkeypatch.setattr(RosterStore, "serving", serving)
+    handler = cluster.flow(Small).run()
+    with redis.Redis.from_url(cluster.url) as client:
+        await until(lambda: bool(client.exists(cluster.keys.of("run", handler.run_id))))
+    await within(handler.cancel_run())
+    await close_homes()
+    before, passed = len(asked), asyncio.Event()
+    asyncio.get_running_loop().call_later(0.3, passed.set)
+    await within(passed.wait())
+    assert len(asked) == before
