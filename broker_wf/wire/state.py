@@ -9,10 +9,12 @@ from pydantic import BaseModel
 
 from broker_wf.context.paths import get_by_path, get_in, set_by_path, split_path
 from broker_wf.context.state_store import create_cleared_state
+from broker_wf.errors import EncodeError
 from broker_wf.events.dict_like import is_dict_like
 from broker_wf.wire.codec import Codec
 
 StateClass = type[BaseModel]
+_LIVE_OBJECTS = "what lives in one process, as clients and locks do, is given to steps as a Resource"
 
 
 def state_values(state: BaseModel) -> dict[str, object]:
@@ -47,7 +49,11 @@ def encoded_key(codec: Codec, key: str, value: object) -> bytes:
     Raises:
         EncodeError, LimitExceededError: it cannot travel; names the key.
     """
-    return codec.encode_value(value, what=f"state key {key!r}")
+    try:
+        return codec.encode_value(value, what=f"state key {key!r}")
+    except EncodeError as error:
+        reason = f"{error.reason}; {_LIVE_OBJECTS}"
+        raise EncodeError(error.event, error.path, error.type_name, reason) from error.__cause__
 
 
 def decoded_state(codec: Codec, cls: StateClass, values: Mapping[str, bytes]) -> BaseModel:
