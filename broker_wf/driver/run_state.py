@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from broker_wf.wire.state import decoded_state, encoded_state, value_at, value_w
 
 _WRITTEN_AGAIN_AFTER_MS = 20
 """While a step edits the state, nobody else may write it."""
+_editing: ContextVar[frozenset[RunId]] = ContextVar("editing_runs", default=frozenset())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class RunStateStore:
 
     async def set(self, path: str, value: Any) -> None:
         """See ``StateStore``."""
+        self._refuse_inside_edit()
         first, broker = split_path(path)[0], await self.broker()
         while True:
             found = await broker.state.get(self.run_id, first)
@@ -60,11 +63,13 @@ class RunStateStore:
 
     async def set_state(self, state: BaseModel) -> None:
         """See ``StateStore``."""
+        self._refuse_inside_edit()
         async with self._changed() as (current, commit):
             await commit(merge_state(current, state))
 
     async def clear(self) -> None:
         """See ``StateStore``."""
+        self._refuse_inside_edit()
         async with self._changed() as (_, commit):
             await commit(create_cleared_state(self.state_type))
 
@@ -75,10 +80,19 @@ class RunStateStore:
         Raises:
             ContextStateError: a step has changed the state meanwhile; nothing was written.
         """
+        self._refuse_inside_edit()
         async with self._changed() as (current, commit):
             edited = copy_state_for_edit(current)
-            yield edited
+            token = _editing.set(_editing.get() | {self.run_id})
+            try:
+                yield edited
+            finally:
+                _editing.reset(token)
             await commit(edited)
+
+    def _refuse_inside_edit(self) -> None:
+        if self.run_id in _editing.get():
+            raise RuntimeError("writer called inside edit_state: change the state that the block was given")
 
     @asynccontextmanager
     async def _changed(
