@@ -6,22 +6,24 @@ import asyncio
 import hashlib
 import secrets
 import string
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypedDict
 
-from broker_wf.broker.runs import Submission
+from broker_wf.broker.runs import Beginning, RunState, Submission
+from broker_wf.broker.snapshots import read_content
 from broker_wf.configuration import current_settings
 from broker_wf.context.context import BeforeRun, Context, InRun
-from broker_wf.core.ids import RunId
+from broker_wf.context.saved import Saved
+from broker_wf.core.ids import Digest, DriverId, Lane, RunId, WorkflowName
 from broker_wf.driver.followed_run import FollowedRun, Joined, Launch
 from broker_wf.engine.children import Children, current_children
 from broker_wf.engine.program import Program
 from broker_wf.engine.tracing import RunSpan
 from broker_wf.engine.verbose import say_added
-from broker_wf.errors import ContextStateError
+from broker_wf.errors import ContextSerdeError, ContextStateError
 from broker_wf.events import StartEvent
 from broker_wf.handler import WorkflowHandler
-from broker_wf.home import home_of
+from broker_wf.home import Home, home_of
 from broker_wf.settings import Settings
 from broker_wf.wire.blobs import Encoded
 from broker_wf.wire.state import encoded_state
@@ -50,36 +52,96 @@ def submitting(
     """
 
     async def launch(is_exposed: Callable[[], bool]) -> Joined:
-        home = await home_of(settings)
-        is_here = settings.url is None
-        lane = await (home.private_lane(program) if is_here else home.shared_lane(program))
-        if parent is not None and not is_here:
+        home, lane = await _place_of_work(settings, program)
+        if parent is not None and settings.url is not None:
             await parent.site.serve(program)
-        spec = program.spec
+        route = program.router.route(type(event))
         submission = Submission(
-            run_id=run_id,
-            workflow=spec.name,
-            lane=lane,
-            digest=spec.digest,
-            timeout_ms=spec.timeout_ms or 0,
-            route=program.router.route(type(event)),
+            begin=Beginning(
+                start_name=route.name,
+                start_hash=start_hash(encoded),
+                state=await state(),
+                exposed=is_exposed(),
+                trace=None if span is None else span.carried,
+                **_common(home, lane, program, run_id),
+            ),
+            route=route,
             payload=encoded,
-            start_hash=start_hash(encoded),
-            state=await state(),
-            inbox=home.client.id,
-            exposed=is_exposed(),
-            trace=None if span is None else span.carried,
-            max_runs=spec.num_concurrent_runs,
             parent=None if parent is None else parent.delivery.run_id,
         )
         submitting = home.client.submit(submission)
-        if is_here and program.verbose:
+        if settings.url is None and program.verbose:
             say_added(event)
-        if is_here and home.worker is not None:
-            asyncio.get_running_loop().call_soon(home.worker.ask)
-        return home.client, await submitting
+        return await _begun(home, settings, submitting)
 
     return launch
+
+
+def restoring(settings: Settings, program: Program, run_id: RunId, saved: Saved) -> Launch:
+    """How a run goes on where a saved one was.
+
+    Raises:
+        ContextSerdeError: what was saved is damaged, or has work for steps that the workflow does not have.
+    """
+    assert saved.run is not None
+    content = read_content(saved.run.content)
+    unknown = sorted(content.steps - set(program.spec.steps))
+    if unknown:
+        raise ContextSerdeError(
+            f"the saved context has work for steps that {program.spec.name} does not have: {', '.join(unknown)}. "
+            "Resume it with the workflow it was made with"
+        )
+    first = {} if saved.state is None else encoded_state(program.codec, saved.state)
+    digest = hashlib.blake2b(saved.run.content, digest_size=16).hexdigest()
+
+    async def launch(is_exposed: Callable[[], bool]) -> Joined:
+        home, lane = await _place_of_work(settings, program)
+        begin = Beginning(
+            start_name=program.spec.name_of(program.spec.start_class),
+            start_hash=digest,
+            state=first,
+            exposed=is_exposed(),
+            **_common(home, lane, program, run_id),
+        )
+        return await _begun(home, settings, home.client.restore(begin, content))
+
+    return launch
+
+
+class _Common(TypedDict):
+    run_id: RunId
+    workflow: WorkflowName
+    lane: Lane
+    digest: Digest
+    timeout_ms: int
+    inbox: DriverId
+    max_runs: int | None
+
+
+def _common(home: Home, lane: Lane, program: Program, run_id: RunId) -> _Common:
+    spec = program.spec
+    return _Common(
+        run_id=run_id,
+        workflow=spec.name,
+        lane=lane,
+        digest=spec.digest,
+        timeout_ms=spec.timeout_ms or 0,
+        inbox=home.client.id,
+        max_runs=spec.num_concurrent_runs,
+    )
+
+
+async def _place_of_work(settings: Settings, program: Program) -> tuple[Home, Lane]:
+    home = await home_of(settings)
+    return home, await (home.private_lane(program) if settings.url is None else home.shared_lane(program))
+
+
+async def _begun(
+    home: Home, settings: Settings, beginning: Coroutine[object, object, asyncio.Future[RunState]]
+) -> Joined:
+    if settings.url is None and home.worker is not None:
+        asyncio.get_running_loop().call_soon(home.worker.ask)
+    return home.client, await beginning
 
 
 def attaching(settings: Settings, program: Program, run_id: RunId, *, resume: bool) -> Launch:
@@ -104,7 +166,7 @@ def first_state(ctx: Context[Any] | None, program: Program) -> FirstState:
         return _no_state
     face = ctx.face
     if isinstance(face, BeforeRun):
-        begun = "store" in face.__dict__
+        begun = face.saved is not None or "store" in face.__dict__
         ready = encoded_state(program.codec, face.store.state) if begun else {}
         return lambda: _given_state(ready)
     if isinstance(face, InRun):
@@ -117,6 +179,13 @@ def first_state(ctx: Context[Any] | None, program: Program) -> FirstState:
 
         return earlier
     raise ContextStateError("A step's context cannot begin another run")
+
+
+def saved_run(ctx: Context[Any] | None) -> Saved | None:
+    """What a run with this context goes on from; None: it begins with its start event."""
+    face = None if ctx is None else ctx.face
+    saved = face.saved if isinstance(face, BeforeRun) else None
+    return saved if saved is not None and saved.is_running else None
 
 
 async def _no_state() -> dict[str, bytes]:

@@ -33,6 +33,8 @@ from broker_wf.launching import (
     followed,
     new_run_id,
     parent_step,
+    restoring,
+    saved_run,
     settings_here,
     start_hash,
     submitting,
@@ -161,8 +163,15 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
 
     @property
     def serializer(self) -> object:
-        """As given to the constructor."""
+        """Reads and writes the state in saved contexts. Between processes values travel as msgpack all the same."""
         return self._serializer
+
+    def saved_types(self) -> list[type]:
+        """The classes that a saved context may hold: those that may travel with the workflow's runs."""
+        known: dict[str, type] = {}
+        for cls in self.program().codec.registry.classes:
+            known.setdefault(f"{cls.__module__}.{cls.__name__}", cls)
+        return list(known.values())
 
     @property
     def runtime(self) -> object:
@@ -223,7 +232,8 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         awaits the handler. With a ``run_id`` of your own it is a run by itself, which its parent's end leaves alone.
 
         Args:
-            ctx: what the run's state begins with.
+            ctx: what the run's state begins with. One that was saved while its run went on: the run goes on from
+                there, and there is no start event.
             start_event: else made of ``kwargs``.
             kwargs: fields of the start event, and ``run_id``: the same id with the same start event attaches to the
                 run there is.
@@ -233,14 +243,18 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
             WorkflowRuntimeError: no start event can be made of the arguments.
             EncodeError, LimitExceededError: the start event cannot travel.
             ContextStateError: a run with this context goes on.
+            ContextSerdeError: the context was saved by a workflow that has other steps.
         """
         asyncio.get_running_loop()
         self._validate_once()
         given_id = kwargs.pop("run_id", None)
         run_id = new_run_id() if given_id is None else checked_run_id(given_id)
-        event = self._start_event(start_event, kwargs)
         settings = settings_here(self._broker)
         program = self._program_for(settings)
+        saved = saved_run(ctx)
+        if saved is not None:
+            return followed(run_id, program, restoring(settings, program, run_id, saved), ctx)
+        event = self._start_event(start_event, kwargs)
         encoded = program.codec.encode_event(event)
         parent = parent_step(settings) if given_id is None else None
         if parent is not None:

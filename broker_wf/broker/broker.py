@@ -14,6 +14,7 @@ from broker_wf.broker.keys import Keys
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import RunLimits, RunStore
 from broker_wf.broker.schedule import ScheduleStore
+from broker_wf.broker.snapshots import SnapshotStore
 from broker_wf.broker.waits import WaitStore
 from broker_wf.settings import Settings
 
@@ -36,6 +37,7 @@ class Broker:
     feed: FeedStore
     roster: RosterStore
     schedule: ScheduleStore
+    snapshots: SnapshotStore
 
 
 async def open_broker(
@@ -81,6 +83,7 @@ async def open_broker(
         feed=FeedStore(pipe),
         roster=roster,
         schedule=ScheduleStore(pipe),
+        snapshots=SnapshotStore(pipe, timeouts),
     )
 
 

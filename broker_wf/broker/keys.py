@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NewType
 
-from broker_wf.core.ids import Partition
+from broker_wf.core.ids import Partition, RunId
 
 RedisKey = NewType("RedisKey", str)
 
@@ -221,3 +221,16 @@ class Keys:
             ValueError: not as many values as the family has parts.
         """
         return RedisKey(self.tag + FAMILIES[family].tail(*values))
+
+    def part_of_run(self, key: str, run_id: RunId) -> tuple[str, str]:
+        """The family of a run's key, and what stands behind the run's id in it."""
+        family, _, tail = key.removeprefix(self.tag).partition(":")
+        return family, tail[len(run_id) :]
+
+    def of_run(self, family: str, run_id: RunId, rest: str) -> RedisKey:
+        """The key of a run whose other parts are ``rest``, as :meth:`part_of_run` gave it.
+
+        Raises:
+            KeyError: no such family.
+        """
+        return RedisKey(f"{self.tag}{FAMILIES[family].name}:{run_id}{rest}")

@@ -10,7 +10,8 @@ from broker_wf.broker.connection import Pipe
 from broker_wf.broker.leased import asked_fields
 from broker_wf.broker.plans import route_map
 from broker_wf.broker.script import load
-from broker_wf.core.ids import Digest, DriverId, EventId, Lane, RunId, WorkflowName
+from broker_wf.broker.snapshots import RunContent
+from broker_wf.core.ids import Digest, DriverId, EventId, EventName, Lane, RunId, WorkflowName
 from broker_wf.core.routing import Route
 from broker_wf.errors import (
     BackpressureError,
@@ -25,18 +26,16 @@ from broker_wf.wire.fingerprints import fingerprints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """All that a run begins with.
+class Beginning:
+    """What every run begins with.
 
     Attributes:
-        payload: the start event.
-        start_hash: of the start event; a run id used again with another one is a conflict.
+        start_hash: of what the run begins with; a run id used again with another one is a conflict.
         state: top-level state keys, encoded.
         exposed: what the engine does for the run is published too.
         trace: what the run carries for those who trace its steps.
         inbox: of the driver that wants to hear of the end; empty: nobody.
         max_runs: how many runs of the workflow may go on at one time; further ones wait. None: any number.
-        parent: the run that this one ends with.
     """
 
     run_id: RunId
@@ -44,15 +43,28 @@ class Submission:
     lane: Lane
     digest: Digest
     timeout_ms: int
-    route: Route
-    payload: Encoded
+    start_name: EventName
     start_hash: str
     state: Mapping[str, bytes]
     inbox: str
     max_runs: int | None = None
     exposed: bool = False
-    parent: RunId | None = None
     trace: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A run that begins with its start event.
+
+    Attributes:
+        payload: the start event.
+        parent: the run that this one ends with.
+    """
+
+    begin: Beginning
+    route: Route
+    payload: Encoded
+    parent: RunId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,40 +113,51 @@ class RunStore:
             BackpressureError: too many live runs, or the server is out of memory; nothing was written.
             RunEndedError: the parent has ended; nothing was written.
         """
-        reply = cast("list[object]", await self.pipe.call(load("submit"), submission.run_id, self._plan(submission)))
+        begin = submission.begin
+        plan = {
+            **self._accepted(begin),
+            **({} if submission.parent is None else {"parent": submission.parent}),
+            "payload": submission.payload.payload,
+            "blobs": _by_hash(submission.payload),
+            "routes": {submission.route.name: route_map(submission.route)},
+        }
+        return self._status(await self.pipe.call(load("submit"), begin.run_id, plan), begin, submission.parent)
+
+    async def restore(self, begin: Beginning, content: RunContent) -> str:
+        """Accept a run that goes on where another one was, once. Returns and raises as :meth:`submit`."""
+        plan = {**self._accepted(begin), **content.plan(self.pipe.keys, begin.run_id)}
+        return self._status(await self.pipe.call(load("restore"), begin.run_id, plan), begin, None)
+
+    def _status(self, raw: object, begin: Beginning, parent: RunId | None) -> str:
+        reply = cast("list[object]", raw)
         if reply[0] == b"FULL":
-            raise BackpressureError(f"workflow {submission.workflow!r} has {reply[1]} live runs, which is its limit")
+            raise BackpressureError(f"workflow {begin.workflow!r} has {reply[1]} live runs, which is its limit")
         if reply[0] == b"GONE":
-            raise RunEndedError(submission.parent or "", cast(bytes, reply[1]).decode())
+            raise RunEndedError(parent or "", cast(bytes, reply[1]).decode())
         if reply[0] == b"EXISTS":
             if reply[2] != 1:
-                raise RunConflictError(submission.run_id)
+                raise RunConflictError(begin.run_id)
             return cast(bytes, reply[1]).decode()
         return "running"
 
-    def _plan(self, submission: Submission) -> dict[str, object]:
+    def _accepted(self, begin: Beginning) -> dict[str, object]:
         limits = self.limits
-        given = {"max_runs": submission.max_runs, "parent": submission.parent}
+        given = {"max_runs": begin.max_runs, "exposed": 1 if begin.exposed else None, "trace": begin.trace}
         return {
             **{name: value for name, value in given.items() if value is not None},
-            "workflow": submission.workflow,
-            "lane": submission.lane,
-            "digest": submission.digest,
-            "timeout_ms": submission.timeout_ms,
+            "workflow": begin.workflow,
+            "lane": begin.lane,
+            "digest": begin.digest,
+            "timeout_ms": begin.timeout_ms,
             "keep_ms": limits.keep_ms,
             "keep_failed_ms": limits.keep_failed_ms,
             "window": limits.window,
             "queued_check_ms": limits.queued_check_ms,
             "max_live_runs": limits.max_live_runs,
-            "inbox": submission.inbox,
-            "start_name": submission.route.name,
-            "start_hash": submission.start_hash,
-            "payload": submission.payload.payload,
-            "blobs": _by_hash(submission.payload),
-            "routes": {submission.route.name: route_map(submission.route)},
-            "state": dict(submission.state),
-            **({"exposed": 1} if submission.exposed else {}),
-            **({"trace": submission.trace} if submission.trace is not None else {}),
+            "inbox": begin.inbox,
+            "start_name": begin.start_name,
+            "start_hash": begin.start_hash,
+            "state": dict(begin.state),
         }
 
     async def attach(self, run_id: RunId, inbox: DriverId | None) -> RunState:
@@ -167,7 +190,7 @@ class RunStore:
         Raises:
             RunNotFoundError: no such run.
         """
-        reply = cast("list[bytes]", await self.pipe.call(load("cancel"), run_id))
+        reply = cast("list[bytes]", await self.pipe.call(load("cancel"), run_id, 0))
         if reply[0] == b"OK":
             return "cancelled"
         if reply[1] == b"missing":

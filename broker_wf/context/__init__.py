@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from broker_wf.context.context import Context
+from broker_wf.context.serializers import BaseSerializer, JsonPickleSerializer, JsonSerializer, PickleSerializer
 
-__all__ = ["Context"]
+__all__ = ["BaseSerializer", "Context", "JsonPickleSerializer", "JsonSerializer", "PickleSerializer"]

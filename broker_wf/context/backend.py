@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from broker_wf.context.saved import Writer
 from broker_wf.context.state_store import StateStore
 from broker_wf.events import Event, StopEvent
 from broker_wf.retry_policy import RetryInfo
@@ -21,6 +22,15 @@ class DefinesState(Protocol):
         Raises:
             ValueError: the annotations do not agree.
         """
+        ...
+
+    @property
+    def serializer(self) -> object:
+        """How contexts of the workflow are saved; None: as JSON that knows ``saved_types``."""
+        ...
+
+    def saved_types(self) -> list[type]:
+        """The classes that a saved context may hold."""
         ...
 
 
@@ -112,8 +122,17 @@ class RunBackend(Protocol):
         """The names of the steps that execute now."""
         ...
 
-    def stream(self) -> AsyncGenerator[Event, None]:
-        """Give all events of the run from its first, internal ones too, until the one that ends it."""
+    def events(self, *, expose_internal: bool) -> AsyncGenerator[Event, None]:
+        """Give the events of the run from its first, the engine's own too if asked for, until the one that ends it."""
+        ...
+
+    def saved(self, writer: Writer, *, include_state: bool) -> dict[str, object]:
+        """The run as it stands, as ``Context.to_dict`` gives it. Blocks while the server is read once.
+
+        Raises:
+            ContextStateError: the run has not been accepted yet, or is not kept any more.
+            ValueError: a value of the state has no encoding.
+        """
         ...
 
     def stop_event(self) -> StopEvent:

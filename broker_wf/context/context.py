@@ -12,8 +12,10 @@ from typing import Any, Generic, TypeVar, cast
 
 from broker_wf.context.backend import ContextBackend, DefinesState, RunBackend
 from broker_wf.context.checks import check_wait
+from broker_wf.context.json_serializer import JsonSerializer
+from broker_wf.context.saved import Saved, Writer, read, written
 from broker_wf.context.state_store import MODEL_T, InMemoryStateStore, StateStore, create_cleared_state
-from broker_wf.errors import ContextSerdeError, ContextStateError, WorkflowRuntimeError
+from broker_wf.errors import ContextStateError, WorkflowRuntimeError
 from broker_wf.events import Event, StopEvent
 from broker_wf.retry_policy import RetryInfo
 
@@ -26,6 +28,7 @@ class BeforeRun:
     """The context of a run to come. Its store becomes the state of that run."""
 
     workflow: DefinesState
+    saved: Saved | None = None
 
     @cached_property
     def store(self) -> InMemoryStateStore[Any]:
@@ -34,7 +37,13 @@ class BeforeRun:
         Raises:
             ValueError: the workflow's ``Context[S]`` do not agree, or a field of S has no default.
         """
-        return InMemoryStateStore(create_cleared_state(self.workflow.get_state_class()))
+        saved = self.saved.state if self.saved is not None else None
+        return InMemoryStateStore(create_cleared_state(self.workflow.get_state_class()) if saved is None else saved)
+
+    def written(self, writer: Writer, *, include_state: bool) -> dict[str, Any]:
+        """The context as ``Context.to_dict`` gives it."""
+        run = self.saved.run if self.saved is not None else None
+        return written(self.store.state if include_state else None, run, writer)
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class Context(Generic[MODEL_T]):
 
     Attributes:
         face: which of the three; set by the engine and the driver.
+        serializer: writes the state where ``to_dict`` is given none.
     """
 
     def __init__(
@@ -70,15 +80,27 @@ class Context(Generic[MODEL_T]):
         previous_context: dict[str, Any] | None = None,
         serializer: object = None,
     ) -> None:
+        """Make the context of a run to come.
+
+        Args:
+            previous_context: what ``to_dict`` gave: a run that went on then is resumed by ``run(ctx=…)``.
+            serializer: reads and writes the state; else the workflow's, else JSON that knows the workflow's classes.
+
+        Raises:
+            ContextSerdeError: the saved context is malformed, or of a newer version.
+        """
+        self.serializer = serializer if serializer is not None else getattr(workflow, "serializer", None)
+        saved = None
         if previous_context is not None:
-            raise ContextSerdeError("saved contexts cannot be restored by this version")
-        self.face: Face = BeforeRun(workflow)
+            reader = self.serializer or JsonSerializer(allowed_types=workflow.saved_types())
+            saved = read(previous_context, workflow.get_state_class(), cast("Writer", reader))
+        self.face: Face = BeforeRun(workflow, saved)
 
     @classmethod
-    def of(cls, face: Face) -> Context[MODEL_T]:
+    def of(cls, face: Face, serializer: object = None) -> Context[MODEL_T]:
         """Make the context of a step or of a run."""
         made = cls.__new__(cls)
-        made.face = face
+        made.face, made.serializer = face, serializer
         return made
 
     @staticmethod
@@ -106,8 +128,8 @@ class Context(Generic[MODEL_T]):
     def is_running(self) -> bool:
         """Whether the run goes on. Deprecated inside a step, where it always does."""
         match self.face:
-            case BeforeRun():
-                return False
+            case BeforeRun() as before:
+                return before.saved is not None and before.saved.is_running
             case InRun(backend):
                 return backend.is_running
             case InStep():
@@ -117,6 +139,37 @@ class Context(Generic[MODEL_T]):
                     stacklevel=2,
                 )
                 return True
+
+    @classmethod
+    def from_dict(cls, workflow: DefinesState, data: dict[str, Any], serializer: object = None) -> Context[MODEL_T]:
+        """Read what ``to_dict`` gave. ``workflow.run(ctx=…)`` goes on where the run was, here or on another server.
+
+        Raises:
+            ContextSerdeError: it is malformed, or of a newer version; says where.
+        """
+        return cls(workflow, previous_context=data, serializer=serializer)
+
+    def to_dict(self, serializer: object = None, *, include_state: bool = True) -> dict[str, Any]:
+        """Write the run down as it stands: its state, and all that is queued, executes, waits or is collected.
+
+        Steps that execute will execute again from the top where the run is resumed, steps that have ended will not.
+        Blocks for one reply of the server.
+
+        Args:
+            serializer: of the state's values; else that of the context.
+
+        Raises:
+            ValueError: a value of the state has no encoding.
+            ContextStateError: called within a step, or before the run was accepted.
+        """
+        writer = cast("Writer", serializer or self.serializer or JsonSerializer())
+        match self.face:
+            case BeforeRun() as before:
+                return before.written(writer, include_state=include_state)
+            case InRun(backend):
+                return backend.saved(writer, include_state=include_state)
+            case InStep():
+                raise ContextStateError("to_dict is only available from handler code, not from within steps.")
 
     def send_event(self, message: Event, step: str | None = None) -> None:
         """Hand an event to every step that takes it, or to one. Calls keep their order.
@@ -243,7 +296,7 @@ class Context(Generic[MODEL_T]):
         Raises:
             ContextStateError: not called from handler code.
         """
-        return self._in_run("stream_events").stream()
+        return self._in_run("stream_events").events(expose_internal=True)
 
     @property
     def streaming_queue(self) -> asyncio.Queue[Event]:
@@ -261,7 +314,7 @@ class Context(Generic[MODEL_T]):
             stacklevel=2,
         )
         queue: asyncio.Queue[Event] = asyncio.Queue()
-        pouring = asyncio.ensure_future(_pour(self._in_run("streaming_queue").stream(), queue))
+        pouring = asyncio.ensure_future(_pour(self._in_run("streaming_queue").events(expose_internal=True), queue))
         _pouring.add(pouring)
         pouring.add_done_callback(_pouring.discard)
         return queue

@@ -93,6 +93,18 @@ class StateStore(Protocol[MODEL_T]):
         ...
 
 
+class StateReader(Protocol):
+    """Turns text into a value."""
+
+    def deserialize(self, value: str) -> Any:
+        """Decode.
+
+        Raises:
+            ValueError: the text is no encoding.
+        """
+        ...
+
+
 class StateSerializer(Protocol):
     """Turns a value into text."""
 
@@ -125,6 +137,27 @@ def _contents(state: BaseModel) -> dict[str, Any]:
     """Fields and undeclared values as they are: dumped, nested models would lose their classes."""
     declared = dict(state.__dict__)
     return {**declared, **state.to_dict()} if is_dict_like(state) else declared
+
+
+def read_state(payload: dict[str, Any], reader: StateReader, state_type: type[BaseModel]) -> BaseModel:
+    """Return the state that ``InMemoryStateStore.to_dict`` encoded.
+
+    Args:
+        state_type: of a state without declared fields.
+
+    Raises:
+        ValueError: the payload is not of that form; what the reader raises.
+    """
+    content = payload.get("state_data")
+    if isinstance(content, str):
+        return reader.deserialize(content)
+    keyed = cast("dict[str, Any]", content).get("_data") if isinstance(content, dict) else None
+    if not isinstance(keyed, dict):
+        raise ValueError("it has no 'state_data' as to_dict() writes it")  # noqa: TRY004 - a value read from outside
+    state = state_type() if issubclass(state_type, DictState) else DictState()
+    for key, text in cast("dict[str, str]", keyed).items():
+        state[key] = reader.deserialize(text)
+    return state
 
 
 def create_cleared_state(state_type: type[MODEL_T]) -> MODEL_T:
@@ -240,6 +273,16 @@ class InMemoryStateStore(Generic[MODEL_T]):
             "state_module": type(state).__module__,
             "state_data": _encoded_keys(state, serializer) if keyed else serializer.serialize(state),
         }
+
+    @classmethod
+    def from_dict(cls, serialized_state: dict[str, Any], serializer: StateReader) -> InMemoryStateStore[MODEL_T]:
+        """Return a store of the state that ``to_dict`` encoded; of an empty one for an empty dict.
+
+        Raises:
+            ValueError: the dict is not of that form.
+        """
+        found = read_state(serialized_state, serializer, DictState) if serialized_state else DictState()
+        return cls(cast("MODEL_T", found))
 
     @asynccontextmanager
     async def _writing(self) -> AsyncGenerator[None, None]:

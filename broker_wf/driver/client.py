@@ -6,13 +6,14 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.connection import end_tasks
 from broker_wf.broker.feed import FeedEntry
-from broker_wf.broker.runs import RunState, Submission
+from broker_wf.broker.runs import Beginning, RunState, Submission
+from broker_wf.broker.snapshots import RunContent
 from broker_wf.core.ids import DriverId, RunId
 from broker_wf.driver.feeds import Feeds, without_gaps
 from broker_wf.driver.follow import Follow
@@ -35,14 +36,21 @@ class Client:
         Raises:
             RunConflictError, BackpressureError, ServerUnreachableError: the run was not accepted.
         """
-        end = self.follow.add(submission.run_id, lambda: self.broker.runs.submit(submission))
+        return await self._begun(submission.begin.run_id, lambda: self.broker.runs.submit(submission))
+
+    async def restore(self, begin: Beginning, content: RunContent) -> asyncio.Future[RunState]:
+        """Submit a run that goes on where another one was, and follow it. Raises as :meth:`submit`."""
+        return await self._begun(begin.run_id, lambda: self.broker.runs.restore(begin, content))
+
+    async def _begun(self, run_id: RunId, begin: Callable[[], Awaitable[str]]) -> asyncio.Future[RunState]:
+        end = self.follow.add(run_id, begin)
         try:
-            status = await self.broker.runs.submit(submission)
+            status = await begin()
         except BrokerError:
-            self.follow.leave(submission.run_id)
+            self.follow.leave(run_id)
             raise
         if status != "running":
-            await self.follow.look(submission.run_id)
+            await self.follow.look(run_id)
         return end
 
     async def attach(self, run_id: RunId) -> asyncio.Future[RunState]:

@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.runs import RunState
+from broker_wf.broker.snapshots import RunExport
+from broker_wf.context.saved import Writer
 from broker_wf.context.state_store import DictState
 from broker_wf.core.clock import SystemClock
 from broker_wf.core.ids import EventId, RunId, StepName
@@ -17,7 +19,8 @@ from broker_wf.core.routing import Router
 from broker_wf.driver.client import Client
 from broker_wf.driver.endings import events_of, is_last, stop_event_of
 from broker_wf.driver.run_state import RunStateStore
-from broker_wf.errors import WorkflowRuntimeError
+from broker_wf.driver.saving import saved_context
+from broker_wf.errors import ContextStateError, WorkflowRuntimeError
 from broker_wf.events import Event, InternalDispatchEvent, StopEvent
 from broker_wf.wire.codec import Codec
 
@@ -70,6 +73,7 @@ class FollowedRun:
     _streamed_out: bool = False
     _wants_all: bool = False
     _exposed: bool = False
+    _was: RunExport | None = None
     _sends: list[asyncio.Task[None]] = field(default_factory=list["asyncio.Task[None]"])
 
     def begin(self) -> None:
@@ -144,11 +148,21 @@ class FollowedRun:
     async def cancel(self) -> None:
         """End the run as cancelled, unless it has ended."""
         broker = await self.broker()
-        await broker.runs.cancel(self.run_id)
+        self._was = await broker.snapshots.cancel(self.run_id) or self._was
 
-    def stream(self) -> AsyncGenerator[Event, None]:
-        """See ``RunBackend``."""
-        return self.events(expose_internal=True)
+    def saved(self, writer: Writer, *, include_state: bool) -> dict[str, object]:
+        """See ``RunBackend``. A run that was cancelled here is written down as it was then."""
+        if self._was is None and (self._client is None or not self._client.done()):
+            raise ContextStateError(
+                "to_dict() needs a run that the server has accepted: await something of the handler first"
+            )
+        export = self._was
+        if export is None and self._client is not None:
+            export = self._client.result()[0].broker.snapshots.read_now(self.run_id)
+        if export is None:
+            raise ContextStateError(f"run {self.run_id} is not kept any more, so there is nothing to write down")
+        state_type = self.router.spec.state_type or DictState
+        return saved_context(export, self.codec, state_type, writer, include_state=include_state)
 
     def events(self, *, expose_internal: bool, after: int | None = None) -> AsyncGenerator[Event, None]:
         """The run's events from the first one on, or from where the last reader left; until the one that ends it.

@@ -92,6 +92,11 @@ class EventRegistry:
         plan = self._plans.get(cls)
         return plan.name if plan else None
 
+    @property
+    def classes(self) -> list[type]:
+        """All classes that may travel."""
+        return [cls for cls, plan in self._plans.items() if not isinstance(plan, Refusal)]
+
     def class_named(self, name: str) -> type | None:
         """Give the class of a name; None if no class has it."""
         plan = self._by_name.get(name)

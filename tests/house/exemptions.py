@@ -13,7 +13,10 @@ ADAPTER = ("asked", "context", "handler", "inside", "resources", "seeds", "steps
 ANY = {
     "broker_wf/broker/connection.py": "redis-py's options and replies; the one cast stands here",
     "broker_wf/context/backend.py": OWED,
+    "broker_wf/context/json_serializer.py": OWED,
     "broker_wf/context/paths.py": OWED,
+    "broker_wf/context/pickle_serializer.py": OWED,
+    "broker_wf/context/saved.py": OWED,
     "broker_wf/context/state_store.py": OWED,
     "broker_wf/events/__init__.py": OWED,
     "broker_wf/events/dict_like.py": OWED,

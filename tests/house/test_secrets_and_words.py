@@ -23,6 +23,7 @@ from tests.house.source import (
 )
 
 CONNECTION = "broker_wf/broker/connection.py"
+PICKLE_SERIALIZER = "broker_wf/context/pickle_serializer.py"
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
 EMPTY_CLASS_NAME = re.compile(r"(Utils?|Helpers?|Manager|Mixin)$")
 BANNER = re.compile(r"^\s*(#|--)\s*([-=*#~─═])\2{3,}")
@@ -53,8 +54,13 @@ def test_only_the_connection_imports_redis() -> None:
 
 
 @pytest.mark.parametrize("module", ["pickle", "cloudpickle", "dill", "marshal", "shelve"])
-def test_nothing_unpickles(module: str) -> None:
-    assert modules_importing(module) == set()
+def test_nothing_unpickles_but_what_users_ask_to(module: str) -> None:
+    assert modules_importing(module) <= ({PICKLE_SERIALIZER} if module == "pickle" else set())
+
+
+def test_the_library_makes_no_serializer_that_unpickles() -> None:
+    users = {name_of(p) for p in library_files() if "broker_wf.context.pickle_serializer" in imported(p)}
+    assert users == {"broker_wf/context/serializers.py"}
 
 
 def modules_with_any() -> set[str]:

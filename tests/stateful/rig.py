@@ -16,7 +16,7 @@ from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.plans import EffectIds, Plan, effect_map, recovery_map
 from broker_wf.broker.renewal import Renewal
 from broker_wf.broker.roster import groups_of
-from broker_wf.broker.runs import Submission
+from broker_wf.broker.runs import Beginning, Submission
 from broker_wf.broker.schedule import Swept
 from broker_wf.broker.script import load
 from broker_wf.broker.waits import Wait
@@ -86,18 +86,19 @@ class Rig:
 
     def submit(self, run_id: str, start_hash: str = "same") -> str:
         spec, event = self.program.spec, StartEvent()
-        submission = Submission(
+        route = self.program.router.route(StartEvent)
+        begin = Beginning(
             run_id=RunId(run_id),
             workflow=spec.name,
             lane=self.lane,
             digest=spec.digest,
             timeout_ms=spec.timeout_ms or 0,
-            route=self.program.router.route(StartEvent),
-            payload=self.program.codec.encode_event(event),
+            start_name=route.name,
             start_hash=start_hash,
             state={},
             inbox=DriverId("driver"),
         )
+        submission = Submission(begin=begin, route=route, payload=self.program.codec.encode_event(event))
         return self.run(self.broker.runs.submit(submission))
 
     def send(self, run_id: str, event_id: str, event: Event) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from broker_wf.context import Context
 from broker_wf.context.backend import ContextBackend, RunBackend
 from broker_wf.context.context import BeforeRun, InRun, InStep, current_step
+from broker_wf.context.saved import Writer
 from broker_wf.context.state_store import DictState, InMemoryStateStore, StateStore
 from broker_wf.errors import ContextSerdeError, ContextStateError, WorkflowRuntimeError
 from broker_wf.events import Event, StopEvent
@@ -31,8 +32,13 @@ class Flow:
     def __init__(self, state_class: type[BaseModel] = DictState) -> None:
         self.state_class = state_class
 
+    serializer = None
+
     def get_state_class(self) -> type[BaseModel]:
         return self.state_class
+
+    def saved_types(self) -> list[type]:
+        return []
 
 
 class Step:
@@ -91,8 +97,11 @@ class Run:
     async def running_steps(self) -> list[str]:
         return ["a"]
 
-    async def stream(self) -> AsyncGenerator[Event, None]:
+    async def events(self, *, expose_internal: bool) -> AsyncGenerator[Event, None]:
         yield StopEvent()
+
+    def saved(self, writer: Writer, *, include_state: bool) -> dict[str, object]:
+        return {"written_by": writer, "include_state": include_state}
 
     def stop_event(self) -> StopEvent:
         if self.stop is None:
@@ -135,9 +144,14 @@ def test_a_state_without_defaults_has_no_beginning() -> None:
         _ = Context(Flow(Needy)).store
 
 
-def test_a_saved_context_is_refused() -> None:
+def test_a_saved_context_of_a_run_that_went_on_is_running() -> None:
+    saved = {"version": 2, "is_running": True, "run": "eJwDAAAAAAE="}
+    assert Context(Flow(), previous_context=saved).is_running
+
+
+def test_a_saved_context_that_is_none_is_refused() -> None:
     with pytest.raises(ContextSerdeError):
-        Context(Flow(), previous_context={})
+        Context(Flow(), previous_context={"version": 99})
 
 
 def test_a_step_reaches_its_backend() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
+from broker_wf.context.json_serializer import JsonSerializer
 from broker_wf.context.paths import get_by_path, get_in, set_by_path, set_in, split_path
 from broker_wf.context.state_store import (
     DictState,
@@ -255,3 +256,16 @@ async def test_memory_that_cannot_be_saved_is_left_out_and_anything_else_is_an_e
     assert saved["state_data"] == {"_data": {"a": "1"}}
     with pytest.raises(ValueError, match=r"Failed to serialize state value for key lock"):
         InMemoryStateStore(DictState(lock=object())).to_dict(Json())
+
+
+def test_a_store_comes_back_from_what_it_wrote() -> None:
+    store = InMemoryStateStore(DictState(a=1, b=[2]))
+    again: InMemoryStateStore[DictState] = InMemoryStateStore.from_dict(
+        store.to_dict(JsonSerializer()), JsonSerializer()
+    )
+    assert again.state.to_dict() == {"a": 1, "b": [2]}
+
+
+def test_a_store_of_nothing_is_empty() -> None:
+    store: InMemoryStateStore[DictState] = InMemoryStateStore.from_dict({}, JsonSerializer())
+    assert store.state.to_dict() == {}

@@ -1,0 +1,36 @@
+--! use turns
+--! key live_runs ZSET
+--! key workflows SET
+--! key state     HASH
+-- The record of a new run, and its place among the live ones.
+-- plan: workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox, start_name,
+-- start_hash, state {key = value}, max_live_runs, exposed or nil, trace or nil, max_runs or nil.
+
+-- Why a run is not made: the reply for one that exists, or for too many; nil.
+local function not_accepted(rid, plan)
+  local old = redis.call('HMGET', run_key(rid), 'status', 'start_hash', 'workflow', 'inboxes')
+  if old[1] then
+    local same = old[2] == plan.start_hash and old[3] == plan.workflow
+    if same and plan.inbox ~= '' and not string.find(old[4] or '', plan.inbox, 1, true) then
+      redis.call('HSET', run_key(rid), 'inboxes', (old[4] ~= '' and old[4] .. ',' or '') .. plan.inbox)
+    end
+    return { 'EXISTS', old[1], same and 1 or 0 }
+  end
+  local live_now = redis.call('ZCARD', live_runs_key(plan.workflow))
+  if plan.max_live_runs > 0 and live_now >= plan.max_live_runs then return { 'FULL', live_now } end
+  return nil
+end
+
+local function accept(rid, plan, now)
+  redis.call('HSET', run_key(rid), 'status', 'running', 'workflow', plan.workflow, 'lane', plan.lane,
+    'digest', plan.digest, 'created_ms', string.format('%.0f', now), 'timeout_ms', plan.timeout_ms,
+    'keep_ms', plan.keep_ms, 'keep_failed_ms', plan.keep_failed_ms, 'window', plan.window,
+    'queued_check_ms', plan.queued_check_ms, 'inboxes', plan.inbox, 'start_name', plan.start_name,
+    'start_hash', plan.start_hash)
+  if plan.exposed then redis.call('HSET', run_key(rid), 'exposed', 1) end
+  if plan.trace then redis.call('HSET', run_key(rid), 'trace', plan.trace) end
+  for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end
+  redis.call('ZADD', live_runs_key(plan.workflow), now, rid)
+  redis.call('SADD', workflows_key(), plan.workflow)
+  if plan.max_runs then ask_for_turn(plan.workflow, rid, plan.max_runs, plan.window, now) end
+end

@@ -1,0 +1,34 @@
+--! use record aux waits
+--! key state       HASH
+--! key backlog     LIST
+--! key collections HASH
+--! key buffers     HASH
+--! key blob        HASH
+-- All that a live run is made of: {key, type, content} of each of its keys but the feed, the lock and the children.
+
+local READ = {
+  hash = function(key) return redis.call('HGETALL', key) end,
+  list = function(key) return redis.call('LRANGE', key, 0, -1) end,
+  set = function(key) return redis.call('SMEMBERS', key) end,
+}
+
+local function parts_of(rid)
+  local keys = redis.call('SMEMBERS', aux_key(rid))
+  for _, key in ipairs({ live_key(rid), waiting_key(rid), done_key(rid), backlog_key(rid), collections_key(rid),
+    buffers_key(rid), early_key(rid), blob_key(rid) }) do keys[#keys + 1] = key end
+  local parts = {}
+  for _, key in ipairs(keys) do
+    local kind = redis.call('TYPE', key).ok
+    if READ[kind] then parts[#parts + 1] = { key, kind, READ[kind](key) } end
+  end
+  return parts
+end
+
+-- {status, now, the run's record, its state, parts}; parts only while it is live. nil: there is no such run.
+local function exported(rid, now)
+  local record = redis.call('HGETALL', run_key(rid))
+  if not record[1] then return nil end
+  local status = redis.call('HGET', run_key(rid), 'status')
+  local parts = status == 'running' and parts_of(rid) or {}
+  return { status, string.format('%.0f', now), record, redis.call('HGETALL', state_key(rid)), parts }
+end
