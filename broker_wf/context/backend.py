@@ -62,6 +62,10 @@ class ContextBackend(Protocol):
         """Publish the event."""
         ...
 
+    def progress(self, done: float, total: float | None, text: str) -> None:
+        """Publish how far the step has come, unless more is told soon."""
+        ...
+
     def retry_info(self) -> RetryInfo:
         """What is known of the failures before this execution."""
         ...

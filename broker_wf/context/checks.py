@@ -25,3 +25,20 @@ def check_wait(event_type: object, waiter_event: object, requirements: object, t
         raise TypeError(f"timeout is seconds, or None to wait for ever, not {timeout!r}")
     if not 0 <= timeout < float("inf"):
         raise ValueError(f"timeout is seconds from 0 on, or None to wait for ever, not {timeout!r}")
+
+
+def check_progress(done: object, total: object, text: object) -> None:
+    """Check the arguments of ``progress``.
+
+    Raises:
+        TypeError, ValueError: one of them tells of no progress.
+    """
+    for name, number in (("done", done), ("total", total)):
+        if name == "total" and number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise TypeError(f"{name} of progress is a number, not {number!r}")
+        if not 0 <= number < float("inf"):
+            raise ValueError(f"{name} of progress is a number from 0 on, not {number!r}")
+    if not isinstance(text, str):
+        raise TypeError(f"text of progress is a str, not {text!r}")

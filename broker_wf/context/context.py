@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 from broker_wf.context.backend import ContextBackend, DefinesState, RunBackend
-from broker_wf.context.checks import check_wait
+from broker_wf.context.checks import check_progress, check_wait
 from broker_wf.context.json_serializer import JsonSerializer
 from broker_wf.context.saved import Saved, Writer, read, written
 from broker_wf.context.state_store import MODEL_T, InMemoryStateStore, StateStore, create_cleared_state
@@ -329,6 +329,24 @@ class Context(Generic[MODEL_T]):
         warnings.warn("Context.get_result() is deprecated, await the handler instead", DeprecationWarning, stacklevel=2)
         stop = self._in_run("get_result").stop_event()
         return stop.result if type(stop) is StopEvent else stop
+
+    def progress(self, done: float, total: float | None, text: str = "") -> None:
+        """Publish how far the step has come, as a ``ProgressEvent``, to those who stream the run.
+
+        May be called as often as one likes: of what is told within a tenth of a second the last is published, and the
+        very last before the step's result. A step that is atomic, or that has asked ``collect_events``, publishes the
+        last one only.
+
+        Args:
+            total: what ``done`` goes up to; None: not known.
+
+        Raises:
+            TypeError, ValueError: the numbers are none, or below 0.
+            ContextStateError: not called from a step.
+        """
+        backend = self._in_step("progress")
+        check_progress(done, total, text)
+        backend.progress(done, total, text)
 
     def _in_step(self, method: str) -> ContextBackend:
         match self.face:

@@ -162,6 +162,10 @@ async def _called(
     finally:
         current_step.reset(token)
         current_children.reset(childs_token)
+        if context.told is not None:
+            context.told.stop()
+    if context.told is not None:
+        context.told.flush()
     await children.close()
     return outcome
 

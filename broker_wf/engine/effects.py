@@ -34,11 +34,11 @@ class Effects:
     codec: Codec
     held: bool = False
     ids: EffectIds = field(init=False)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _pending: list[_Put] = field(default_factory=list[_Put])
     _free: int = 0
     _broken: BrokerError | None = None
     _sender: asyncio.Task[None] | None = None
-    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class Effects:
         with self._guard:
             self._pending.append(_Put(effect_map(effect, self.ids, self.codec), None))
         if not self.held:
-            self._loop.call_soon_threadsafe(self._begin_sending)
+            self.loop.call_soon_threadsafe(self._begin_sending)
 
     async def apply(self, effect: Effect) -> str:
         """Make an effect and wait for what became of it.
@@ -67,7 +67,7 @@ class Effects:
         if self.held:
             self.put(effect)
             return "held"
-        reply: asyncio.Future[str] = self._loop.create_future()
+        reply: asyncio.Future[str] = self.loop.create_future()
         with self._guard:
             self._pending.append(_Put(effect_map(effect, self.ids, self.codec), reply))
         self._begin_sending()
@@ -110,7 +110,7 @@ class Effects:
 
     def _begin_sending(self) -> None:
         if self._sender is None or self._sender.done():
-            self._sender = self._loop.create_task(self._send())
+            self._sender = self.loop.create_task(self._send())
 
     def _next_batch(self) -> list[_Put]:
         """What may be sent now: everything, or what was made before effects were held."""

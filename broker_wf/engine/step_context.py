@@ -17,11 +17,12 @@ from broker_wf.core.outcome import CollectDecision, Sent, Undecided, Written
 from broker_wf.engine.effects import Effects
 from broker_wf.engine.invocation import BufferNeeded
 from broker_wf.engine.program import Program
+from broker_wf.engine.progress import Progress
 from broker_wf.engine.site import Site
 from broker_wf.engine.step_state import StepState
 from broker_wf.engine.verbose import say_added, say_published
 from broker_wf.engine.waits import StepWaits, Wanted, check_async
-from broker_wf.events import Event
+from broker_wf.events import Event, ProgressEvent
 from broker_wf.retry_policy import RetryInfo
 from broker_wf.wire.blobs import Fetched
 from broker_wf.wire.remote_errors import decode_error
@@ -39,6 +40,7 @@ class StepContext:
         buffers: what collect_events decides on.
         blobs: what the events in them refer to.
         decisions: what it has decided; the commit verifies them.
+        told: its progress, once it has told of it.
     """
 
     program: Program
@@ -49,6 +51,7 @@ class StepContext:
     effects: Effects
     decisions: list[CollectDecision] = field(default_factory=list[CollectDecision])
     waits: StepWaits = field(init=False)
+    told: Progress | None = None
     _store: StepState | None = None
 
     def __post_init__(self) -> None:
@@ -123,6 +126,12 @@ class StepContext:
         self.effects.put(Written(event=event))
         if self.program.verbose:
             say_published(event)
+
+    def progress(self, done: float, total: float | None, text: str) -> None:
+        """See ``ContextBackend``."""
+        if self.told is None:
+            self.told = Progress(self.effects)
+        self.told.tell(ProgressEvent(step=str(self.delivery.step), done=done, total=total, text=text))
 
     def retry_info(self) -> RetryInfo:
         """See ``ContextBackend``."""

@@ -293,6 +293,19 @@ class HumanResponseEvent(Event):
     __init__ = DictLikeModel.__init__
 
 
+class ProgressEvent(Event):
+    """How far a step has come; published by ``ctx.progress``.
+
+    Attributes:
+        total: what ``done`` goes up to; None: not known.
+    """
+
+    step: str
+    done: int | float
+    total: int | float | None = None
+    text: str = ""
+
+
 class InternalDispatchEvent(Event):
     """Base of the events that a stream shows only with ``expose_internal=True``."""
 
