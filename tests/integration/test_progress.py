@@ -8,9 +8,11 @@ import time
 import pytest
 
 from broker_wf import Context, Workflow, step
+from broker_wf.broker.broker import open_broker
 from broker_wf.errors import ContextStateError
-from broker_wf.events import Event, ProgressEvent, StartEvent, StopEvent
+from broker_wf.events import Event, HumanResponseEvent, ProgressEvent, StartEvent, StopEvent
 from broker_wf.handler import WorkflowHandler
+from broker_wf.inspector import Inspector
 from tests.integration.probe import probe
 from tests.integration.stage import Stage, until, within
 
@@ -129,3 +131,67 @@ async def test_progress_is_told_from_steps_only(alone: Stage) -> None:
     context: Context = Context(alone.flow(Counts))
     with pytest.raises(ContextStateError, match="progress requires a running workflow"):
         context.progress(1, 2)
+
+
+class Own:
+    """Holds a class of a user's own under the same name."""
+
+    class ProgressEvent(Event):
+        percent: int
+
+
+class TellsBoth(Workflow):
+    """Tells of its progress, publishes an event of its own of that name and fails."""
+
+    @step
+    async def work(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        ctx.write_event_to_stream(Own.ProgressEvent(percent=5))
+        ctx.progress(1, 3, "first")
+        ctx.progress(2, 3, "last")
+        raise LookupError("told to")
+
+
+async def test_the_last_word_of_a_step_that_fails_goes_out_too_beside_a_users_class_of_that_name(alone: Stage) -> None:
+    handler = alone.flow(TellsBoth).run()
+    seen = [event async for event in handler.stream_events()]
+    with pytest.raises(LookupError, match="told to"):
+        await within(handler)
+    assert seen[:3] == [
+        Own.ProgressEvent(percent=5),
+        ProgressEvent(step="work", done=1, total=3, text="first"),
+        ProgressEvent(step="work", done=2, total=3, text="last"),
+    ]
+
+
+class TellsAndAsks(Workflow):
+    """Tells of its progress right before it leaves to wait."""
+
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        ctx.progress(1, 3)
+        ctx.progress(2, 3)
+        await ctx.wait_for_event(HumanResponseEvent)
+        return StopEvent()
+
+
+async def test_the_last_word_goes_out_before_a_step_leaves_to_wait(stage: Stage) -> None:
+    handler = (await stage.put_on(TellsAndAsks)).run()
+    done: list[float] = []
+    async for event in handler.stream_events():
+        if isinstance(event, ProgressEvent):
+            done.append(event.done)
+            if done == [1, 2]:
+                handler.ctx.send_event(HumanResponseEvent())
+    await within(handler)
+    assert done[:2] == [1, 2]
+
+
+async def test_progress_is_shown_with_the_events_of_a_run(cluster: Stage) -> None:
+    handler = (await cluster.put_on(Collects)).run()
+    await within(handler)
+    broker = await open_broker(cluster.settings, cluster.url, patience_s=5.0)
+    try:
+        first, _ = await Inspector(broker).events(handler.run_id)
+    finally:
+        await broker.pipe.close()
+    assert (first.type, first.value) == ("ProgressEvent", {"step": "gather", "done": 2, "total": 2, "text": ""})

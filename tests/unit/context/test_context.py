@@ -58,6 +58,9 @@ class Step:
     def write(self, event: Event) -> None:
         self.calls.append(("write", event))
 
+    def progress(self, done: float, total: float | None, text: str) -> None:
+        self.calls.append(("progress", done, total, text))
+
     def retry_info(self) -> RetryInfo:
         return RetryInfo(0, 0.0, None, None)
 
@@ -161,11 +164,13 @@ def test_a_step_reaches_its_backend() -> None:
     ctx.send_event(event, step="a")
     ctx.write_event_to_stream(event)
     ctx.write_event_to_stream(None)
+    ctx.progress(1, 2, "half")
     assert ctx.collect_events(event, [Event], buffer_id="b") == [event]
     assert backend.calls == [
         ("send", event, None),
         ("send", event, "a"),
         ("write", event),
+        ("progress", 1, 2, "half"),
         ("collect", event, [Event], "b"),
     ]
     assert ctx.retry_info() == RetryInfo(0, 0.0, None, None)
@@ -204,6 +209,7 @@ def test_within_a_step_the_run_is_running() -> None:
 STEP_ONLY = {
     "collect_events": lambda ctx: ctx.collect_events(Event(), []),
     "write_event_to_stream": lambda ctx: ctx.write_event_to_stream(None),
+    "progress": lambda ctx: ctx.progress(1, 2),
     "retry_info": lambda ctx: ctx.retry_info(),
 }
 RUN_ONLY = {"stream_events": lambda ctx: ctx.stream_events(), "get_result": lambda ctx: ctx.get_result()}
