@@ -12,11 +12,13 @@ from workflows import Workflow as TheirWorkflow
 from workflows.errors import WorkflowCancelledByUser, WorkflowTimeoutError
 from workflows.events import StopEvent
 
+from broker_wf.context import Context as OurContext
 from broker_wf.errors import EncodeError
 from broker_wf.integrations.llama_index import DistributedWorkflow, distribute
 from tests.apps.originals import Fails, InPlace, Keeps, Notes, Open, Replaced
 from tests.apps.values import Behind
 from tests.conformance.scenarios.basic import JokeFlow, NeverEnds
+from tests.conformance.scenarios.human import Answered, Asked, ByWaiting
 from tests.integration.console import Console
 from tests.integration.stage import Stage, WorkerThread, within
 
@@ -101,3 +103,24 @@ def test_the_command_line_runs_them_as_ours(server_url: str, namespace: str, tmp
         assert console.status_of("one") == "completed"
     finally:
         console.close()
+
+
+async def test_a_run_is_written_down_and_goes_on_under_another_id(stage: Stage) -> None:
+    flow = await put_on(stage, ByWaiting)
+    handler = flow.run(user="ada")
+    async for event in handler.stream_events():
+        if isinstance(event, Asked):
+            break
+    await handler.cancel_run()
+    saved = json.loads(json.dumps(handler.ctx.to_dict()))
+    again = flow.run(ctx=OurContext.from_dict(flow, saved))
+    await again.send_event(Answered(answer="Ada", user="ada"))
+    assert await within(again) == "hello, Ada"
+
+
+async def test_a_state_of_theirs_is_written_down_and_read_again(stage: Stage) -> None:
+    flow = await put_on(stage, InPlace)
+    handler = flow.run()
+    await within(handler)
+    again: OurContext[Any] = OurContext.from_dict(flow, json.loads(json.dumps(handler.ctx.to_dict())))
+    assert await again.store.get("notes") == Notes(lines=["begun", "ended"])

@@ -84,6 +84,11 @@ class DistributedContext(TheirContext[Any]):
         with their_errors():
             return TheirEvents(self._ours.stream_events())
 
+    def to_dict(self, serializer: Any = None, *, include_state: bool = True) -> dict[str, Any]:
+        """See ``Context``. Read it again with this library's ``Context.from_dict(distributed, data)``."""
+        with their_errors():
+            return self._ours.to_dict(serializer, include_state=include_state)
+
     async def running_steps(self) -> list[str]:
         """See ``Context``."""
         with their_errors():
