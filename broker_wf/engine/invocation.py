@@ -69,10 +69,29 @@ async def invoke(call: Call) -> Outcome:
         return needed.needed
     except Exception as error:
         return Raised(error=error)
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        return Raised(error=_cancelled_itself(call.step, error))
     except BaseException as error:
         if is_pause(error):
             return Waiting()
         raise
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled the task that executes here; before Python 3.11 that cannot be told from less."""
+    asked = getattr(asyncio.current_task(), "cancelling", None)
+    return asked is None or asked() > 0
+
+
+def _cancelled_itself(step: StepSpec, error: asyncio.CancelledError) -> WorkflowRuntimeError:
+    failure = WorkflowRuntimeError(
+        f"Step function {step.name} raised asyncio.CancelledError though nobody cancelled it: it awaited something "
+        "that was cancelled"
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def ask_policy(router: Router, delivery: Delivery, raised: Raised, elapsed_ms: int) -> StepFailure:

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 
 import pytest
 import redis
 
 from broker_wf import Context, Workflow, step
-from broker_wf.errors import WorkflowCancelledByUser, WorkflowTimeoutError
+from broker_wf.errors import WorkflowCancelledByUser, WorkflowRuntimeError, WorkflowTimeoutError
 from broker_wf.events import Event, StartEvent, StopEvent
-from broker_wf.retry_policy import retry_policy, wait_fixed
+from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_fixed, wait_none
 from tests.integration.probe import probe
 from tests.integration.stage import Stage, until, within
 
@@ -81,6 +82,18 @@ class Sleepy(Workflow):
     async def beta(self, ev: Trigger) -> StopEvent:
         await asyncio.sleep(60)
         return StopEvent()
+
+
+class Canceller(Workflow):
+    """Awaits what it has cancelled itself, at its first attempt."""
+
+    @step(retry_policy=retry_policy(wait=wait_none(), stop=stop_after_attempt(2)))
+    async def go(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        if ctx.retry_info().retry_number < ev.times:
+            asleep = asyncio.create_task(asyncio.sleep(60))
+            asleep.cancel()
+            await asleep
+        return StopEvent(result="done")
 
 
 class Idle(Workflow):
@@ -205,3 +218,11 @@ async def test_cancelling_a_run_that_has_ended_changes_nothing(stage: Stage) -> 
     await within(handler)
     await within(handler.cancel_run())
     assert await within(flow.attach(handler.run_id)) == "first"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 does not tell who was cancelled")
+async def test_a_step_that_awaits_what_it_has_cancelled_fails_as_of_any_error(stage: Stage) -> None:
+    flow = await stage.put_on(Canceller)
+    assert await within(flow.run(times=1)) == "done"
+    with pytest.raises(WorkflowRuntimeError, match="though nobody cancelled it"):
+        await within(flow.run(times=2))
