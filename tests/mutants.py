@@ -33,7 +33,10 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "anybody may renew": (("renew", "rec.n == one[3]", "true"),),
     "joins fire one member early": (("lib/emit", "open_key(tx.rid, cid)) == 0", "open_key(tx.rid, cid)) <= 1"),),
     "an answer wakes nobody": (("lib/waits", "if rec then wake(tx, did, rec) end", ""),),
-    "any event is the answer": (("lib/waits", "elseif hash ~= theirs then", "elseif false then"),),
+    "any event is the answer": (
+        ("lib/waits", "elseif hash ~= theirs then", "elseif false then"),
+        ("lib/waits", "if value == '?' then return redis.call('HGETALL'", "if true then return redis.call('HGETALL'"),
+    ),
     "places are not freed": (("lib/places", "ZREM', running_key(base, rec.s)", "ZSCORE', running_key(base, rec.s)"),),
 }
 """Per mutant: script, what stands in it, what stands there instead."""

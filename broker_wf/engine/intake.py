@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from typing_extensions import assert_never
+
 from broker_wf.broker.packing import unpack
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.spec import Intake, StepSpec
@@ -38,6 +40,8 @@ async def input_event(program: Program, site: Site, step: StepSpec, delivery: De
             return events[delivery.last_slot - 1]
         case Intake.COLLECTION:
             return CollectionReleaseEvent(events=events, stream_id=delivery.joins or "", binding_id=step.name)
+        case _:
+            assert_never(step.intake)
 
 
 async def _events(program: Program, site: Site, step: StepSpec, delivery: Delivery) -> list[Event]:
@@ -55,3 +59,5 @@ async def _payloads(site: Site, step: StepSpec, delivery: Delivery) -> Sequence[
         case Intake.COLLECTION:
             batch = delivery.batch
             return await site.broker.deliveries.batch(delivery) if batch is None else batch
+        case _:
+            assert_never(step.intake)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
+from typing_extensions import assert_never
+
 from broker_wf.broker.waits import Early, Wait
 from broker_wf.core.class_names import qualified_name
 from broker_wf.core.delivery import Delivery, WaitState
@@ -75,6 +77,8 @@ class StepWaits:
             case WaitState.OPEN:
                 self.open.setdefault(waiter_id, (wanted, self._wait_of(waiter_id, wanted)))
                 raise WaitingForEvent(wanted.event_type.__name__)
+            case unknown:
+                assert_never(unknown)
 
     async def decoded(self, payload: bytes) -> Event:
         """An answer."""

@@ -328,3 +328,10 @@ async def test_handlers_are_called_though_validation_is_off(stage: Stage) -> Non
     with pytest.raises(WorkflowValidationError):
         stage.flow(Unconnected).run()
     assert await within((await stage.put_on(Unconnected, disable_validation=True)).run()) == "rescued"
+
+
+async def test_a_failure_that_is_too_large_for_its_handler_fails_the_run_with_its_own_error(stage: Stage) -> None:
+    stage.change(max_bytes=40_000)
+    flow = await stage.put_on(WithoutPolicy)
+    with pytest.raises(Odd):
+        await within(flow.run(text="x" * 39_800))

@@ -9,6 +9,7 @@ import pytest
 from broker_wf import Context, Workflow, step
 from broker_wf.errors import RunNotFoundError, WorkflowCancelledByUser, WorkflowTimeoutError
 from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.handler import WorkflowHandler
 from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_none
 from tests.integration.probe import probe
 from tests.integration.stage import Stage, until, within
@@ -118,6 +119,30 @@ class Leaving(Workflow):
         if ev.n:
             raise LookupError("the parent fails")
         return StopEvent(result="gone")
+
+
+class Forgetting(Workflow):
+    """Ends while a task of its own still awaits a child."""
+
+    @step
+    async def begin(self, ctx: Context, ev: Begin) -> Item | StopEvent:
+        kept.append(asyncio.ensure_future(awaited(Gated().run(scene=ev.scene))))
+        await until(lambda: probe.count(ev.scene, "held") > 0)
+        return Item(scene=ev.scene, n=1)
+
+    @step
+    async def end(self, ev: Item) -> StopEvent:
+        return StopEvent(result=ev.n)
+
+
+kept: list[asyncio.Future[object]] = []
+
+
+async def awaited(child: WorkflowHandler[StopEvent]) -> object:
+    try:
+        return await child
+    except WorkflowCancelledByUser:
+        return None
 
 
 class Detaching(Workflow):
@@ -261,3 +286,9 @@ async def test_a_retry_begins_its_children_anew(stage: Stage) -> None:
 async def test_a_step_may_stop_to_wait_for_a_child(stage: Stage) -> None:
     flow, scene = await stage.put_on(Impatient), stage.settings.namespace
     assert await within(flow.run(scene=scene)) == "did not wait"
+
+
+async def test_a_step_may_end_while_a_task_of_its_own_awaits_a_child(alone: Stage) -> None:
+    flow = await alone.put_on(Forgetting)
+    assert await within(flow.run(scene=alone.settings.namespace)) == 1
+    await within(kept.pop())

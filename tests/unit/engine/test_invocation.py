@@ -13,6 +13,7 @@ from broker_wf import Workflow, step
 from broker_wf.core.ids import RunId
 from broker_wf.core.outcome import Raised, Returned, Undecided
 from broker_wf.core.spec import StepSpec
+from broker_wf.engine import invocation
 from broker_wf.engine.invocation import BufferNeeded, Call, invoke
 from broker_wf.engine.tracing import StepTrace
 from broker_wf.errors import StepTimeoutError, WorkflowRuntimeError
@@ -209,3 +210,16 @@ async def test_a_cancelled_step_whose_thread_has_not_begun_never_begins(
     may_end.set()
     await asyncio.to_thread(threads.submit(int).result, 20)
     assert not begun.is_set()
+
+
+async def test_a_step_that_ends_within_its_time_gives_what_it_returns(call: Callable[..., Call]) -> None:
+    made = call("one", gives(Item()))
+    outcome = await invoke(replace(made, step=replace(made.step, timeout_ms=5_000)))
+    assert isinstance(outcome, Returned)
+
+
+async def test_a_thread_that_was_never_started_leaves_nothing_to_hear() -> None:
+    done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    done.cancel()
+    invocation._unheard(done)
+    assert done.cancelled()
