@@ -67,7 +67,8 @@ class StepWaits:
         """
         waiter_id = self._id_of(wanted)
         stored = self.delivery.waiters.get(waiter_id)
-        match stored.state if stored else WaitState.OPEN:
+        state = stored.state if stored else WaitState.OPEN
+        match state:
             case WaitState.ANSWERED:
                 assert stored is not None
                 return await self.decoded(stored.answer)
@@ -77,8 +78,8 @@ class StepWaits:
             case WaitState.OPEN:
                 self.open.setdefault(waiter_id, (wanted, self._wait_of(waiter_id, wanted)))
                 raise WaitingForEvent(wanted.event_type.__name__)
-            case unknown:
-                assert_never(unknown)
+            case _:
+                assert_never(state)
 
     async def decoded(self, payload: bytes) -> Event:
         """An answer."""

@@ -48,7 +48,8 @@ def text_files() -> tuple[Path, ...]:
     found: list[Path] = []
     for entry in ROOT.rglob("*"):
         inside = entry.relative_to(ROOT).parts
-        if not NOT_OURS.intersection(inside) and entry.suffix in TEXT_SUFFIXES and entry.is_file():
+        is_ours = not NOT_OURS.intersection(inside) and not entry.name.startswith(".coverage")
+        if is_ours and entry.suffix in TEXT_SUFFIXES and entry.is_file():
             found.append(entry)
     return tuple(sorted(found))
 
