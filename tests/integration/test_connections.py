@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -177,6 +178,38 @@ async def test_a_server_that_may_evict_keys_is_refused(own_server: str) -> None:
             client.config_set("maxmemory-policy", "noeviction")
     assert "it may evict keys (maxmemory-policy allkeys-lru), which loses work" in str(caught.value)
     assert caught.value.cure == "Set maxmemory-policy noeviction."
+
+
+@pytest.mark.usefixtures("homes")
+async def test_a_replica_is_refused(own_server: str) -> None:
+    with redis.Redis.from_url(own_server) as client:
+        client.replicaof("127.0.0.1", 1)
+        try:
+            with pytest.raises(ServerRefusedError, match="it is a replica") as caught:
+                await within(flow(own_server).run())
+        finally:
+            client.replicaof("no", "one")
+    assert caught.value.cure == "Use the address of the master."
+
+
+async def answer_as_old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server of version 6.2, as far as anybody asks it."""
+    while heard := await reader.read(4096):
+        for command in re.findall(rb"(?i)\b(info|client|hello|select|auth)\b", heard):
+            facts = b"redis_version:6.2.14\r\nrole:master\r\n"
+            is_info = command.lower() == b"info"
+            writer.write(b"$%d\r\n%s\r\n" % (len(facts), facts) if is_info else b"+OK\r\n")
+    writer.close()
+
+
+@pytest.mark.usefixtures("homes")
+async def test_a_server_that_is_too_old_is_refused() -> None:
+    async with await asyncio.start_server(answer_as_old, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ServerRefusedError, match=r"its version is 6\.2\.14") as caught:
+            await within(flow(f"redis://127.0.0.1:{port}").run())
+        await close_homes()
+    assert caught.value.cure == "Use Redis 7.0 or later, or Valkey 7.2 or later."
 
 
 async def test_a_driver_says_how_to_start_a_worker_when_there_is_none(
