@@ -134,7 +134,7 @@ async def test_edits_of_shared_state_are_exact_though_workers_die(cluster: Clust
 
 async def test_failures_are_handled_once_each_though_the_worker_that_failed_them_dies(cluster: Cluster) -> None:
     first, _ = cluster.work(), cluster.work()
-    handler = Handled(broker=cluster.settings).run(count=100, pause_s=0.05, ledger=str(cluster.ledger))
+    handler = Handled(broker=cluster.settings).run(count=100, pause_s=0.3, ledger=str(cluster.ledger))
     await meanwhile(
         lambda: sum(line.startswith("rescue") for line in cluster.lines()) > 20 and cluster.held_by(first),
         "handlers at work",

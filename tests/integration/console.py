@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import redis
+
+from broker_wf.broker.keys import Keys
+
 ROOT = Path(__file__).resolve().parents[2]
 APP = "tests.apps.verbs"
 PATIENCE_S = 30.0
@@ -52,6 +56,11 @@ class Console:
             **more,
         }
         return {name: value for name, value in {**os.environ, **ours}.items() if value}
+
+    def known_workers(self) -> int:
+        """How many the roster names: one that was killed stays in it until another's heartbeat finds it silent."""
+        with redis.Redis.from_url(self.url) as client:
+            return client.zcard(Keys(self.namespace).of("roster"))
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Begin a command."""

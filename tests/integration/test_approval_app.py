@@ -151,6 +151,7 @@ def test_a_question_outlives_all_workers_and_is_answered_from_another_process(co
     assert (result["status"], result["version"], result["by"]) == ("published", 2, "ann")
     assert [path.read_text() for path in folder.iterdir()] == ["# New hours\n\nWe open at ten.\n"]
     assert pending(console) == []
+    until(lambda: console.known_workers() == 1)
 
 
 def test_the_driver_refuses_answers_that_answer_nothing(console: Console, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from broker_wf import run_many
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.apps.labelled import QUESTIONS
-from tests.integration.console import ROOT, Console, Ended
+from tests.integration.console import ROOT, Console, Ended, until
 from tests.integration.key_audit import problems
 from tests.integration.stage import Stage, within
 
@@ -131,6 +131,7 @@ async def test_a_worker_killed_between_rounds_changes_nothing_in_the_answer(cons
     assert len(answer["rounds"]) > 1
     assert without_places(answer) == await undisturbed(SEVERAL_ROUNDS, namespace)
     await close_homes()
+    await asyncio.to_thread(until, lambda: console.known_workers() == 1)
 
 
 def test_the_driver_asks_two_worker_processes_and_tells_which_did_what(console: Console) -> None:
