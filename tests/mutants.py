@@ -41,7 +41,8 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 """Per mutant: script, what stands in it, what stands there instead."""
 
-WALKED_INTO = sorted(set(MUTANTS) - {"an ended run leaves its shared entries", "groups delete what is not theirs"})
+_DIRECTED = {"an ended run leaves its shared entries", "groups delete what is not theirs", "any event is the answer"}
+WALKED_INTO = sorted(set(MUTANTS) - _DIRECTED)
 """Those that random walks find soon; the others need a schedule of their own."""
 
 

@@ -9,6 +9,7 @@ import pytest
 from broker_wf.broker.deliveries import Ended
 from broker_wf.core.delivery import Delivery, WaitState
 from broker_wf.core.outcome import Sent
+from tests.mutants import mutated
 from tests.stateful.flow import Answer, Done, Item
 from tests.stateful.rig import LATER_MS, Rig
 
@@ -122,3 +123,19 @@ def test_an_event_after_the_time_out_is_kept_for_another_waiter(rig: Rig) -> Non
     assert again.waiters["a"].state is WaitState.TIMED_OUT
     assert rig.suspend(again, "b", 1, LATER_MS) is Ended.DONE
     assert rig.answers("r", "0@begin") == {"a": ("t", None), "b": ("a", 1)}
+
+
+def told_another_number(rig: Rig) -> tuple[Delivery, ...]:
+    """What goes on when somebody answers with a number that is not the one required."""
+    assert rig.suspend(begun(rig), "a", 1, LATER_MS) is Ended.DONE
+    rig.send("r", "x1", Answer(n=2))
+    return rig.claim("w2")
+
+
+def test_an_event_that_is_not_what_is_required_is_no_answer(rig: Rig) -> None:
+    assert told_another_number(rig) == ()
+
+
+def test_without_the_comparison_any_event_is_the_answer(rig: Rig) -> None:
+    with mutated("any event is the answer"):
+        assert len(told_another_number(rig)) == 1
