@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -34,24 +35,20 @@ class Terminal:
     """
 
     folder: Path
+    logs: Path
     variables: dict[str, str]
     workers: list[subprocess.Popen[str]] = field(default_factory=list["subprocess.Popen[str]"])
     said: list[str] = field(default_factory=list[str])
 
     def type(self, command: str, *, stays: bool) -> None:
         """Type a command; one that stays is left running."""
-        process = subprocess.Popen(
-            ["/bin/bash", "-c", f"exec env {command}"],
-            cwd=self.folder,
-            env=self.variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
         if stays:
-            self.workers.append(process)
+            log = self.logs / f"worker-{len(self.workers)}.log"
+            with log.open("w") as sink:
+                self.workers.append(self._begin(command, sink))
+            until(lambda: " serves " in log.read_text(), within_s=PATIENCE_S)
             return
+        process = self._begin(command, subprocess.PIPE)
         try:
             out, err = process.communicate(timeout=PATIENCE_S)
         finally:
@@ -59,13 +56,24 @@ class Terminal:
         assert process.returncode == 0, f"{command}\n{out}\n{err}"
         self.said.append(out)
 
+    def _begin(self, command: str, sink: int | IO[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["/bin/bash", "-c", f"exec env {command}"],
+            cwd=self.folder,
+            env=self.variables,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            text=True,
+        )
+
     def close(self) -> None:
         """Stop the workers as a person would."""
         for worker in self.workers:
             worker.send_signal(signal.SIGTERM)
-        for worker in self.workers:
-            out, err = worker.communicate(timeout=30)
-            assert worker.returncode == 0, f"{out}\n{err}"
+        for number, worker in enumerate(self.workers):
+            code = worker.wait(timeout=30)
+            assert code == 0, (self.logs / f"worker-{number}.log").read_text()
 
 
 @pytest.fixture
@@ -81,7 +89,7 @@ def terminal(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         HOME=str(folder / "home"),
         APP_CACHE=str(tmp_path_factory.getbasetemp() / "index-of-readmes"),
     )
-    made = Terminal(folder, variables)
+    made = Terminal(folder, tmp_path, variables)
     try:
         yield made
     finally:
