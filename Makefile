@@ -16,11 +16,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # pyright runs on node; where the machine has none, its own comes from a wheel.
 PYRIGHT := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || echo 'pyright[nodejs]')
 
-# What talks to a server is run again on Redis, after the bundled Valkey.
-SERVER_TESTS := $(wildcard tests/integration tests/conformance tests/stateful tests/faults)
+# What talks to a server is run again on Redis, after the bundled Valkey; so are the tests of faults.
+SERVER_TESTS := $(wildcard tests/integration tests/conformance tests/stateful)
 # What must reach the library's lines and branches. The tests of faults wait for real processes most of the time, and
 # are not slowed down by being watched.
 COVERED := $(wildcard tests/unit tests/integration tests/conformance tests/stateful)
+# Most tests wait for a server or a clock most of the time.
+SIDE_BY_SIDE := -n 3 --dist worksteal -m 'not timing and not nightly'
 REDIS_MAJOR = $$(redis-server --version 2>/dev/null | sed -n 's/.* v=\([0-9][0-9]*\)\..*/\1/p')
 
 SECRET := .secrets/redis_password
@@ -45,19 +47,24 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.demo ## a question answered by two worker processes, on the bundled server
 	$(BIN)/python workers/apps/search/demo.py
 
+# Durations are measured, and faults injected, with nothing else on the machine.
 test: $(VENV)/.test ## every test on the bundled Valkey, with the coverage gate, then the server-facing ones on Redis 7
 	@failed=0; rm -f .coverage .coverage.*; \
 	echo "== $(COVERED), on the bundled Valkey, with coverage"; \
-	$(BIN)/python -m pytest $(COVERED) --cov --cov-report= $(PYTEST_ARGS) || failed=1; \
+	$(BIN)/python -m pytest $(COVERED) $(SIDE_BY_SIDE) --cov --cov-report= $(PYTEST_ARGS) || failed=1; \
+	echo "== what measures durations, on the bundled Valkey"; \
+	$(BIN)/python -m pytest $(COVERED) -m timing $(PYTEST_ARGS) || failed=1; \
 	echo "== every other test, on the bundled Valkey"; \
 	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(COVERED)) $(PYTEST_ARGS) || failed=1; \
 	if [ -n "$(strip $(PYTEST_ARGS))" ]; then echo "== no coverage gate: PYTEST_ARGS chose the tests"; \
-	else $(BIN)/python tests/house/coverage_gate.py || echo "== NOT reached: what the coverage gate wants (make coverage fails on it)"; fi; \
+	else $(BIN)/python tests/house/coverage_gate.py || failed=1; fi; \
 	major=$(REDIS_MAJOR); \
-	if [ -z "$(SERVER_TESTS)" ]; then echo "== no server-facing tests"; \
-	elif [ "$${major:-0}" -ge 7 ]; then \
+	if [ "$${major:-0}" -ge 7 ]; then \
 		echo "== $(SERVER_TESTS), on Redis ($$(command -v redis-server))"; \
-		BROKER_WF_TEST_SERVER=redis $(BIN)/python -m pytest $(SERVER_TESTS) $(PYTEST_ARGS) || failed=1; \
+		export BROKER_WF_TEST_SERVER=redis; \
+		$(BIN)/python -m pytest $(SERVER_TESTS) $(SIDE_BY_SIDE) $(PYTEST_ARGS) || failed=1; \
+		$(BIN)/python -m pytest $(SERVER_TESTS) -m timing $(PYTEST_ARGS) || failed=1; \
+		$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS) || failed=1; \
 	elif [ -n "$$major" ]; then echo "== NOT run on Redis: redis-server on PATH is version $$major, 7 is the oldest supported"; \
 	else echo "== NOT run on Redis: no redis-server on PATH (apt-get install redis-server)"; fi; \
 	exit $$failed
@@ -75,7 +82,7 @@ fmt: $(VENV)/.test ## format, and mend what the linter can mend
 
 coverage: $(VENV)/.test ## what the tests reach of the library, and the gate
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest $(COVERED) --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(COVERED) $(SIDE_BY_SIDE) --cov --cov-report=term $(PYTEST_ARGS)
 	$(BIN)/python tests/house/coverage_gate.py
 
 reference: $(VENV)/.test ## docs/reference, printed from the code

@@ -89,6 +89,9 @@ class Alias:
 
     __value__: object = None
 
+    def __repr__(self) -> str:
+        return "RECURSIVE"
+
 
 RECURSIVE = Alias()
 Alias.__value__ = dict[str, RECURSIVE] | Right  # type: ignore[valid-type]
