@@ -11,6 +11,7 @@ import logging
 import random
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -24,17 +25,17 @@ from redis.exceptions import (
     ClusterDownError,
     ConnectionError,
     MasterDownError,
-    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TimeoutError,
     TryAgainError,
 )
 from redis.retry import Retry
 
 from broker_wf.broker.keys import Keys
-from broker_wf.broker.script import Script
+from broker_wf.broker.script import Script, is_missing
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.errors import BackpressureError, BrokerError, ServerRefusedError, ServerUnreachableError
 
@@ -137,11 +138,15 @@ def call_sync(client: SyncClient, keys: Keys, script: Script, *values: object) -
     Raises:
         redis-py's ConnectionError or TimeoutError: the script may or may not have run.
     """
-    argv = script.argv(values)
+    call = ("FCALL", script.function, 1, keys.tag, *script.argv(values))
     try:
-        raw = client.execute_command("EVALSHA", script.sha, 1, keys.tag, *argv)
-    except NoScriptError:
-        raw = client.execute_command("EVAL", script.text, 1, keys.tag, *argv)
+        raw = client.execute_command(*call)
+    except ResponseError as error:
+        if not is_missing(error):
+            raise
+        with suppress(ResponseError):  # somebody else has loaded it meanwhile, or the next call says why not
+            client.execute_command(*script.loading)
+        raw = client.execute_command(*call)
     return script.reply(raw)
 
 
@@ -178,6 +183,8 @@ class Pipe:
     _sender: asyncio.Task[None] | None = None
     connected: bool = True
     _pausing: bool = False
+    _lacking: dict[str, Script] = field(default_factory=dict[str, Script])
+    _refused: dict[str, str] = field(default_factory=dict[str, str])
 
     def call(self, script: Script, *values: object) -> Awaitable[object]:
         """Run a script; it is repeated until its reply has come.
@@ -191,7 +198,7 @@ class Pipe:
 
     def call_again(self, script: Script, values: tuple[object, ...], again: tuple[object, ...]) -> Awaitable[object]:
         """As :meth:`call`, with other arguments for the repetition."""
-        head = ("EVALSHA", script.sha, 1, self.keys.tag)
+        head = ("FCALL", script.function, 1, self.keys.tag)
         first = (*head, *script.argv(values))
         return self._put(first, first if again is values else (*head, *script.argv(again)), script)
 
@@ -258,6 +265,9 @@ class Pipe:
     async def _round_trip(self, batch: list[_Call]) -> list[_Call]:
         """Send the batch once; what has to be sent again comes back."""
         pipeline = self.client.pipeline(transaction=False)
+        lacking, self._lacking = list(self._lacking.values()), {}
+        for script in lacking:
+            pipeline.execute_command(*script.loading)
         for call in batch:
             pipeline.execute_command(*call.command())
             call.sent = True
@@ -265,7 +275,17 @@ class Pipe:
         if not self.connected:
             self.connected = True
             log.warning("the server is back")
+        self._note_loads(lacking, replies)
+        replies = replies[len(lacking) :]
         return [call for call, reply in zip(batch, replies, strict=True) if not self._settle(call, reply)]
+
+    def _note_loads(self, scripts: list[Script], replies: list[object]) -> None:
+        self._refused.clear()
+        for script, reply in zip(scripts, replies, strict=False):
+            if isinstance(reply, (*LOST, *_LATER_CLASSES, OutOfMemoryError)):
+                self._pausing = True
+            elif isinstance(reply, Exception):
+                self._refused[script.name] = str(reply)
 
     def _settle(self, call: _Call, reply: object) -> bool:
         if call.reply.done():
@@ -273,8 +293,8 @@ class Pipe:
         if not isinstance(reply, Exception):
             call.reply.set_result(call.script.reply(reply) if call.script else reply)
             return True
-        if isinstance(reply, NoScriptError) and call.script is not None:
-            call.args = call.again = ("EVAL", call.script.text, *call.again[2:])
+        if call.script is not None and is_missing(reply) and call.script.name not in self._refused:
+            self._lacking[call.script.name] = call.script
             return False
         if isinstance(reply, (*LOST, *_LATER_CLASSES)) or reply_word(reply) in _LATER:
             self._pausing = True
@@ -283,7 +303,7 @@ class Pipe:
             call.reply.set_exception(BackpressureError("the server is out of memory; what was accepted goes on"))
         else:
             name = call.script.name if call.script else str(call.args[0])
-            call.reply.set_exception(BrokerError(f"the server refused {name}: {reply}"))
+            call.reply.set_exception(BrokerError(f"the server refused {name}: {self._refused.get(name, reply)}"))
         return True
 
 

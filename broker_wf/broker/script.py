@@ -1,5 +1,9 @@
 """From a ``.lua`` file with a typed header to a call.
 
+Each script is a library of its own on the server with one function, which FCALL calls: what it joins in is made once,
+when it is loaded, and not at every call as EVALSHA would. Its name bears a hash of the text, so that several versions
+of this package work on one server.
+
 A header line begins with ``--!``::
 
     --! <name>: what it does               the first line of a script
@@ -8,6 +12,8 @@ A header line begins with ``--!``::
     --! key family TYPE                    makes ``family_key(part, …)``; TYPE must be that of keys.py
     --! arg name str|int|pack  …           makes a local of that name from ARGV
     --! reply pack …                       the reply is one msgpack value; otherwise it is as Redis gives it
+
+What a library has to keep for the length of one call is a field of the table ``CALL``; its locals outlive the call.
 """
 
 from __future__ import annotations
@@ -35,16 +41,22 @@ class Script:
     """A loaded script.
 
     Attributes:
+        text: what FUNCTION LOAD takes.
+        function: what FCALL takes.
         args: name and kind of each argument, in order.
         packed_reply: the reply is one msgpack value.
-        sha: what EVALSHA takes.
     """
 
     name: str
     text: str
-    sha: str
+    function: str
     args: tuple[tuple[str, str], ...]
     packed_reply: bool
+
+    @property
+    def loading(self) -> tuple[str, ...]:
+        """The command that gives it to a server; refused where that has it already."""
+        return "FUNCTION", "LOAD", self.text
 
     def argv(self, values: tuple[object, ...]) -> list[bytes | str | int]:
         """The arguments as Redis takes them; bytes for a packed one are packed already.
@@ -70,6 +82,11 @@ class Script:
         return raw
 
 
+def is_missing(reply: Exception) -> bool:
+    """Whether a server does not know a function: it is new, its functions were flushed, or it is another one now."""
+    return str(reply).endswith("Function not found")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
     body: str
@@ -90,13 +107,16 @@ def load(name: str) -> Script:
     source = _read(name)
     libs = _closure(source.uses)
     keys = sorted({key for one in (*map(_read_lib, libs), source) for key in one.keys})
-    lines = ["#!lua flags=allow-oom" if source.allow_oom else "#!lua", "local TAG, KEY = KEYS[1], {}"]
-    lines += [_key_function(key) for key in keys]
-    lines += [_read_lib(lib).body for lib in libs]
-    lines += [f"local {n} = {_KINDS[kind].format(i=i)}" for i, (n, kind) in enumerate(source.args, 1)]
-    text = "\n".join(_spelled(line, keys) for line in [*lines, source.body])
-    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return Script(name=name, text=text, sha=sha, args=source.args, packed_reply=source.packed_reply)
+    once = ["local TAG, CALL, KEY = nil, nil, {}", *map(_key_function, keys), *(_read_lib(lib).body for lib in libs)]
+    each = ["TAG, CALL = KEYS[1], {}"]
+    each += [f"local {n} = {_KINDS[kind].format(i=i)}" for i, (n, kind) in enumerate(source.args, 1)]
+    before, after = (_spelled("\n".join(part), keys) for part in (once, [*each, source.body]))
+    flags = "'allow-oom'" if source.allow_oom else ""
+    digest = hashlib.sha1(f"{before}\n{after}{flags}".encode(), usedforsecurity=False).hexdigest()[:16]
+    function = f"broker_wf_{name}_{digest}"
+    head = f"function_name = '{function}', flags = {{ {flags} }}, callback = function(KEYS, ARGV)"
+    text = f"#!lua name={function}\n{before}\nredis.register_function({{ {head}\n{after}\nend }})"
+    return Script(name=name, text=text, function=function, args=source.args, packed_reply=source.packed_reply)
 
 
 def _closure(uses: tuple[str, ...]) -> list[str]:

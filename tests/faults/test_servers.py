@@ -45,12 +45,12 @@ async def test_a_server_killed_and_restarted_under_load_loses_no_run(cluster: Cl
     await asyncio.to_thread(until, lambda: not cluster.left(), "an empty namespace")
 
 
-async def test_a_server_that_forgets_its_scripts_all_the_time_is_not_noticed(cluster: Cluster) -> None:
+async def test_a_server_that_forgets_its_functions_all_the_time_is_not_noticed(cluster: Cluster) -> None:
     for _ in range(2):
         cluster.work(concurrency=4)
     load = asyncio.ensure_future(all_right(cluster))
     while not load.done():
-        await asyncio.to_thread(cluster.client.script_flush)
+        await asyncio.to_thread(cluster.client.function_flush)
         await asyncio.sleep(0.05)
     assert load.result() == RUNS
 

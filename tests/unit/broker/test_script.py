@@ -50,19 +50,23 @@ def test_a_script_declares_every_key_that_it_or_its_libraries_make(name: str) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_has_fewer_locals_than_lua_allows(name: str) -> None:
-    lines = re.findall(r"^local (function )?([^=\n]+)", load(name).text, re.MULTILINE)
+    library = load(name).text.partition("redis.register_function")[0]
+    lines = re.findall(r"^local (function )?([^=\n]+)", library, re.MULTILINE)
     assert sum(1 if function else names.count(",") + 1 for function, names in lines) < LOCALS_OF_LUA
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_says_first_whether_it_may_run_without_memory(name: str) -> None:
-    assert load(name).text.split("\n", 1)[0] in ("#!lua", "#!lua flags=allow-oom")
+    text = load(name).text
+    assert text.startswith(f"#!lua name={load(name).function}\n")
+    assert text.count("flags = { 'allow-oom' }") + text.count("flags = {  }") == 1
 
 
 def test_what_adds_work_is_refused_without_memory_and_what_ends_it_is_not() -> None:
-    assert {one for one in ("submit", "send") if load(one).text.startswith("#!lua\n")} == {"submit", "send"}
+    for name in ("submit", "send", "restore", "register"):
+        assert "allow-oom" not in load(name).text
     for name in ("claim", "commit", "effect", "fail", "renew", "release", "cancel", "sweep", "audit"):
-        assert load(name).text.startswith("#!lua flags=allow-oom\n")
+        assert "flags = { 'allow-oom' }" in load(name).text
 
 
 @pytest.mark.parametrize("lib", LIBS)
@@ -88,7 +92,7 @@ def test_a_library_stands_once_and_behind_what_it_uses(write: Write) -> None:
 def test_an_argument_becomes_a_local_in_the_order_of_the_header(write: Write) -> None:
     write("take", "--! take: three\n--! arg a str  first\n--! arg b int\n--! arg c pack  a map\nreturn a")
     assert load("take").text.endswith(
-        "local a = ARGV[1]\nlocal b = tonumber(ARGV[2])\nlocal c = cmsgpack.unpack(ARGV[3])\nreturn a"
+        "local a = ARGV[1]\nlocal b = tonumber(ARGV[2])\nlocal c = cmsgpack.unpack(ARGV[3])\nreturn a\nend })"
     )
 
 
@@ -144,8 +148,24 @@ def test_a_reply_is_unpacked_only_where_it_is_packed() -> None:
 def test_the_same_text_is_the_same_script_to_the_server() -> None:
     first = load("commit")
     script.load.cache_clear()
-    assert load("commit").sha == first.sha
-    assert len({load(name).sha for name in NAMES}) == len(NAMES)
+    assert load("commit").function == first.function
+    assert len({load(name).function for name in NAMES}) == len(NAMES)
+
+
+def test_another_text_is_another_function_beside_the_old_one(write: Write) -> None:
+    write("look", "--! look: here\nreturn 1")
+    here = load("look").function
+    script.load.cache_clear()
+    write("look", "--! look: here\nreturn 2")
+    assert load("look").function != here
+
+
+def test_what_is_joined_in_is_made_once_and_not_at_each_call(write: Write) -> None:
+    write("lib/ground", "local function ground() return 1 end")
+    write("house", "--! house: one floor\n--! use ground\n--! arg n int\nreturn ground() + n")
+    library, _, each_call = load("house").text.partition("callback = function(KEYS, ARGV)\n")
+    assert "local function ground()" in library
+    assert each_call.startswith("TAG, CALL = KEYS[1], {}\nlocal n = ")
 
 
 def test_what_lua_packs_comes_back_as_bytes() -> None:

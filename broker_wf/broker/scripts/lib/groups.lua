@@ -27,10 +27,10 @@ local function set_aside(run, rid, did, rec, now)
   ring(enqueue(run, rid, event_of(did, rec.s), { rec }, 'a', now), 1)
 end
 
-local last_delivered = {}
-
 -- Where the group of a step stands in a stream; nil if there is no such group. Asked once per script.
 local function last_given(key, step)
+  CALL.given = CALL.given or {}
+  local last_delivered = CALL.given
   if not last_delivered[key] then
     last_delivered[key] = {}
     local info = redis.pcall('XINFO', 'GROUPS', key)
@@ -56,6 +56,6 @@ local function reachable(key, step, entry)
   local last = last_given(key, step)
   if last then return is_behind(entry, last) end
   redis.call('XGROUP', 'CREATE', key, step, '0', 'MKSTREAM')
-  last_delivered[key][step] = '0-0'
+  CALL.given[key][step] = '0-0'
   return true
 end

@@ -8,7 +8,7 @@
 -- script has to say is one entry of the feed, '!internal', a packed list of notes:
 --   {'b', step, number, event} began   {'e', step, number, event, output or nil} ended   {'p', step, event} no place free
 --   {'u', class, qualified name, 1 if idle} nobody takes an event                        {'i'} idle
--- The functions are made at the first call of notes(): the other runs, nearly all, pay for one of them and not for twelve.
+-- The functions are fields of what notes() gives: they need one local together and not twelve.
 
 local EXPOSED_CAP = 5000
 local made
@@ -29,12 +29,11 @@ local function notes()
     append_feed(rid, '!internal', cmsgpack.pack(notes), '', now)
   end
 
-  local looked_at = {}
-
   -- A number that no other execution of the step has meanwhile: of a limited step that of its place, from 0.
   local function new_number(rid, rec)
     if rec.l then return rec.l - 1 end
-    local step = rid .. '|' .. rec.s
+    CALL.numbers = CALL.numbers or {}
+    local looked_at, step = CALL.numbers, rid .. '|' .. rec.s
     local number = looked_at[step] or 0
     while redis.call('HSETNX', numbers_key(rid), rec.s .. '|' .. number, 1) == 0 do number = number + 1 end
     looked_at[step] = number + 1
