@@ -21,6 +21,7 @@ log = logging.getLogger("broker_wf.worker")
 T = TypeVar("T")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
+_LAST_WAIT_S = 1.0
 
 
 def run_in_new_loop(main: Coroutine[object, object, T]) -> T:
@@ -36,14 +37,23 @@ def run_in_new_loop(main: Coroutine[object, object, T]) -> T:
         rest = asyncio.all_tasks(loop)
         for task in rest:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+        loop.run_until_complete(_ended(rest))
         loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()
 
 
-async def serve(programs: Sequence[Program], settings: Settings, on_start: Callable[[], None], stops: Stops) -> None:
-    """Execute workflows until a stop is asked for, then drain.
+async def _ended(tasks: set[asyncio.Task[object]]) -> None:
+    """Give tasks that were cancelled the time to end. Code of a step may refuse to."""
+    if tasks:
+        done, _ = await asyncio.wait(tasks, timeout=_LAST_WAIT_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()
+
+
+async def serve(programs: Sequence[Program], settings: Settings, on_start: Callable[[], None], stops: Stops) -> bool:
+    """Execute workflows until a stop is asked for, then drain. True if another process should go on in its place.
 
     Raises:
         ServerUnreachableError: no server has answered within ``connect_timeout_ms``; once one has, a lost one is
@@ -52,8 +62,7 @@ async def serve(programs: Sequence[Program], settings: Settings, on_start: Calla
         WorkflowConflictError: another class holds a workflow's name.
     """
     broker = await _connected(settings, stops)
-    if broker is not None:
-        await run_worker(programs, broker, settings, stops, on_start)
+    return broker is not None and await run_worker(programs, broker, settings, stops, on_start)
 
 
 async def _connected(settings: Settings, stops: Stops) -> Broker | None:

@@ -19,7 +19,7 @@ from broker_wf.cli.target import load_targets
 from broker_wf.configuration import configure
 from broker_wf.errors import BrokerError, SettingsError
 from broker_wf.settings import Settings
-from broker_wf.worker.pool import READY, Pool, PoolPlan, tell_parent, watch_parent
+from broker_wf.worker.pool import READY, SPOILED, Pool, PoolPlan, tell_parent, watch_parent
 from broker_wf.worker.serving import Stops
 from broker_wf.worker.worker import STEP_THREADS
 
@@ -74,7 +74,8 @@ def worker(
     if link is not None:
         return _as_child(targets, settings, link)
     if settings.processes == 1:
-        _serve(targets, settings, None)
+        if _serve(targets, settings, None):
+            _begin_anew()
         return 0
     # What was not given comes to the children as it came here: from the environment, where no password is seen.
     given = {
@@ -96,8 +97,8 @@ def _level(settings: Settings) -> str:
     return level
 
 
-def _serve(targets: Sequence[str], settings: Settings, report_fd: int | None) -> None:
-    """Load and serve until told to stop.
+def _serve(targets: Sequence[str], settings: Settings, report_fd: int | None) -> bool:
+    """Load and serve until told to stop. True if another process should go on in its place.
 
     Raises:
         CommandError, BrokerError: it could not start.
@@ -105,23 +106,31 @@ def _serve(targets: Sequence[str], settings: Settings, report_fd: int | None) ->
     configure(url=settings.url, namespace=settings.namespace)
     programs = [workflow.program() for workflow in load_targets(targets)]
 
-    async def main() -> None:
+    async def main() -> bool:
         stops = Stops()
         stops.listen()
-        await serve(programs, settings, lambda: _say_ready(report_fd), stops)
+        return await serve(programs, settings, lambda: _say_ready(report_fd), stops)
 
-    run_in_new_loop(main())
-    _leave_threads_behind()
+    is_spoiled = run_in_new_loop(main())
+    if report_fd is not None or not is_spoiled:
+        _leave_threads_behind(SPOILED if is_spoiled else 0)
+    return is_spoiled
 
 
-def _leave_threads_behind() -> None:
+def _leave_threads_behind(code: int) -> None:
     """End this process now if steps in threads still run: Python would wait for them, and they were handed back."""
     for thread in threading.enumerate():
         if thread.name.startswith(STEP_THREADS):
             thread.join(_THREAD_PATIENCE_S)
             if thread.is_alive():
                 logging.shutdown()
-                os._exit(0)
+                os._exit(code)
+
+
+def _begin_anew() -> None:
+    """Start this very command again in this process: nobody is known to replace it, and its id stays."""
+    logging.shutdown()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _say_ready(report_fd: int | None) -> None:
@@ -135,7 +144,7 @@ def _as_child(targets: Sequence[str], settings: Settings, link: str) -> int:
         os.set_inheritable(fd, False)
     watch_parent(alive_fd, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
-        _serve(targets, settings, report_fd)
+        return SPOILED if _serve(targets, settings, report_fd) else 0
     except CommandError as error:
         tell_parent(report_fd, "\n".join(failure.text() for failure in error.failures).encode())
         return error.failures[0].code
@@ -143,7 +152,6 @@ def _as_child(targets: Sequence[str], settings: Settings, link: str) -> int:
         failure = failure_of(error)
         tell_parent(report_fd, failure.text().encode())
         return failure.code
-    return 0
 
 
 def _as_parent(targets: Sequence[str], settings: Settings, given: Mapping[str, object]) -> int:

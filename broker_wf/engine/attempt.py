@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from broker_wf.broker.deliveries import Ended
 from broker_wf.broker.plans import Planned
@@ -154,6 +155,7 @@ async def _called(
                 context=made,
                 resources=program.resources,
                 threads=site.threads,
+                stuck=partial(site.stuck, context.delivery),
                 trace=StepTrace(
                     run_id=context.delivery.run_id, given=_given(arguments), carried=context.delivery.trace
                 ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,9 @@ from broker_wf.engine.tracing import StepSpan, StepTrace
 from broker_wf.errors import StepTimeoutError, WorkflowRuntimeError
 from broker_wf.events import Event
 from broker_wf.resource import ResourceManager
+
+STOP_WITHIN_S = 5.0
+"""How long a step may take to notice its cancellation; then it counts as one that cannot be stopped."""
 
 
 class BufferNeeded(BaseException):
@@ -38,6 +41,7 @@ class Call:
         events: by parameter; a list for a collection.
         context: what the Context parameter gets.
         threads: where steps run that are not async.
+        stuck: called when the step's time-out is long over and its code has not stopped.
     """
 
     step: StepSpec
@@ -46,6 +50,7 @@ class Call:
     resources: ResourceManager
     threads: Executor
     trace: StepTrace
+    stuck: Callable[[], None] = lambda: None
 
 
 async def invoke(call: Call) -> Outcome:
@@ -116,7 +121,9 @@ async def _called(call: Call, arguments: dict[str, object]) -> object:
         if finished:
             return done.result()
         done.cancel()
-        await asyncio.wait([done], timeout=_GRACE_S)
+        await asyncio.wait([done], timeout=STOP_WITHIN_S)
+        if not done.done():
+            call.stuck()
         raise StepTimeoutError(call.step.name, call.step.timeout_ms)
     finally:
         done.cancel()
@@ -140,10 +147,6 @@ def _unheard(done: asyncio.Future[object]) -> None:
     """Nobody wants to know any more what it raised."""
     if not done.cancelled():
         done.exception()
-
-
-_GRACE_S = 5.0
-"""How long a step that ran into its time-out may take to notice its cancellation."""
 
 
 def _checked(step: StepSpec, result: object) -> Returned:

@@ -82,6 +82,7 @@ class Site:
         turns: of executions that are run again.
         settings: of the worker; runs that its steps begin have the same.
         serve: execute a workflow here too, if no worker does.
+        stuck: the code of a delivery goes on though it was cancelled for its step's time-out.
     """
 
     broker: Broker
@@ -95,4 +96,5 @@ class Site:
     settings: Settings
     clock: Clock
     serve: Callable[[Program], Awaitable[None]]
+    stuck: Callable[[Delivery], None]
     turns: Turns = field(default_factory=Turns)

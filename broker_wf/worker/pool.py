@@ -21,6 +21,8 @@ from types import FrameType
 log = logging.getLogger("broker_wf.pool")
 
 READY = b"ready"
+SPOILED = 75
+"""Exit code of a child that asks to be replaced: code of a step in it cannot be stopped."""
 
 _EARLY_S = 2.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0

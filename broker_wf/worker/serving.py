@@ -40,11 +40,15 @@ class Stops:
 
 async def run_worker(
     programs: Sequence[Program], broker: Broker, settings: Settings, stops: Stops, on_start: Callable[[], None]
-) -> None:
+) -> bool:
     """Execute workflows until a stop is asked for, then drain, close their resources and the broker.
 
     Args:
         on_start: called once the worker serves them all.
+
+    Returns:
+        False if it was told to stop; True if it stopped because code of a step cannot be stopped, so that another
+        process should go on in its place.
 
     Raises:
         WorkflowConflictError: another class holds a workflow's name.
@@ -57,7 +61,7 @@ async def run_worker(
             worker.start()
             log.info("worker %s serves %s", worker.id, ", ".join(one.spec.name for one in programs))
             on_start()
-            await stops.asked.wait()
+            return await _spoiled_first(worker, stops)
         finally:
             await _stop(worker, settings.drain_timeout_ms, stops)
             for program in programs:
@@ -65,6 +69,15 @@ async def run_worker(
             await worker_resources.close()
     finally:
         await broker.pipe.close()
+
+
+async def _spoiled_first(worker: Worker, stops: Stops) -> bool:
+    """Wait for a signal, or for a step that cannot be stopped."""
+    waits = [asyncio.ensure_future(event.wait()) for event in (stops.asked, worker.spoiled)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for one in waits:
+        one.cancel()
+    return not stops.asked.is_set()
 
 
 async def _stop(worker: Worker, drain_ms: int, stops: Stops) -> None:

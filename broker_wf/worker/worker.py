@@ -22,6 +22,7 @@ from broker_wf.core.definition import facts_of
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Lane, WorkerId, WorkflowName
 from broker_wf.engine.attempt import execute
+from broker_wf.engine.invocation import STOP_WITHIN_S
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Grants, Site
 from broker_wf.errors import BrokerError
@@ -65,7 +66,11 @@ class Served:
 
 
 class Worker:
-    """Executes the deliveries of the workflows it serves, in one event loop."""
+    """Executes the deliveries of the workflows it serves, in one event loop.
+
+    Attributes:
+        spoiled: set when a step's code cannot be stopped; whoever owns the process should replace it.
+    """
 
     def __init__(self, broker: Broker, settings: Settings, clock: Clock | None = None) -> None:
         """Prepare; :meth:`start` begins. Must be made inside the event loop."""
@@ -101,6 +106,7 @@ class Worker:
         self._tasks: list[asyncio.Task[None]] = []
         self._executing: set[asyncio.Task[None]] = set()
         self._done = 0
+        self.spoiled = asyncio.Event()
         self._site = Site(
             broker=broker,
             worker=self.id,
@@ -113,6 +119,7 @@ class Worker:
             settings=settings,
             clock=self._clock,
             serve=self._serve_if_nobody_does,
+            stuck=self._spoil,
         )
         self._serving = asyncio.Lock()
 
@@ -182,7 +189,7 @@ class Worker:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _drain(self, patience_s: float) -> None:
-        waiting = [one.task for one in self._active.all() if one.task is not None]
+        waiting = [one.task for one in self._active.all() if one.task is not None and one.stopped is None]
         if waiting and patience_s > 0:
             log.info("draining: %d deliveries have %d ms to finish", len(waiting), patience_s * 1000)
             await asyncio.wait(waiting, timeout=patience_s)
@@ -308,6 +315,20 @@ class Worker:
     def _stop(self, active: Active, reason: str) -> None:
         self._slots.forget(active.delivery)
         active.stop(reason)
+        asyncio.get_running_loop().call_later(STOP_WITHIN_S, self._look_whether_stopped, active)
+
+    def _look_whether_stopped(self, active: Active) -> None:
+        served = self._served_for(active.delivery)
+        # A thread cannot be stopped, and was given no limit: it keeps its slot and its place until it ends by itself.
+        is_async = served is None or served.program.spec.steps[active.delivery.step].is_async
+        if is_async and active.task is not None and not active.task.done():
+            self._spoil(active.delivery)
+
+    def _spoil(self, delivery: Delivery) -> None:
+        """The code of a delivery cannot be stopped: what this process lost by it, only its end gives back."""
+        text = "step %s of run %s goes on %g s after it was cancelled; this process should be replaced"
+        log.error(text, delivery.step, delivery.run_id, STOP_WITHIN_S)
+        self.spoiled.set()
 
     def _lost(self, active: Active) -> None:
         log.info("step %s of run %s is no longer ours", active.delivery.step, active.delivery.run_id)

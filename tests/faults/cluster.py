@@ -55,8 +55,10 @@ class Cluster:
         self.keys = Keys("faults")
         self.client = redis.Redis.from_url(socket_url(directory))
 
-    def work(self, concurrency: int = 8, *, target: str = TARGET, url: str | None = None) -> subprocess.Popen[bytes]:
-        """One more worker process; it has begun to serve when this returns."""
+    def work(
+        self, concurrency: int = 8, *, target: str = TARGET, url: str | None = None, processes: int = 1, **more: int
+    ) -> subprocess.Popen[bytes]:
+        """One more worker process; it has begun to serve when this returns. ``more`` are further settings."""
         settings = self.settings
         environment = {
             **os.environ,
@@ -67,6 +69,8 @@ class Cluster:
                 f"BROKER_WF_{name.upper()}": str(getattr(settings, name))
                 for name in ("lease_ms", "heartbeat_ms", "audit_ms", "sweep_ms", "queued_check_ms", "block_ms")
             },
+            **{f"BROKER_WF_{name.upper()}": str(value) for name, value in more.items()},
+            "BROKER_WF_PROCESSES": str(processes),
         }
         before = self.alive()
         with (self.directory / "workers.log").open("ab") as log:
@@ -78,7 +82,7 @@ class Cluster:
                 stderr=log,
             )
         self.workers.append(process)
-        until(lambda: self.alive() - before, "the worker to serve")
+        until(lambda: len(self.alive() - before) >= processes, "the worker to serve")
         return process
 
     def alive(self) -> set[bytes]:

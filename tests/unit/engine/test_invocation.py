@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -155,6 +156,24 @@ async def test_a_step_that_runs_into_its_time_out_is_cancelled_and_fails_by_name
     assert isinstance(outcome, Raised)
     assert isinstance(outcome.error, StepTimeoutError)
     assert cancelled == ["slow"]
+
+
+async def test_a_step_that_takes_no_notice_of_its_cancellation_is_reported_and_fails_all_the_same(
+    call: Callable[..., Call], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invocation, "STOP_WITHIN_S", 0.01)
+    may_end, stuck = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(**_: object) -> None:
+        while not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await may_end.wait()
+
+    outcome = await invoke(replace(call("listed", stubborn, timeout_ms=10), stuck=stuck.set))
+    assert isinstance(outcome, Raised)
+    assert isinstance(outcome.error, StepTimeoutError)
+    assert stuck.is_set()
+    may_end.set()
 
 
 async def test_a_step_in_time_gives_what_it_gives(call: Callable[..., Call]) -> None:
