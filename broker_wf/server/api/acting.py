@@ -1,0 +1,107 @@
+"""What the API changes: runs are started, told something, cancelled."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from broker_wf.core.ids import RunId
+from broker_wf.errors import BrokerError
+from broker_wf.server.api.classes import event_classes
+from broker_wf.server.api.endpoint import Call, Refusal, faults_of
+from broker_wf.server.api.models import (
+    Bulk,
+    BulkDone,
+    Done,
+    NewRun,
+    NewRuns,
+    SentEvent,
+    Started,
+    StartedRuns,
+)
+from broker_wf.server.api.reading import page_of
+from broker_wf.workflow import Workflow
+
+
+def workflow_here(call: Call, name: str) -> Workflow:
+    """A workflow whose code this process has.
+
+    Raises:
+        Refusal: it has not.
+    """
+    found = call.host.workflows.get(name)
+    if found is None:
+        known = ", ".join(sorted(call.host.workflows)) or "none"
+        raise Refusal(404, "WorkflowNotServed", f"this server has not the code of workflow {name!r}; it has: {known}")
+    return found
+
+
+async def start_runs(call: Call) -> StartedRuns | Started:
+    """``POST /runs``: one run, or ``{"runs": […]}``."""
+    raw = await call.request.body()
+    if raw.lstrip()[:1] == b"{" and b'"runs"' in raw:
+        try:
+            many = await call.body(NewRuns)
+        except ValidationError:
+            many = None
+        if many is not None:
+            return StartedRuns(runs=[await _start_or_say(call, one) for one in many.runs])
+    return await _start(call, await call.body(NewRun))
+
+
+async def _start(call: Call, asked: NewRun) -> Started:
+    workflow = workflow_here(call, asked.workflow)
+    event = workflow.start_event_class.model_validate(asked.event)
+    handler = workflow.run(start_event=event, run_id=asked.run_id)
+    await handler.followed.broker()
+    return Started(run_id=handler.run_id, workflow=asked.workflow)
+
+
+async def _start_or_say(call: Call, asked: NewRun) -> Started:
+    try:
+        return await _start(call, asked)
+    except ValidationError as error:
+        why = faults_of(error)
+    except (Refusal, ValueError, BrokerError) as error:
+        why = str(error)
+    return Started(run_id=None, workflow=asked.workflow, error=why)
+
+
+async def cancel_run(call: Call) -> Done:
+    """``POST /runs/{run_id}/cancel``."""
+    run_id = await (await call.inspector()).run_id(call.path("run_id"))
+    return Done(run_id=run_id, status=await (await call.host.home()).broker.runs.cancel(run_id))
+
+
+async def send_event(call: Call) -> Done:
+    """``POST /runs/{run_id}/events``."""
+    asked = await call.body(SentEvent)
+    run = await (await call.inspector()).run(call.path("run_id"))
+    workflow = workflow_here(call, run.workflow)
+    classes = event_classes(workflow)
+    cls = classes.get(asked.type)
+    if cls is None:
+        raise Refusal(400, "UnknownEvent", f"{asked.type!r} is none of the workflow's events: {', '.join(classes)}")
+    event = cls.model_validate(asked.value)
+    await workflow.attach(run.run_id).send_event(event, asked.step)
+    return Done(run_id=run.run_id, status="sent")
+
+
+async def bulk(call: Call) -> BulkDone:
+    """``POST /runs:bulk``: first as a dry run, which is the default."""
+    asked = await call.body(Bulk)
+    run_ids = asked.run_ids
+    if run_ids is None:
+        page = await page_of(await call.inspector(), asked, asked.limit, None)
+        run_ids = [run.run_id for run in page.runs if run.ended_at is None]
+    done = list[str]()
+    for run_id in run_ids:
+        if asked.dry_run or await _cancelled(call, run_id):
+            done.append(run_id)
+    return BulkDone(action=asked.action, dry_run=asked.dry_run, run_ids=done)
+
+
+async def _cancelled(call: Call, run_id: str) -> bool:
+    try:
+        return await (await call.host.home()).broker.runs.cancel(RunId(run_id)) == "cancelled"
+    except BrokerError:
+        return False

@@ -1,0 +1,140 @@
+"""One entry of the API: what it takes, what it answers, and how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from broker_wf.errors import (
+    BackpressureError,
+    BrokerError,
+    EncodeError,
+    EventsTrimmedError,
+    LimitExceededError,
+    RunConflictError,
+    RunEndedError,
+    RunNotFoundError,
+    ServerRefusedError,
+    ServerUnreachableError,
+    WorkflowConflictError,
+    WorkflowStepDoesNotExistError,
+)
+from broker_wf.inspector import Inspector
+from broker_wf.server.api.host import Host
+from broker_wf.server.api.models import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Refusal(Exception):  # noqa: N818
+    """An answer that is a refusal."""
+
+    def __init__(self, status: int, error: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.error, self.detail = status, error, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request."""
+
+    host: Host
+    request: Request
+
+    def path(self, name: str) -> str:
+        """A part of the path."""
+        return cast("dict[str, str]", self.request.path_params)[name]
+
+    def query(self, model: type[M]) -> M:
+        """The query, validated."""
+        return model.model_validate(dict(self.request.query_params))
+
+    async def body(self, model: type[M]) -> M:
+        """The body, validated. Only JSON that says so is read: a form of another site cannot send that."""
+        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Refusal(415, "UnsupportedMediaType", "the body must be application/json")
+        return model.model_validate_json(await self.request.body())
+
+    async def inspector(self) -> Inspector:
+        """Asks the namespace."""
+        return Inspector((await self.host.home()).broker)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An entry.
+
+    Attributes:
+        answers: model of the answer; None: it is described by ``media`` alone.
+        handle: gives the answer, or a response that is sent as it is.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handle: Callable[[Call], Awaitable[object]]
+    answers: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    status: int = 200
+    media: str = "application/json"
+
+    def route(self, host: Host) -> Route:
+        """As Starlette has it."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                found = await self.handle(Call(host, request))
+            except (Refusal, ValidationError, ValueError, BrokerError, WorkflowStepDoesNotExistError) as error:
+                return _refused(error)
+            return found if isinstance(found, Response) else json_response(found, self.status)
+
+        return Route(self.path, answer, methods=[self.method], name=f"{self.method} {self.path}")
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """The value as JSON; what is no number there becomes null."""
+    return Response(as_json(value), status_code=status, media_type="application/json")
+
+
+def as_json(value: object) -> bytes:
+    """Models and views as JSON."""
+    return to_json(value, inf_nan_mode="null", fallback=str)
+
+
+_STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (RunNotFoundError, 404),
+    (RunConflictError, 409),
+    (RunEndedError, 409),
+    (WorkflowConflictError, 409),
+    (EventsTrimmedError, 410),
+    (LimitExceededError, 413),
+    (BackpressureError, 429),
+    (ServerUnreachableError, 503),
+    (ServerRefusedError, 503),
+    (ValidationError, 422),
+    (EncodeError, 400),
+    (WorkflowStepDoesNotExistError, 400),
+    (ValueError, 400),
+)
+
+
+def _refused(error: Exception) -> Response:
+    if isinstance(error, Refusal):
+        return json_response(Problem(error=error.error, detail=error.detail), error.status)
+    status = next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
+    detail = faults_of(error) if isinstance(error, ValidationError) else str(error)
+    return json_response(Problem(error=type(error).__name__, detail=detail), status)
+
+
+def faults_of(error: ValidationError) -> str:
+    """What does not fit, a fault a line."""
+    return "\n".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors())

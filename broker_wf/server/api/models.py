@@ -1,0 +1,244 @@
+"""What is sent to the API and what it answers, besides the views of the inspector."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from broker_wf.inspector.views import (
+    DeadLetterView,
+    EventView,
+    ExecutionView,
+    RunSummary,
+    RunView,
+    WaitView,
+    WorkerView,
+    WorkflowView,
+)
+
+Status = Literal["running", "queued", "completed", "failed", "cancelled", "timed_out"]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RunsQuery(_Asked):
+    """Which runs to list."""
+
+    workflow: str | None = Field(default=None, description="Only runs of this workflow.")
+    status: Status | None = Field(default=None, description="Only runs that stand so.")
+    since: datetime | None = Field(
+        default=None, description="Only live runs accepted, and ended runs ended, at this moment or later."
+    )
+    q: str | None = Field(default=None, max_length=200, description="Only runs whose id or workflow contains this.")
+    limit: int = Field(default=50, ge=1, le=1_000, description="Of the page.")
+    cursor: str | None = Field(default=None, description="`next` of the page before.")
+
+
+class EventsQuery(_Asked):
+    """Which events of a run to read."""
+
+    after: int = Field(default=0, ge=0, description="Events behind this sequence number.")
+    limit: int = Field(default=500, ge=1, le=5_000, description="Of the page; a stream has no limit.")
+    sse: bool = Field(default=False, description="As server-sent events until the run ends. So does the Accept header.")
+
+
+class LimitQuery(_Asked):
+    """How much to list."""
+
+    limit: int = Field(default=100, ge=1, le=10_000, description="Of the list.")
+
+
+class WaitingQuery(_Asked):
+    """Whose questions to list."""
+
+    workflow: str | None = Field(default=None, description="Only those of this workflow.")
+    limit: int = Field(default=1_000, ge=1, le=10_000, description="Live runs that are looked at, newest first.")
+
+
+class BacklogQuery(_Asked):
+    """What to measure."""
+
+    queue: str | None = Field(default=None, description="A workflow; otherwise all of them together.")
+
+
+class NewRun(_Asked):
+    """A run to start."""
+
+    workflow: str = Field(description="Its name.")
+    event: dict[str, JsonValue] = Field(
+        default_factory=dict[str, JsonValue], description="Fields of the workflow's start event."
+    )
+    run_id: str | None = Field(
+        default=None, description="The same id with the same start event attaches to the run there is."
+    )
+
+
+class NewRuns(_Asked):
+    """Runs to start; each is judged by itself, and those before a refused one go on."""
+
+    runs: list[NewRun] = Field(min_length=1, max_length=1_000)
+
+
+class SentEvent(_Asked):
+    """An event for a run."""
+
+    type: str = Field(description="Name of its class, one of the workflow's.")
+    value: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue], description="Its fields.")
+    step: str | None = Field(default=None, description="The only step it is for.")
+
+
+class Bulk(_Asked):
+    """Something to be done to many runs: those named, or those the filters fit."""
+
+    action: Literal["cancel"]
+    run_ids: list[str] | None = Field(default=None, max_length=10_000, description="These and no others.")
+    workflow: str | None = None
+    status: Status | None = None
+    since: datetime | None = None
+    q: str | None = Field(default=None, max_length=200)
+    limit: int = Field(default=1_000, ge=1, le=10_000, description="At most so many.")
+    dry_run: bool = Field(default=True, description="Tell which runs it would be, and leave them alone.")
+
+
+class RunPage(BaseModel):
+    """A page of runs, newest first: live ones by when they were accepted, ended ones by when they ended."""
+
+    runs: list[RunSummary]
+    next: str | None = Field(description="Goes into `cursor`; null: there is no more.")
+
+
+class RunDetail(BaseModel):
+    """All about a run."""
+
+    run: RunView
+    done: int = Field(description="Deliveries that have ended.")
+    total: int = Field(description="Deliveries known of by now; grows as the run goes on.")
+
+
+class Executions(BaseModel):
+    """The rows of a run's waterfall, by start; what waits comes last."""
+
+    steps: list[ExecutionView]
+
+
+class Events(BaseModel):
+    """Events a run has published."""
+
+    events: list[EventView]
+
+
+class Started(BaseModel):
+    """What became of a request to start a run."""
+
+    run_id: str | None = Field(description="Null if it was refused.")
+    workflow: str
+    error: str | None = Field(default=None, description="Why it was refused.")
+
+
+class StartedRuns(BaseModel):
+    """What became of each, in the order asked."""
+
+    runs: list[Started]
+
+
+class Done(BaseModel):
+    """How a run stands after what was asked."""
+
+    run_id: str
+    status: str
+
+
+class BulkDone(BaseModel):
+    """What was done to which runs, or would be."""
+
+    action: str
+    dry_run: bool
+    run_ids: list[str]
+
+
+class Workers(BaseModel):
+    """The workers that are alive."""
+
+    workers: list[WorkerView]
+
+
+class Queues(BaseModel):
+    """The load of each workflow."""
+
+    queues: list[WorkflowView]
+
+
+class Backlog(BaseModel):
+    """What there is to do, as one number to scale by; 0 also for a queue that nobody knows."""
+
+    queue: str | None
+    waiting: int
+    running: int
+    backlog: int = Field(description="Waiting and running.")
+    oldest_waiting_ms: int = Field(description="0: nothing waits.")
+
+
+class DeadLetters(BaseModel):
+    """What was given up on, newest first."""
+
+    dead_letters: list[DeadLetterView]
+    total: int
+
+
+class Question(BaseModel):
+    """What a run waits for, and how an answer looks."""
+
+    wait: WaitView
+    schemas: dict[str, dict[str, JsonValue]] = Field(
+        description="JSON schema of each event that is an answer; empty where this server has not the code."
+    )
+
+
+class Waiting(BaseModel):
+    """The questions that wait for an answer, oldest first."""
+
+    waiting: list[Question]
+
+
+class WorkflowInfo(BaseModel):
+    """A workflow the namespace or this server knows."""
+
+    name: str
+    class_path: str | None
+    description: str | None
+    startable: bool = Field(description="Whether this server has its code: it can be started and answered here.")
+    workers: int
+    live_runs: int
+    ended_runs: int
+
+
+class Workflows(BaseModel):
+    """All workflows, by name."""
+
+    workflows: list[WorkflowInfo]
+
+
+class Schemas(BaseModel):
+    """JSON schemas of a workflow's events."""
+
+    workflow: str
+    start: str | None = Field(description="Class of the start event.")
+    events: dict[str, dict[str, JsonValue]] = Field(description="By class; empty where this server has not the code.")
+
+
+class Health(BaseModel):
+    """Whether the process works."""
+
+    status: Literal["ok", "unreachable"]
+    detail: str | None = None
+
+
+class Problem(BaseModel):
+    """Why something was refused."""
+
+    error: str = Field(description="Kind of the error.")
+    detail: str

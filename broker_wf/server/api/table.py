@@ -1,0 +1,172 @@
+"""All entries of the API in one table, from which come its routes and its description."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from broker_wf.representation import WorkflowGraph
+from broker_wf.server.api import acting, fleet, reading
+from broker_wf.server.api.changes import Changes
+from broker_wf.server.api.endpoint import Call, Endpoint
+from broker_wf.server.api.host import Host
+from broker_wf.server.api.models import (
+    Backlog,
+    BacklogQuery,
+    Bulk,
+    BulkDone,
+    DeadLetters,
+    Done,
+    Events,
+    EventsQuery,
+    Executions,
+    Health,
+    LimitQuery,
+    NewRun,
+    Queues,
+    RunDetail,
+    RunPage,
+    RunsQuery,
+    Schemas,
+    SentEvent,
+    Started,
+    Waiting,
+    WaitingQuery,
+    Workers,
+    Workflows,
+)
+from broker_wf.server.api.openapi import description
+
+PREFIX = "/api/v1"
+
+_RUNS = (
+    Endpoint(
+        method="GET",
+        path="/runs",
+        summary="List runs, newest first",
+        handle=reading.list_runs,
+        query=RunsQuery,
+        answers=RunPage,
+    ),
+    Endpoint(
+        method="POST",
+        path="/runs",
+        summary="Start a run, or several",
+        handle=acting.start_runs,
+        body=NewRun,
+        answers=Started,
+    ),
+    Endpoint(
+        method="POST",
+        path="/runs:bulk",
+        summary="Cancel many runs",
+        handle=acting.bulk,
+        body=Bulk,
+        answers=BulkDone,
+    ),
+    Endpoint(
+        method="GET", path="/runs/{run_id}", summary="All about a run", handle=reading.show_run, answers=RunDetail
+    ),
+    Endpoint(
+        method="GET",
+        path="/runs/{run_id}/steps",
+        summary="The rows of its waterfall",
+        handle=reading.list_steps,
+        answers=Executions,
+    ),
+    Endpoint(
+        method="GET",
+        path="/runs/{run_id}/events",
+        summary="What it has published; followed as server-sent events",
+        handle=reading.list_events,
+        query=EventsQuery,
+        answers=Events,
+    ),
+    Endpoint(
+        method="POST",
+        path="/runs/{run_id}/events",
+        summary="Send it an event",
+        handle=acting.send_event,
+        body=SentEvent,
+        answers=Done,
+    ),
+    Endpoint(method="POST", path="/runs/{run_id}/cancel", summary="Cancel it", handle=acting.cancel_run, answers=Done),
+)
+_FLEET = (
+    Endpoint(method="GET", path="/workers", summary="Live workers", handle=fleet.list_workers, answers=Workers),
+    Endpoint(method="GET", path="/queues", summary="Load by workflow", handle=fleet.list_queues, answers=Queues),
+    Endpoint(
+        method="GET",
+        path="/backlog",
+        summary="What there is to do, as a number to scale by",
+        handle=fleet.backlog,
+        query=BacklogQuery,
+        answers=Backlog,
+    ),
+    Endpoint(
+        method="GET",
+        path="/dlq",
+        summary="What was given up on",
+        handle=fleet.list_dead_letters,
+        query=LimitQuery,
+        answers=DeadLetters,
+    ),
+    Endpoint(
+        method="GET",
+        path="/waiting",
+        summary="Questions that wait for an answer",
+        handle=fleet.list_waiting,
+        query=WaitingQuery,
+        answers=Waiting,
+    ),
+    Endpoint(method="GET", path="/workflows", summary="All workflows", handle=fleet.list_workflows, answers=Workflows),
+    Endpoint(
+        method="GET",
+        path="/workflows/{workflow}/graph",
+        summary="Its steps and events, and what leads to what",
+        handle=fleet.show_graph,
+        answers=WorkflowGraph,
+    ),
+    Endpoint(
+        method="GET",
+        path="/workflows/{workflow}/schemas",
+        summary="JSON schemas of its events",
+        handle=fleet.show_schemas,
+        answers=Schemas,
+    ),
+)
+_PROBES = (
+    Endpoint(
+        method="GET", path="/metrics", summary="For Prometheus", handle=fleet.metrics, media="text/plain; version=0.0.4"
+    ),
+    Endpoint(method="GET", path="/livez", summary="Whether the process lives", handle=fleet.live, answers=Health),
+    Endpoint(method="GET", path="/readyz", summary="Whether the namespace answers", handle=fleet.ready, answers=Health),
+)
+
+
+def routes(host: Host) -> list[Route]:
+    """The routes, with their prefix."""
+    stream = Endpoint(
+        method="GET",
+        path="/stream",
+        summary="What changes: newest runs and load, as server-sent events",
+        handle=Changes(host).stream,
+        media="text/event-stream",
+    )
+    listed = (*_RUNS, *_FLEET, stream, *_PROBES)
+    shown = description(listed, PREFIX)
+
+    async def describe(call: Call) -> dict[str, object]:
+        return shown
+
+    own = Endpoint(method="GET", path="/openapi.json", summary="This description", handle=describe)
+    return [_under(PREFIX, one, host) for one in (*listed, own)]
+
+
+def probe_routes(host: Host) -> list[Route]:
+    """What machines look for at the root: ``/metrics``, ``/livez``, ``/readyz``."""
+    return [_under("", one, host) for one in _PROBES]
+
+
+def _under(prefix: str, one: Endpoint, host: Host) -> Route:
+    route = one.route(host)
+    return Route(prefix + one.path, route.endpoint, methods=[one.method])
