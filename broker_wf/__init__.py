@@ -13,12 +13,14 @@ _WHERE = {
     "catch_error": "broker_wf.decorators",
     "close_homes": "broker_wf.home",
     "configure": "broker_wf.configuration",
+    "map": "broker_wf.many",
     "open_inspector": "broker_wf.inspecting",
     "run_many": "broker_wf.many",
     "step": "broker_wf.decorators",
 }
 
-__all__ = list(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
+# A star import must not take the place of the built-in ``map``.
+__all__ = [name for name in _WHERE if name != "map"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

@@ -8,6 +8,7 @@ from broker_wf.decorators import step as step
 from broker_wf.home import close_homes as close_homes
 from broker_wf.inspecting import open_inspector as open_inspector
 from broker_wf.many import RunOutcome as RunOutcome
+from broker_wf.many import map as map
 from broker_wf.many import run_many as run_many
 from broker_wf.settings import Settings as Settings
 from broker_wf.workflow import Workflow as Workflow

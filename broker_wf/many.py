@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ async def run_many(
     *,
     in_flight: int = 256,
     ordered: bool = False,
+    id_prefix: str | None = None,
 ) -> AsyncGenerator[RunOutcome, None]:
     """Run a workflow once for each input; outcomes come as runs end, or in the order of the inputs.
 
@@ -46,6 +48,9 @@ async def run_many(
         inputs: start events, or their fields with ``run_id`` among them where the ids are yours.
         in_flight: runs that have begun and not ended, at most.
         ordered: outcomes in the order of the inputs; a slow run then holds back those behind it.
+        id_prefix: run ids are ``<prefix>-<index>``: a script that is started again on the same inputs attaches to the
+            runs it has begun before, ended ones too as long as they are kept, and begins the others. An input's own
+            ``run_id`` comes first.
 
     Raises:
         ValueError: ``in_flight`` is less than 1.
@@ -60,7 +65,11 @@ async def run_many(
             while more and len(waiting) < in_flight:
                 more, given = await _next(source)
                 if given is not None:
-                    waiting[asyncio.ensure_future(_outcome(index, _begun(workflow, given)))] = index
+                    waiting[
+                        asyncio.ensure_future(
+                            _outcome(index, _begun(workflow, given, id_prefix and f"{id_prefix}-{index}"))
+                        )
+                    ] = index
                     index += 1
             for task in await _ended(waiting, ordered=ordered):
                 del waiting[task]
@@ -81,8 +90,40 @@ async def _ended(waiting: dict[asyncio.Task[RunOutcome], int], *, ordered: bool)
     return sorted(done, key=waiting.__getitem__)
 
 
-def _begun(workflow: Workflow, given: Input) -> WorkflowHandler:
-    return workflow.run(start_event=given) if isinstance(given, StartEvent) else workflow.run(**given)
+async def map(
+    workflow: Workflow,
+    inputs: Iterable[Input] | AsyncIterable[Input],
+    *,
+    in_flight: int = 256,
+    id_prefix: str | None = None,
+) -> AsyncGenerator[Any, None]:
+    """Run a workflow once for each input; results come in the order of the inputs.
+
+    As `run_many`, for those who want results only. The first run that ended badly ends the iteration with its error;
+    those in flight go on.
+
+    Args:
+        inputs: as of `run_many`.
+        in_flight: runs that have begun and not ended, at most.
+        id_prefix: as of `run_many`.
+
+    Raises:
+        ValueError: ``in_flight`` is less than 1.
+        Exception: what awaiting the handler of a run raised, or an input that makes no start event.
+    """
+    outcomes = run_many(workflow, inputs, in_flight=in_flight, ordered=True, id_prefix=id_prefix)
+    async with aclosing(outcomes):
+        async for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+            yield outcome.result
+
+
+def _begun(workflow: Workflow, given: Input, run_id: str | None) -> WorkflowHandler:
+    chosen: dict[str, Any] = {} if run_id is None else {"run_id": run_id}
+    if isinstance(given, StartEvent):
+        return workflow.run(start_event=given, **chosen)
+    return workflow.run(**{**chosen, **given})
 
 
 async def _outcome(index: int, handler: WorkflowHandler) -> RunOutcome:

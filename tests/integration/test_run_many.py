@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import broker_wf
 from broker_wf import Workflow, run_many, step
 from broker_wf.errors import WorkflowRuntimeError
 from broker_wf.events import StartEvent, StopEvent
@@ -106,3 +107,35 @@ async def test_an_input_that_makes_no_start_event_is_told_where_it_is_taken(alon
 async def test_less_than_one_run_in_flight_is_refused(alone: Stage, in_flight: int) -> None:
     with pytest.raises(ValueError, match=f"in_flight is {in_flight}; it must be at least 1"):
         await within(all_of(run_many(alone.flow(Counting), [], in_flight=in_flight)))
+
+
+async def test_map_gives_results_in_the_order_of_the_inputs(stage: Stage) -> None:
+    flow, name = await stage.put_on(Counting), stage.settings.namespace
+    inputs = [Numbered(name=name, n=0, waits_for=2), Numbered(name=name, n=1), Numbered(name=name, n=2)]
+    assert await within(all_of(broker_wf.map(flow, inputs, in_flight=3))) == [0, 1, 2]
+
+
+async def test_map_ends_with_the_error_of_the_first_run_that_failed(stage: Stage) -> None:
+    flow, name = await stage.put_on(Counting), stage.settings.namespace
+    results: list[object] = []
+
+    async def take() -> None:
+        async for result in broker_wf.map(flow, [Numbered(name=name, n=n) for n in (11, 12, 13, 14)], in_flight=1):
+            results.append(result)
+
+    with pytest.raises(LookupError, match="thirteen"):
+        await within(take())
+    assert results == [11, 12]
+
+
+async def test_a_script_that_is_started_again_attaches_to_what_it_has_begun(stage: Stage) -> None:
+    flow, name = await stage.put_on(Counting), stage.settings.namespace
+    inputs = [{"name": name, "n": n} for n in range(4)]
+    first = run_many(flow, inputs[:2], id_prefix="night", ordered=True)
+    assert [one.handler.run_id for one in await within(all_of(first))] == ["night-0", "night-1"]
+    again = await within(
+        all_of(broker_wf.map(flow, [*inputs, {"name": name, "n": 4, "run_id": "mine"}], id_prefix="night"))
+    )
+    assert again == [0, 1, 2, 3, 4]
+    assert probe.count(name, "ended") == 5, "two of them were not executed again"
+    assert await within(flow.attach("mine").stop_event_result())
