@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PYRIGHT := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || echo 'pyright[nodejs]')
 
 # What talks to a server is run again on Redis, after the bundled Valkey; so are the tests of faults.
-SERVER_TESTS := $(wildcard tests/integration tests/conformance tests/stateful)
+SERVER_TESTS := $(wildcard tests/integration tests/conformance tests/stateful tests/security)
 # What must reach the library's lines and branches. The tests of faults wait for real processes most of the time, and
 # are not slowed down by being watched.
 COVERED := $(wildcard tests/unit tests/integration tests/conformance tests/stateful)

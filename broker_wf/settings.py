@@ -28,6 +28,10 @@ class Settings:
     one, and runs execute in the process that starts them."""
     password_file: str | None = None
     """A file whose first line is the server's password, for a URL that holds none."""
+    allow_insecure: bool = False
+    """Use a server on another machine that lets anybody in without a password."""
+    allow_volatile: bool = False
+    """Use a server on another machine that keeps no log (``appendonly no``) and so loses runs when it restarts."""
     namespace: str = "default"
     """Prefix of every key. Letters, digits, ``. _ -``."""
     data: str = ""
@@ -146,6 +150,7 @@ class Settings:
         return urlunsplit(parts._replace(netloc=f"{user}:{quote(secret, safe='')}@{host}"))
 
 
+_TRUTHS = {True: ("1", "true", "yes", "on"), False: ("0", "false", "no", "off")}
 _LEAST = {
     "concurrency": 1,
     "processes": 1,
@@ -172,9 +177,18 @@ _LEAST = {
 
 
 def _parsed(name: str, kind: str, text: str) -> object:
+    if kind == "bool":
+        return _truth(name, text)
     if not kind.startswith("int"):
         return text
     try:
         return int(text)
     except ValueError:
         raise SettingsError(PREFIX + name.upper(), text, "must be a whole number") from None
+
+
+def _truth(name: str, text: str) -> bool:
+    for value, words in _TRUTHS.items():
+        if text.strip().lower() in words:
+            return value
+    raise SettingsError(PREFIX + name.upper(), text, "must be 1 or 0")

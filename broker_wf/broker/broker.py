@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker_wf.broker.blobs import BlobStore
-from broker_wf.broker.connection import Pipe, Timeouts, async_client, check_server
+from broker_wf.broker.connection import Pipe, Timeouts, async_client
 from broker_wf.broker.context_state import ContextStateStore
 from broker_wf.broker.deliveries import DeliveryStore
 from broker_wf.broker.feed import FeedStore
@@ -14,6 +14,7 @@ from broker_wf.broker.keys import Keys
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import RunLimits, RunStore
 from broker_wf.broker.schedule import ScheduleStore
+from broker_wf.broker.server_check import check_server
 from broker_wf.broker.snapshots import SnapshotStore
 from broker_wf.broker.waits import WaitStore
 from broker_wf.settings import Settings
@@ -52,7 +53,8 @@ async def open_broker(
 
     Raises:
         ServerUnreachableError: the server does not answer.
-        ServerRefusedError: it would lose work, or wants another password, or the namespace is of another version.
+        ServerRefusedError: it would lose work, lets anybody in or wants another password, or the namespace is
+            of another version.
     """
     timeouts = Timeouts(
         socket_ms=settings.socket_timeout_ms,
@@ -62,7 +64,7 @@ async def open_broker(
     client = async_client(url, timeouts)
     keys = Keys(settings.namespace)
     try:
-        await check_server(client, url, settings.connect_timeout_ms)
+        await check_server(client, url, settings)
         pipe = Pipe(url=url, client=client, keys=keys, patience_s=patience_s, revive=revive)
         roster = RosterStore(pipe)
         await roster.check_protocol(PARTITIONS)

@@ -1,4 +1,4 @@
-"""The one module that knows redis-py: clients, time-outs, retries, and the checks of a server.
+"""The one module that knows redis-py: clients, time-outs, retries.
 
 Commands of one event loop go through a :class:`Pipe`, which sends what one tick asked for in one round trip. Writes
 use no retry of the client library: every script is idempotent and is repeated here.
@@ -45,10 +45,12 @@ Argument = bytes | str | int | float
 LOST = (ConnectionError, TimeoutError, OSError)
 FAILED = (RedisError, OSError)
 """Whatever a command may meet: a lost server, or one that refuses it for a while (a failover, too few replicas)."""
+RefusedByServer = RedisError
+"""What a server may answer instead of a reply."""
 _LATER = ("LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF")
 _LATER_CLASSES = (BusyLoadingError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
-_NOBODY = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
-_FIRST_WAIT_MS, _LONGEST_WAIT_MS = 50, 2000
+NOBODY = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
+FIRST_WAIT_MS, LONGEST_WAIT_MS = 50, 2000
 _CANCELLED_AGAIN_AFTER_S = 0.2
 
 
@@ -231,15 +233,15 @@ class Pipe:
 
     async def _deliver(self, batch: list[_Call]) -> None:
         loop = asyncio.get_running_loop()
-        began, wait_ms = loop.time(), _FIRST_WAIT_MS
+        began, wait_ms = loop.time(), FIRST_WAIT_MS
         while batch:
             reason: Exception | None = None
             self._pausing = False
             try:
                 batch = await self._round_trip(batch)
             except LOST as error:
-                if _wants_password(error):
-                    self._fail(batch, _password_refused(self.url, error))
+                if wants_password(error):
+                    self._fail(batch, password_refused(self.url, error))
                     return
                 reason, self._pausing = error, True
                 await self._noticed_loss(error)
@@ -248,7 +250,7 @@ class Pipe:
                     self._fail(batch, ServerUnreachableError(self.url, str(reason or "it takes no commands now")))
                     return
                 await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))
-                wait_ms = min(wait_ms * 2, _LONGEST_WAIT_MS)
+                wait_ms = min(wait_ms * 2, LONGEST_WAIT_MS)
 
     async def _noticed_loss(self, error: Exception) -> None:
         if self.connected:
@@ -330,70 +332,11 @@ def reply_word(error: Exception) -> str:
     return word or type(error).__name__
 
 
-def _wants_password(error: Exception) -> bool:
+def wants_password(error: Exception) -> bool:
     """Whether the server wants another password; redis-py wraps that in a ConnectionError where it connects."""
     return isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError)
 
 
-def _password_refused(url: str, error: Exception) -> ServerRefusedError:
+def password_refused(url: str, error: Exception) -> ServerRefusedError:
+    """The error for a server that wants another password; says the cure."""
     return ServerRefusedError(url, str(error), "Put the right password into the URL or BROKER_WF_PASSWORD_FILE.")
-
-
-async def check_server(client: RedisClient, url: str, patience_ms: int = 0) -> None:
-    """Refuse a server that would lose work.
-
-    Args:
-        patience_ms: a reply that is lost is asked for again for so long; where nobody listens nobody is waited for.
-
-    Raises:
-        ServerUnreachableError: it does not answer.
-        ServerRefusedError: older than 7.0, a replica, evicts keys, wants another password, or is no Redis; says the
-            cure.
-    """
-    facts = _facts(await _info(client, url, patience_ms))
-    version = facts.get("redis_version", "0")
-    if int(version.split(".", 1)[0]) < 7:
-        raise ServerRefusedError(url, f"its version is {version}", "Use Redis 7.0 or later, or Valkey 7.2 or later.")
-    if facts.get("role") not in (None, "master"):
-        raise ServerRefusedError(url, "it is a replica", "Use the address of the master.")
-    policy = facts.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        raise ServerRefusedError(
-            url,
-            f"it may evict keys (maxmemory-policy {policy}), which loses work",
-            "Set maxmemory-policy noeviction.",
-        )
-    if facts.get("aof_enabled") == "0":
-        log.warning("the server keeps no log (appendonly no): runs are lost when it restarts")
-
-
-async def _info(client: RedisClient, url: str, patience_ms: int) -> object:
-    loop, clock = asyncio.get_running_loop(), SystemClock()
-    give_up, wait_ms = loop.time() + patience_ms / 1000, _FIRST_WAIT_MS
-    while True:
-        try:
-            return await client.execute_command("INFO")
-        except LOST as error:
-            if _wants_password(error):
-                raise _password_refused(url, error) from None
-            if isinstance(error.__context__, _NOBODY) or loop.time() + wait_ms / 1000 > give_up:
-                raise ServerUnreachableError(url, _plain(error)) from None
-        except RedisError as error:
-            if reply_word(error) in ("NOAUTH", "WRONGPASS", "NOPERM"):
-                raise _password_refused(url, error) from None
-            raise ServerRefusedError(
-                url, f"it does not answer as Redis does ({_plain(error)})", "Check host and port."
-            ) from None
-        await clock.sleep_ms(wait_ms)
-        wait_ms = min(wait_ms * 2, _LONGEST_WAIT_MS)
-
-
-def _plain(error: BaseException) -> str:
-    return str(error) or type(error).__name__
-
-
-def _facts(info: object) -> dict[str, str]:
-    if isinstance(info, dict):
-        return {str(k): str(v) for k, v in cast("dict[object, object]", info).items()}
-    lines = cast(bytes, info).decode("utf-8", "replace").splitlines()
-    return {k: v for k, _, v in (line.partition(":") for line in lines)}

@@ -1,0 +1,126 @@
+"""What a server must be before work is given to it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from typing import cast
+from urllib.parse import parse_qs, urlsplit
+
+from broker_wf.broker.connection import (
+    FIRST_WAIT_MS,
+    LONGEST_WAIT_MS,
+    LOST,
+    NOBODY,
+    RedisClient,
+    RefusedByServer,
+    password_refused,
+    reply_word,
+    wants_password,
+)
+from broker_wf.core.clock import SystemClock
+from broker_wf.errors import ServerRefusedError, ServerUnreachableError
+from broker_wf.settings import Settings
+
+log = logging.getLogger("broker_wf.connection")
+
+_OLDEST = 7
+_PASSWORD_WORDS = ("NOAUTH", "WRONGPASS", "NOPERM")
+
+
+async def check_server(client: RedisClient, url: str, settings: Settings) -> None:
+    """Refuse a server that would lose work, or that anybody in the network could use.
+
+    A reply that is lost is asked for again for ``connect_timeout_ms``; where nobody listens nobody is waited for.
+
+    Raises:
+        ServerUnreachableError: it does not answer.
+        ServerRefusedError: older than 7.0, a replica, evicts keys, keeps no log or asks for no password though it is
+            on another machine, wants another password, or is no Redis; says the cure.
+    """
+    facts = read_facts(await _info(client, url, settings.connect_timeout_ms))
+    fault = fault_of(facts, url, settings)
+    if fault is not None:
+        raise fault
+    if facts.get("aof_enabled") == "0":
+        log.warning("the server keeps no log (appendonly no): runs are lost when it restarts")
+
+
+def fault_of(facts: dict[str, str], url: str, settings: Settings) -> ServerRefusedError | None:
+    """Why a server with these facts must not be used; None if it may."""
+    version = facts.get("redis_version", "0")
+    policy = facts.get("maxmemory_policy", "noeviction")
+    near = is_loopback(url)
+    reason, cure = "", ""
+    if int(version.split(".", 1)[0]) < _OLDEST:
+        reason, cure = f"its version is {version}", "Use Redis 7.0 or later, or Valkey 7.2 or later."
+    elif facts.get("role") not in (None, "master"):
+        reason, cure = "it is a replica", "Use the address of the master."
+    elif policy != "noeviction":
+        reason = f"it may evict keys (maxmemory-policy {policy}), which loses work"
+        cure = "Set maxmemory-policy noeviction."
+    elif not (near or settings.allow_insecure or _has_password(url)):
+        reason = "it is on another machine and lets anybody in without a password"
+        cure = (
+            "Set requirepass or an ACL user there and give the password in the URL or BROKER_WF_PASSWORD_FILE; "
+            "where the network is trusted, set BROKER_WF_ALLOW_INSECURE=1."
+        )
+    elif not (near or settings.allow_volatile) and facts.get("aof_enabled") == "0":
+        reason = "it keeps no log of what it was told (appendonly no), so a restart loses accepted runs"
+        cure = "Set appendonly yes; where that loss does not matter, set BROKER_WF_ALLOW_VOLATILE=1."
+    return ServerRefusedError(url, reason, cure) if reason else None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether only this machine can reach the server, going by the URL alone: no name is looked up."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return True
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    return all(_is_loopback_host(urlsplit(f"//{host}").hostname or "localhost") for host in hosts)
+
+
+def _is_loopback_host(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _has_password(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(parts.password) or bool(parse_qs(parts.query).get("password"))
+
+
+async def _info(client: RedisClient, url: str, patience_ms: int) -> object:
+    loop, clock = asyncio.get_running_loop(), SystemClock()
+    give_up, wait_ms = loop.time() + patience_ms / 1000, FIRST_WAIT_MS
+    while True:
+        try:
+            return await client.execute_command("INFO")
+        except LOST as error:
+            if wants_password(error):
+                raise password_refused(url, error) from None
+            if isinstance(error.__context__, NOBODY) or loop.time() + wait_ms / 1000 > give_up:
+                raise ServerUnreachableError(url, _plain(error)) from None
+        except RefusedByServer as error:
+            if reply_word(error) in _PASSWORD_WORDS:
+                raise password_refused(url, error) from None
+            raise ServerRefusedError(
+                url, f"it does not answer as Redis does ({_plain(error)})", "Check host and port."
+            ) from None
+        await clock.sleep_ms(wait_ms)
+        wait_ms = min(wait_ms * 2, LONGEST_WAIT_MS)
+
+
+def _plain(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def read_facts(info: object) -> dict[str, str]:
+    """The facts in a reply to INFO, whose form depends on whether the client library has parsed it."""
+    if isinstance(info, dict):
+        return {str(k): str(v) for k, v in cast("dict[object, object]", info).items()}
+    lines = cast(bytes, info).decode("utf-8", "replace").splitlines()
+    return {k: v for k, _, v in (line.partition(":") for line in lines)}

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from broker_wf.errors import SettingsError
+from broker_wf.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("true", True), (" Yes ", True), ("ON", True), ("0", False), ("false", False), ("no", False)],
+)
+def test_a_setting_that_is_true_or_false(text: str, value: bool) -> None:
+    assert Settings.of({"BROKER_WF_ALLOW_INSECURE": text}, {}).allow_insecure is value
+
+
+def test_what_is_neither_true_nor_false() -> None:
+    with pytest.raises(SettingsError, match=r"BROKER_WF_ALLOW_VOLATILE.*must be 1 or 0"):
+        Settings.of({"BROKER_WF_ALLOW_VOLATILE": "perhaps"}, {})
