@@ -6,32 +6,65 @@ import asyncio
 import hashlib
 import secrets
 import string
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from pydantic import BaseModel
+
 from broker_wf.broker.runs import Beginning, RunState, Submission
-from broker_wf.broker.snapshots import read_content
+from broker_wf.broker.snapshots import read_content, start_content
 from broker_wf.configuration import current_settings
+from broker_wf.context.backend import RunBackend
 from broker_wf.context.context import BeforeRun, Context, InRun
-from broker_wf.context.saved import Saved
+from broker_wf.context.saved import Saved, SavedRun
+from broker_wf.context.state_store import DictState
 from broker_wf.core.ids import Digest, DriverId, Lane, RunId, WorkflowName
 from broker_wf.driver.followed_run import FollowedRun, Joined, Launch
+from broker_wf.driver.saving import NotBegun
 from broker_wf.engine.children import Children, current_children
 from broker_wf.engine.program import Program
 from broker_wf.engine.tracing import RunSpan
 from broker_wf.engine.verbose import say_added
-from broker_wf.errors import ContextSerdeError, ContextStateError
+from broker_wf.errors import ContextSerdeError, ContextStateError, DecodeError
 from broker_wf.events import StartEvent
 from broker_wf.handler import WorkflowHandler
 from broker_wf.home import Home, home_of
 from broker_wf.settings import Settings
-from broker_wf.wire.blobs import Encoded
-from broker_wf.wire.state import encoded_state
-
-FirstState = Callable[[], Awaitable[dict[str, bytes]]]
+from broker_wf.wire.blobs import Encoded, Fetched
+from broker_wf.wire.state import decoded_state, encoded_state
 
 _RUN_ID_ALPHABET = string.ascii_letters + string.digits
 _LONGEST_RUN_ID = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstState:
+    """What the state of a run begins with.
+
+    Attributes:
+        program: of the run.
+        ready: encoded; of no account if there is an earlier run.
+        earlier: the run that had the context before.
+    """
+
+    program: Program
+    ready: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    earlier: RunBackend | None = None
+
+    async def read(self) -> dict[str, bytes]:
+        """The state, encoded."""
+        if self.earlier is None:
+            return self.ready
+        return encoded_state(self.program.codec, await self.earlier.store.get_state())
+
+    def read_now(self) -> BaseModel:
+        """The state; blocks the event loop if an earlier run has left it."""
+        if self.earlier is not None:
+            state = self.earlier.saved(include_state=True).state
+            assert state is not None
+            return state
+        return decoded_state(self.program.codec, self.program.spec.state_type or DictState, self.ready)
 
 
 def submitting(
@@ -60,7 +93,7 @@ def submitting(
             begin=Beginning(
                 start_name=route.name,
                 start_hash=start_hash(encoded),
-                state=await state(),
+                state=await state.read(),
                 exposed=is_exposed(),
                 trace=None if span is None else span.carried,
                 **_common(home, lane, program, run_id),
@@ -91,7 +124,11 @@ def restoring(settings: Settings, program: Program, run_id: RunId, saved: Saved)
             f"the saved context has work for steps that {program.spec.name} does not have: {', '.join(unknown)}. "
             "Resume it with the workflow it was made with"
         )
-    first = {} if saved.state is None else encoded_state(program.codec, saved.state)
+    first = saved_state(saved, program).ready
+    if content.start is not None:
+        event = _saved_start(program, content.start)
+        state = FirstState(program=program, ready=first)
+        return submitting(settings, program, run_id, event, content.start, state, None, None)
     digest = hashlib.blake2b(saved.run.content, digest_size=16).hexdigest()
 
     async def launch(is_exposed: Callable[[], bool]) -> Joined:
@@ -156,6 +193,45 @@ def attaching(settings: Settings, program: Program, run_id: RunId, *, resume: bo
     return launch
 
 
+def _saved_start(program: Program, start: Encoded) -> StartEvent:
+    try:
+        event = program.codec.decode_event(start.payload, Fetched({blob.hash: blob.sealed for blob in start.blobs}))
+    except DecodeError as error:
+        raise ContextSerdeError(f"the start event in the saved context cannot be read: {error}") from error
+    if not isinstance(event, StartEvent) or not program.spec.acceptors(type(event)):
+        raise ContextSerdeError(
+            f"the saved run begins with {type(event).__name__}; {program.spec.name} begins with "
+            f"{program.spec.start_class.__name__}. Resume it with the workflow it was made with"
+        )
+    return event
+
+
+def saved_state(saved: Saved, program: Program) -> FirstState:
+    """What the state of a run that goes on begins with."""
+    return FirstState(program=program, ready={} if saved.state is None else encoded_state(program.codec, saved.state))
+
+
+def begins_with(program: Program, event: StartEvent, encoded: Encoded, state: FirstState) -> NotBegun:
+    """How a run begins, to be written down before the server has it."""
+
+    def run() -> SavedRun:
+        route = program.router.route(type(event))
+        takers = [*route.to, *(slot.step for slot in route.slots)]
+        queued = [str(route.name)]
+        workers = {str(step): {"queue": queued, "in_progress": list[str](), "collected_waiters": []} for step in takers}
+        return SavedRun(content=start_content(encoded), workers=workers, elapsed_s=0.0)
+
+    return NotBegun(run=run, state=state.read_now)
+
+
+def going_on(program: Program, saved: Saved) -> NotBegun:
+    """How a saved run goes on, to be written down again before the server has it."""
+    run = saved.run
+    assert run is not None
+    state = saved_state(saved, program).read_now if saved.state is not None else lambda: None
+    return NotBegun(run=lambda: run, state=state)
+
+
 def first_state(ctx: Context[Any] | None, program: Program) -> FirstState:
     """What the run's state begins with: what was put into the context, or what the run before left in it.
 
@@ -163,21 +239,15 @@ def first_state(ctx: Context[Any] | None, program: Program) -> FirstState:
         ContextStateError: a run with this context goes on, or it is a step's.
     """
     if ctx is None:
-        return _no_state
+        return FirstState(program=program)
     face = ctx.face
     if isinstance(face, BeforeRun):
         begun = face.saved is not None or "store" in face.__dict__
-        ready = encoded_state(program.codec, face.store.state) if begun else {}
-        return lambda: _given_state(ready)
+        return FirstState(program=program, ready=encoded_state(program.codec, face.store.state) if begun else {})
     if isinstance(face, InRun):
         if face.backend.is_running:
             raise ContextStateError("The context belongs to a run that is already running")
-        store = face.backend.store
-
-        async def earlier() -> dict[str, bytes]:
-            return encoded_state(program.codec, await store.get_state())
-
-        return earlier
+        return FirstState(program=program, earlier=face.backend)
     raise ContextStateError("A step's context cannot begin another run")
 
 
@@ -186,14 +256,6 @@ def saved_run(ctx: Context[Any] | None) -> Saved | None:
     face = None if ctx is None else ctx.face
     saved = face.saved if isinstance(face, BeforeRun) else None
     return saved if saved is not None and saved.is_running else None
-
-
-async def _no_state() -> dict[str, bytes]:
-    return {}
-
-
-async def _given_state(state: dict[str, bytes]) -> dict[str, bytes]:
-    return state
 
 
 def start_hash(encoded: Encoded) -> str:
@@ -222,15 +284,17 @@ def followed(
     program: Program,
     launch: Launch,
     ctx: Context[Any] | None,
+    begins: NotBegun | None = None,
     parent: Children | None = None,
     span: RunSpan | None = None,
 ) -> WorkflowHandler:
     """Launch a run and hold it. A step that begins it does not end before it was accepted.
 
     Args:
+        begins: what it begins with, if it is begun here.
         span: what ends with the run.
     """
-    run = FollowedRun(run_id=run_id, router=program.router, codec=program.codec, launch=launch)
+    run = FollowedRun(run_id=run_id, router=program.router, codec=program.codec, launch=launch, begins=begins)
     run.begin()
     if parent is not None:
         parent.submit(run.broker())

@@ -28,9 +28,11 @@ from broker_wf.events import Event, StartEvent
 from broker_wf.handler import WorkflowHandler
 from broker_wf.launching import (
     attaching,
+    begins_with,
     checked_run_id,
     first_state,
     followed,
+    going_on,
     new_run_id,
     parent_step,
     restoring,
@@ -253,7 +255,8 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         program = self._program_for(settings)
         saved = saved_run(ctx)
         if saved is not None:
-            return followed(run_id, program, restoring(settings, program, run_id, saved), ctx)
+            begins = going_on(program, saved)
+            return followed(run_id, program, restoring(settings, program, run_id, saved), ctx, begins)
         event = self._start_event(start_event, kwargs)
         encoded = program.codec.encode_event(event)
         parent = parent_step(settings) if given_id is None else None
@@ -261,7 +264,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
             run_id = parent.run_id(program.spec.name, start_hash(encoded))
         state, span = first_state(ctx, program), begin_run(self, run_id, event)
         launch = submitting(settings, program, run_id, event, encoded, state, parent, span)
-        return followed(run_id, program, launch, ctx, parent, span)
+        return followed(run_id, program, launch, ctx, begins_with(program, event, encoded, state), parent, span)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a notebook shows: all flows."""

@@ -15,8 +15,11 @@ from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.script import load
 from broker_wf.core.ids import RunId
 from broker_wf.errors import ContextSerdeError, ServerUnreachableError
+from broker_wf.wire.blobs import Blob, Encoded
 
 FORMAT = 1
+_START = "start"
+"""The family of a run that has not begun: its start event, and nothing else."""
 _FLAGS = ("buffers", "recovered", "waits")
 _ONLY_THERE = frozenset({"inside", "numbers"})
 """Families that say who executes now: nobody does in the run that goes on."""
@@ -76,6 +79,15 @@ class RunContent:
         """The steps that have something to do."""
         return {cast(bytes, record[b"s"]).decode() for _, record in records_in(self.parts)}
 
+    @property
+    def start(self) -> Encoded | None:
+        """The start event, if the run had not begun when it was written down."""
+        if not self.parts or self.parts[0][0] != _START:
+            return None
+        payload, *rows = self.parts[0][3]
+        unpacked = (cast("tuple[bytes, int, bytes]", unpack(row)) for row in rows)
+        return Encoded(payload, tuple(Blob(hash=hash_, size=size, sealed=sealed) for hash_, size, sealed in unpacked))
+
     def plan(self, keys: Keys, run_id: RunId) -> dict[str, object]:
         """What ``restore`` writes: nobody executes anything; what was delayed or waits is due when it was."""
         work: list[list[object]] = []
@@ -132,6 +144,12 @@ def _unasked(content: list[bytes]) -> list[bytes]:
     return left
 
 
+def start_content(event: Encoded) -> bytes:
+    """What :func:`read_content` reads of a run that has not begun."""
+    rows = [pack([blob.hash, blob.size, blob.sealed]) for blob in event.blobs]
+    return msgpack.packb([FORMAT, 0, {}, [[_START, "", "event", [event.payload, *rows]]]], use_bin_type=True)
+
+
 def read_content(content: bytes) -> RunContent:
     """Read what :attr:`RunExport.content` wrote.
 
@@ -145,7 +163,7 @@ def read_content(content: bytes) -> RunContent:
             raise ContextSerdeError(f"the saved run is of format {version}, this library reads {FORMAT}")
         read = tuple((family, rest, kind, list(items)) for family, rest, kind, items in parts)
         made = RunContent(used_ms=used_ms, flags=flags, parts=read)
-        made.steps  # noqa: B018 - reads every record
+        _ = made.steps, made.start
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise ContextSerdeError(f"'run' of the saved context was damaged: {error!r}") from error
     return made

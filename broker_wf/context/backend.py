@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from broker_wf.context.saved import Writer
+from broker_wf.context.saved import Saved
 from broker_wf.context.state_store import StateStore
 from broker_wf.events import Event, StopEvent
 from broker_wf.retry_policy import RetryInfo
@@ -130,12 +130,11 @@ class RunBackend(Protocol):
         """Give the events of the run from its first, the engine's own too if asked for, until the one that ends it."""
         ...
 
-    def saved(self, writer: Writer, *, include_state: bool) -> dict[str, object]:
-        """The run as it stands, as ``Context.to_dict`` gives it. Blocks while the server is read once.
+    def saved(self, *, include_state: bool) -> Saved:
+        """The run as it stands, as ``Context.to_dict`` writes it down. Blocks while the server is read once.
 
         Raises:
-            ContextStateError: the run has not been accepted yet, or is not kept any more.
-            ValueError: a value of the state has no encoding.
+            ContextStateError: the run was begun elsewhere and not found yet, or is not kept any more.
         """
         ...
 

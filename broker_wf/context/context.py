@@ -160,14 +160,15 @@ class Context(Generic[MODEL_T]):
 
         Raises:
             ValueError: a value of the state has no encoding.
-            ContextStateError: called within a step, or before the run was accepted.
+            ContextStateError: called within a step; or right after ``attach``, before the run was found.
         """
         writer = cast("Writer", serializer or self.serializer or JsonSerializer())
         match self.face:
             case BeforeRun() as before:
                 return before.written(writer, include_state=include_state)
             case InRun(backend):
-                return backend.saved(writer, include_state=include_state)
+                saved = backend.saved(include_state=include_state)
+                return written(saved.state, saved.run, writer)
             case InStep():
                 raise ContextStateError("to_dict is only available from handler code, not from within steps.")
 

@@ -8,10 +8,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+from pydantic import BaseModel
+
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.runs import RunState
 from broker_wf.broker.snapshots import RunExport
-from broker_wf.context.saved import Writer
+from broker_wf.context.saved import Saved
 from broker_wf.context.state_store import DictState
 from broker_wf.core.clock import SystemClock
 from broker_wf.core.ids import EventId, RunId, StepName
@@ -19,7 +21,7 @@ from broker_wf.core.routing import Router
 from broker_wf.driver.client import Client
 from broker_wf.driver.endings import events_of, is_last, stop_event_of
 from broker_wf.driver.run_state import RunStateStore
-from broker_wf.driver.saving import saved_context
+from broker_wf.driver.saving import NotBegun, saved_context
 from broker_wf.errors import ContextStateError, WorkflowRuntimeError
 from broker_wf.events import Event, InternalDispatchEvent, StopEvent
 from broker_wf.wire.codec import Codec
@@ -56,6 +58,7 @@ class FollowedRun:
 
     Attributes:
         launch: connects, and submits the run or attaches to it.
+        begins: how the run begins, for those who write it down before the server has it; None: elsewhere.
         reached: the namespace the run was submitted to; None: it has not been, yet.
     """
 
@@ -63,6 +66,7 @@ class FollowedRun:
     router: Router
     codec: Codec
     launch: Launch
+    begins: NotBegun | None = None
     reached: Broker | None = None
     _client: asyncio.Task[Joined] | None = None
     _end: asyncio.Task[StopEvent] | None = None
@@ -98,7 +102,7 @@ class FollowedRun:
         """See ``RunBackend``."""
         return RunStateStore(
             run_id=self.run_id,
-            state_type=self.router.spec.state_type or DictState,
+            state_type=self._state_type,
             codec=self.codec,
             broker=self.broker,
         )
@@ -150,19 +154,30 @@ class FollowedRun:
         broker = await self.broker()
         self._was = await broker.snapshots.cancel(self.run_id) or self._was
 
-    def saved(self, writer: Writer, *, include_state: bool) -> dict[str, object]:
+    def saved(self, *, include_state: bool) -> Saved:
         """See ``RunBackend``. A run that was cancelled here is written down as it was then."""
-        if self._was is None and (self._client is None or not self._client.done()):
-            raise ContextStateError(
-                "to_dict() needs a run that the server has accepted: await something of the handler first"
-            )
-        export = self._was
-        if export is None and self._client is not None:
-            export = self._client.result()[0].broker.snapshots.read_now(self.run_id)
+        if self._was is None and not self._is_known and self.begins is not None:
+            return self.begins.saved(include_state=include_state)
+        return saved_context(self._export(), self.codec, self._state_type, include_state=include_state)
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether it was accepted, or refused."""
+        return self._client is not None and self._client.done()
+
+    @property
+    def _state_type(self) -> type[BaseModel]:
+        return self.router.spec.state_type or DictState
+
+    def _export(self) -> RunExport:
+        if self._was is not None:
+            return self._was
+        if self._client is None or not self._client.done():
+            raise ContextStateError(f"run {self.run_id} was not found yet: await something of the handler first")
+        export = self._client.result()[0].broker.snapshots.read_now(self.run_id)
         if export is None:
             raise ContextStateError(f"run {self.run_id} is not kept any more, so there is nothing to write down")
-        state_type = self.router.spec.state_type or DictState
-        return saved_context(export, self.codec, state_type, writer, include_state=include_state)
+        return export
 
     def events(self, *, expose_internal: bool, after: int | None = None) -> AsyncGenerator[Event, None]:
         """The run's events from the first one on, or from where the last reader left; until the one that ends it.

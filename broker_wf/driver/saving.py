@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from pydantic import BaseModel
 
 from broker_wf.broker.snapshots import RunExport
-from broker_wf.context.saved import SavedRun, Writer, written
+from broker_wf.context.saved import Saved, SavedRun
 from broker_wf.wire.codec import Codec
 from broker_wf.wire.state import decoded_state
 
 
-def saved_context(
-    export: RunExport, codec: Codec, state_type: type[BaseModel], writer: Writer, *, include_state: bool
-) -> dict[str, object]:
-    """What ``Context.to_dict`` gives of a run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotBegun:
+    """A run that the server does not have yet.
 
-    Raises:
-        ValueError: a value of the state has no encoding.
+    Attributes:
+        run: what it begins with.
+        state: its first state; blocks if that is what another run has left. None: it was left out.
     """
+
+    run: Callable[[], SavedRun]
+    state: Callable[[], BaseModel | None]
+
+    def saved(self, *, include_state: bool) -> Saved:
+        """What ``Context.to_dict`` writes of it."""
+        return Saved(state=self.state() if include_state else None, run=self.run())
+
+
+def saved_context(export: RunExport, codec: Codec, state_type: type[BaseModel], *, include_state: bool) -> Saved:
+    """What ``Context.to_dict`` writes of a run that the server has."""
     state = decoded_state(codec, state_type, export.state) if include_state else None
     run = SavedRun(content=export.content, workers=export.workers, elapsed_s=export.used_ms / 1000)
-    return written(state, run if export.status == "running" else None, writer)
+    return Saved(state=state, run=run if export.status == "running" else None)

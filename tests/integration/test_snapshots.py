@@ -13,6 +13,7 @@ from broker_wf import Context, Workflow, step
 from broker_wf.collect import All, Collect
 from broker_wf.errors import ContextSerdeError, ContextStateError, WorkflowTimeoutError
 from broker_wf.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from broker_wf.handler import WorkflowHandler
 from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_fixed
 from tests.integration.probe import probe
 from tests.integration.stage import Stage, until, within
@@ -105,6 +106,27 @@ class Flaky(Workflow):
             ctx.write_event_to_stream(Done(n=0))
             raise ValueError("not yet")
         return StopEvent(result=attempt)
+
+
+class Greeting(Workflow):
+    """Greets with the word in its state, and remembers whom."""
+
+    @step
+    async def greet(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        await ctx.store.set("last", ev.key)
+        return StopEvent(result=f"{await ctx.store.get('word', default='-')} {ev.key} {len(ev.text)}")
+
+
+class Begin(StartEvent):
+    word: str
+
+
+class Beginning(Workflow):
+    """Begins with an event of its own."""
+
+    @step
+    async def begin(self, ev: Begin) -> StopEvent:
+        return StopEvent(result=ev.word)
 
 
 class Slow(Workflow):
@@ -282,8 +304,75 @@ async def test_work_for_steps_that_the_workflow_does_not_have_is_refused(stage: 
         other.run(ctx=Context.from_dict(other, saved))
 
 
-async def test_a_run_that_was_not_accepted_yet_cannot_be_written_down(stage: Stage) -> None:
+async def written_at_once(handler: WorkflowHandler) -> dict[str, Any]:
+    """What is written of a run before the server has it; the run itself is given up."""
+    saved = handler.ctx.to_dict()
+    await handler.cancel_run()
+    return saved
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_run_that_was_not_accepted_yet_is_written_down_with_its_start_event(
+    stage: Stage, elsewhere: Stage, again: bool
+) -> None:
+    key, flow = stage.settings.namespace, stage.flow(Greeting)
+    ctx: Context[Any] = Context(flow)
+    await ctx.store.set("word", "hello")
+    saved = await written_at_once(flow.run(ctx=ctx, key=key, text="x" * 200_000))
+    assert saved["is_running"] is True
+    assert saved["workers"]["greet"]["queue"] == ["StartEvent"]
+    assert saved["state"]["state_data"] == {"_data": {"word": '"hello"'}}
+    other = await elsewhere.put_on(Greeting)
+    if again:
+        saved = await written_at_once(other.run(ctx=Context.from_dict(other, saved)))
+        assert saved["workers"]["greet"]["queue"] == ["StartEvent"]
+    resumed = other.run(ctx=Context.from_dict(other, json.loads(json.dumps(saved))))
+    assert await within(resumed) == f"hello {key} 200000"
+    await elsewhere.clear()
+
+
+async def test_the_state_that_a_run_left_is_in_the_beginning_of_the_next(stage: Stage) -> None:
+    flow = await stage.put_on(Greeting)
+    first = flow.run(key="a", text="")
+    await within(first)
+    second = flow.run(ctx=first.ctx, key="b", text="")
+    begun = second.ctx.to_dict()
+    assert begun["state"]["state_data"] == {"_data": {"last": '"a"'}}
+    assert begun["is_running"] is True
+    assert second.ctx.to_dict(include_state=False)["state"] == {}
+    await within(second)
+
+
+async def test_the_beginning_of_another_workflow_is_refused(stage: Stage) -> None:
+    flow, other = stage.flow(Greeting), stage.flow(Beginning)
+    saved = await written_at_once(flow.run(key="a", text=""))
+    with pytest.raises(ContextSerdeError, match=r"begins with StartEvent; .*Beginning begins with Begin"):
+        other.run(ctx=Context.from_dict(other, saved))
+    saved = await written_at_once(other.run(word="w"))
+    with pytest.raises(ContextSerdeError, match=r"begins with Begin; .*Greeting begins with StartEvent"):
+        flow.run(ctx=Context.from_dict(flow, saved))
+
+
+async def test_a_start_event_of_a_class_that_is_not_known_is_refused(stage: Stage) -> None:
+    class Unknown(StartEvent):
+        pass
+
+    class Local(Workflow):
+        @step
+        async def begin(self, ev: Unknown) -> StopEvent:
+            return StopEvent()
+
+    saved = await written_at_once(stage.flow(Local).run())
+    flow = stage.flow(Greeting)
+    with pytest.raises(ContextSerdeError, match="start event in the saved context cannot be read"):
+        flow.run(ctx=Context.from_dict(flow, saved))
+
+
+async def test_a_run_begun_elsewhere_is_not_written_down_before_it_was_found(stage: Stage) -> None:
     handler = (await stage.put_on(Flaky)).run(key=stage.settings.namespace)
-    with pytest.raises(ContextStateError, match="accepted"):
-        handler.ctx.to_dict()
     await within(handler)
+    followed = stage.flow(Flaky).attach(handler.run_id)
+    with pytest.raises(ContextStateError, match="not found yet"):
+        followed.ctx.to_dict()
+    await within(followed)
+    assert followed.ctx.to_dict()["is_running"] is False

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from broker_wf.context import Context
 from broker_wf.context.backend import ContextBackend, RunBackend
 from broker_wf.context.context import BeforeRun, InRun, InStep, current_step
-from broker_wf.context.saved import Writer
+from broker_wf.context.saved import Saved
 from broker_wf.context.state_store import DictState, InMemoryStateStore, StateStore
 from broker_wf.errors import ContextSerdeError, ContextStateError, WorkflowRuntimeError
 from broker_wf.events import Event, StopEvent
@@ -103,13 +103,19 @@ class Run:
     async def events(self, *, expose_internal: bool) -> AsyncGenerator[Event, None]:
         yield StopEvent()
 
-    def saved(self, writer: Writer, *, include_state: bool) -> dict[str, object]:
-        return {"written_by": writer, "include_state": include_state}
+    def saved(self, *, include_state: bool) -> Saved:
+        return Saved(state=DictState(a=1) if include_state else None)
 
     def stop_event(self) -> StopEvent:
         if self.stop is None:
             raise WorkflowRuntimeError("the run is not complete")
         return self.stop
+
+
+def test_what_a_backend_gives_is_written_with_the_serializer_of_the_context() -> None:
+    ctx: Context[Any] = Context.of(InRun(Run()))
+    assert ctx.to_dict()["state"]["state_data"] == {"_data": {"a": "1"}}
+    assert ctx.to_dict(include_state=False)["state"] == {}
 
 
 def in_step() -> tuple[Context[Any], Step]:
