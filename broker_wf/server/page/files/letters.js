@@ -1,0 +1,36 @@
+// What was given up on, kept for a person.
+
+import { h, put, named, when, empty, plural, pretty } from "./dom.js";
+import { get, listen } from "./api.js";
+
+export function letters({ main, signal }) {
+  const said = h("span", { class: "faint" }), body = h("div", { class: "letters" });
+  put(main, h("div", { class: "head" }, h("h1", {}, "Dead letters"), said), body);
+  let shown = null;
+
+  async function load() {
+    try {
+      const found = await get("dlq", { limit: 200 }, signal);
+      const key = `${found.total} ${found.dead_letters.map((one) => one.id).join()}`;
+      if (key === shown) return;
+      shown = key;
+      said.textContent = found.total ? plural(found.total, "letter") : "";
+      put(body, found.total ? found.dead_letters.map(letter)
+        : empty("Nothing was given up on", "Deliveries that kill every worker, and what nobody can read, would be kept here."));
+    } catch (error) {
+      if (error.name !== "AbortError") put(body, empty("The dead letters cannot be listed", error.message));
+    }
+  }
+
+  function letter(one) {
+    const facts = [["Run", one.run_id && h("a", { href: `#/runs/${encodeURIComponent(one.run_id)}` }, one.run_id)], ["Workflow", one.workflow && named(one.workflow)],
+      ["Step", one.step], ["Event", one.event], ["Delivery", one.delivery && h("code", {}, one.delivery)], ["Letter", h("code", {}, one.id)]].filter(([, value]) => value);
+    return h("details", { class: "card letter", "data-letter": one.id },
+      h("summary", {}, h("span", { class: "status is-failed" }, h("i", { "aria-hidden": "true" }), one.kind), h("span", { class: "grow" }, one.reason), when(one.at)),
+      h("dl", { class: "said" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+      Object.keys(one.facts).length > 0 && h("pre", { class: "data", tabindex: "0" }, pretty(one.facts)));
+  }
+
+  listen("status", ({ dead_letters }) => { if (shown === null || !shown.startsWith(`${dead_letters} `)) load(); }, signal);
+  load();
+}

@@ -1,0 +1,217 @@
+// The runs: newest first, filtered by the server, live, any number of them.
+
+import { h, put, status, named, when, duration, count, plural, toast, empty, confirmed } from "./dom.js";
+import { get, post, run as at, listen } from "./api.js";
+import { Windowed } from "./list.js";
+
+const PAGE = 200, FURTHER = 1000;
+const STATUSES = [["", "All"], ["running", "Running"], ["queued", "Queued"], ["completed", "Completed"], ["failed", "Failed"], ["timed_out", "Timed out"], ["cancelled", "Cancelled"]];
+const SINCE = [["", "Any time"], ["900", "Last 15 minutes"], ["3600", "Last hour"], ["86400", "Last day"], ["604800", "Last week"]];
+
+const isLive = (run) => run.ended_at === null;
+
+export function runs({ main, given, signal }) {
+  const wanted = { q: given.get("q") ?? "", workflow: given.get("workflow") ?? "", status: given.get("status") ?? "", since: given.get("since") ?? "" };
+  const chosen = new Set();
+  let known = [], next = null, asked = 0, loading = false;
+
+  const search = h("input", { type: "search", placeholder: "Id or workflow", "aria-label": "Search runs by id or workflow", value: wanted.q, spellcheck: "false" });
+  const flows = h("select", { "aria-label": "Workflow" }, h("option", { value: "" }, "All workflows"));
+  const since = h("select", { "aria-label": "Since" }, SINCE.map(([value, label]) => h("option", { value, selected: value === wanted.since }, label)));
+  const states = h("div", { class: "segments", role: "radiogroup", "aria-label": "Status" }, STATUSES.map(([value, label]) =>
+    h("label", {}, h("input", { type: "radio", name: "status", value, checked: value === wanted.status, onchange: () => { wanted.status = value; changed(); } }), h("span", {}, label))));
+  const said = h("span", { class: "faint", role: "status", "aria-live": "polite" });
+  const bulk = h("div", { class: "bulk", hidden: true });
+  const none = h("div");
+  const all = h("input", { type: "checkbox", "aria-label": "Choose all live runs shown", onchange: () => { chooseAll(all.checked); } });
+  const list = new Windowed({ height: 38, row, key: (run) => run.run_id, end: more, label: "Runs", columns: 6 });
+  list.element.classList.add("runs");
+  put(main,
+    h("div", { class: "head" }, h("h1", {}, "Runs"), said, h("div", { class: "grow" }), h("a", { class: "button", href: "#/workflows" }, "Start a run")),
+    h("div", { class: "tools" }, search, flows, states, since),
+    bulk,
+    h("div", { class: "runs columns", "aria-hidden": "false" }, h("span", {}, all), h("span", {}, "Status"), h("span", {}, "Run"), h("span", {}, "Workflow"), h("span", {}, "Accepted"), h("span", { class: "num" }, "Took")),
+    none, list.element);
+
+  function row(run) {
+    const box = h("input", {
+      type: "checkbox", tabindex: "-1", checked: chosen.has(run.run_id), disabled: !isLive(run), "aria-label": `Choose run ${run.run_id}`,
+      onchange: () => { choose(run, box.checked); },
+    });
+    const cell = (...content) => h("span", { role: "cell" }, content);
+    const took = run.ended_at ? duration(Date.parse(run.ended_at) - Date.parse(run.started_at ?? run.created_at)) : h("span", { class: "ticking", "data-from": run.started_at ?? run.created_at });
+    if (took instanceof Element) tick(took);
+    return h("div", { class: `item ${chosen.has(run.run_id) ? "chosen" : ""} ${run === list.current ? "at" : ""}`, role: "row" },
+      cell(box), cell(status(run.status)),
+      cell(h("a", { href: `#/runs/${encodeURIComponent(run.run_id)}`, class: "id", tabindex: "-1" }, run.run_id)),
+      cell(named(run.workflow)), cell(when(run.created_at)), h("span", { role: "cell", class: "num" }, took));
+  }
+
+  function tick(element) {
+    element.textContent = duration(Date.now() - Date.parse(element.dataset.from));
+  }
+
+  function query() {
+    const from = wanted.since ? new Date(Date.now() - 1000 * Number(wanted.since)).toISOString() : "";
+    return { q: wanted.q, workflow: wanted.workflow, status: wanted.status, since: from, limit: PAGE };
+  }
+
+  async function load() {
+    const mine = ++asked;
+    loading = true;
+    try {
+      const page = await get("runs", query(), signal);
+      if (mine !== asked) return;
+      known = page.runs;
+      next = page.next;
+      draw();
+    } catch (error) { failed(error); } finally { if (mine === asked) loading = false; }
+  }
+
+  async function more() {
+    if (loading || next === null) return;
+    const mine = asked;
+    loading = true;
+    try {
+      const page = await get("runs", { ...query(), limit: FURTHER, cursor: next }, signal);
+      if (mine !== asked) return;
+      const there = new Set(known.map((run) => run.run_id));
+      known = known.concat(page.runs.filter((run) => !there.has(run.run_id)));
+      next = page.next;
+      draw();
+    } catch (error) { failed(error); } finally { loading = false; }
+  }
+
+  function failed(error) {
+    if (error.name !== "AbortError") put(none, empty("The runs cannot be listed", error.message));
+  }
+
+  function draw() {
+    list.show(known);
+    said.textContent = known.length ? `${count(known.length)}${next === null ? "" : "+"} shown` : "";
+    const filtered = wanted.q || wanted.workflow || wanted.status || wanted.since;
+    put(none, known.length ? null : filtered
+      ? empty("No run fits", "Change the search or the filters.", h("button", { class: "quiet", onclick: clear }, "Show all"))
+      : empty("No runs yet", "Start one here, from a script, or with broker-wf run.", h("a", { class: "button", href: "#/workflows" }, "Start a run")));
+    list.element.hidden = !known.length;
+    drawBulk();
+  }
+
+  function fits(run) {
+    return (!wanted.workflow || run.workflow === wanted.workflow) && (!wanted.status || run.status === wanted.status)
+      && (!wanted.q || run.run_id.includes(wanted.q) || run.workflow.includes(wanted.q));
+  }
+
+  // What has changed stands in front: a list that is newest first gets it there.
+  function merge(changes) {
+    const fresh = new Map(changes.map((run) => [run.run_id, run]));
+    const place = (run) => Date.parse(run.ended_at ?? run.created_at);
+    const merged = known.map((run) => fresh.get(run.run_id) ?? run).filter(fits);
+    const there = new Set(known.map((run) => run.run_id));
+    for (const run of changes) {
+      if (!isLive(run)) chosen.delete(run.run_id);
+      if (!there.has(run.run_id) && fits(run)) merged.push(run);
+    }
+    known = merged.sort((a, b) => place(b) - place(a));
+    draw();
+  }
+
+  function choose(run, on) {
+    if (on) chosen.add(run.run_id); else chosen.delete(run.run_id);
+    list.made.get(run.run_id)?.element.classList.toggle("chosen", on);
+    drawBulk();
+  }
+
+  function chooseAll(on) {
+    chosen.clear();
+    if (on) for (const run of known) if (isLive(run)) chosen.add(run.run_id);
+    list.made.forEach((made) => made.element.remove());
+    list.made = new Map();
+    list.draw();
+    drawBulk();
+  }
+
+  function drawBulk() {
+    const live = known.filter(isLive).length;
+    all.disabled = !live;
+    all.checked = live > 0 && chosen.size >= live;
+    all.indeterminate = chosen.size > 0 && chosen.size < live;
+    bulk.hidden = !chosen.size;
+    if (chosen.size) {
+      put(bulk, h("strong", {}, plural(chosen.size, "run"), " chosen"),
+        h("button", { class: "danger small", onclick: cancelChosen }, `Cancel ${plural(chosen.size, "run")}`),
+        h("button", { class: "quiet small", onclick: () => chooseAll(false) }, "Choose none"));
+    }
+  }
+
+  async function cancelChosen() {
+    const ids = [...chosen];
+    const names = h("pre", { class: "ids" }, ids.slice(0, 12).join("\n") + (ids.length > 12 ? `\nand ${ids.length - 12} more` : ""));
+    if (!await confirmed(`Cancel ${plural(ids.length, "run")}?`, "Steps that run now are stopped. A cancelled run does not go on.", `Cancel ${plural(ids.length, "run")}`, names)) return;
+    try {
+      const done = await post("runs:bulk", { action: "cancel", run_ids: ids, dry_run: false });
+      toast(`${plural(done.run_ids.length, "run")} cancelled`);
+      chosen.clear();
+      load();
+    } catch (error) { toast(error.message, "bad"); }
+  }
+
+  function changed() {
+    const kept = Object.entries(wanted).filter(([, value]) => value);
+    history.replaceState(null, "", `#/runs${kept.length ? `?${new URLSearchParams(kept)}` : ""}`);
+    chosen.clear();
+    list.element.scrollTop = 0;
+    load();
+  }
+
+  function clear() {
+    Object.assign(wanted, { q: "", workflow: "", status: "", since: "" });
+    search.value = flows.value = since.value = "";
+    states.querySelector("input").checked = true;
+    changed();
+  }
+
+  let later = 0;
+  search.addEventListener("input", () => { clearTimeout(later); later = setTimeout(() => { wanted.q = search.value.trim(); changed(); }, 180); });
+  flows.addEventListener("change", () => { wanted.workflow = flows.value; changed(); });
+  since.addEventListener("change", () => { wanted.since = since.value; changed(); });
+  list.element.addEventListener("keydown", (event) => {
+    const page = Math.floor(list.element.clientHeight / list.height);
+    const steps = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: page, PageUp: -page };
+    const run = list.current;
+    if (event.target !== list.element && event.key !== "Escape") return;
+    if (event.key in steps) list.go(list.at + steps[event.key]);
+    else if (event.key === "Home") list.go(0);
+    else if (event.key === "End") list.go(known.length - 1);
+    else if (event.key === "Enter" && run) location.hash = `#/runs/${encodeURIComponent(run.run_id)}`;
+    else if ((event.key === "x" || event.key === " ") && run && isLive(run)) { choose(run, !chosen.has(run.run_id)); list.made.get(run.run_id).element.querySelector("input").checked = chosen.has(run.run_id); }
+    else return;
+    event.preventDefault();
+  });
+  list.element.addEventListener("click", (event) => {
+    const row = event.target.closest("[role=row]");
+    if (row && !event.target.closest("a, input") && !getSelection().toString()) location.hash = row.querySelector("a").getAttribute("href");
+  });
+  listen("runs", merge, signal);
+  listen("look", load, signal);
+  listen("status", ({ workflows }) => drawFlows(workflows.map((one) => one.workflow)), signal);
+  const ticking = setInterval(() => list.element.querySelectorAll(".ticking").forEach(tick), 1000);
+  signal.addEventListener("abort", () => { clearInterval(ticking); list.close(); });
+
+  function drawFlows(names) {
+    if (names.join() === flows.dataset.names) return;
+    flows.dataset.names = names.join();
+    put(flows, h("option", { value: "" }, "All workflows"), names.map((name) => h("option", { value: name, selected: name === wanted.workflow }, name)));
+  }
+  get("workflows", {}, signal).then((found) => drawFlows(found.workflows.map((one) => one.name)), () => {});
+  load();
+}
+
+export async function cancel(run, then) {
+  if (!await confirmed("Cancel this run?", `${run.run_id} of ${run.workflow}. Steps that run now are stopped; it does not go on.`, "Cancel the run")) return;
+  try {
+    await post(`${at(run.run_id)}/cancel`);
+    toast("The run was cancelled");
+    then();
+  } catch (error) { toast(error.message, "bad"); }
+}
