@@ -25,12 +25,14 @@ COVERED := $(wildcard tests/unit tests/integration tests/conformance tests/state
 SIDE_BY_SIDE := -n 3 --dist worksteal -m 'not timing and not nightly'
 REDIS_MAJOR = $$(redis-server --version 2>/dev/null | sed -n 's/.* v=\([0-9][0-9]*\)\..*/\1/p')
 
+FIGURES ?= build/faults.jsonl
+
 SECRET := .secrets/redis_password
 
-.PHONY: help demo test check fmt coverage reference secret clean
+.PHONY: help demo test faults faults-nightly check fmt coverage reference secret clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 or newer found; name one with make PYTHON=/path/to/python3"; exit 1; }
@@ -68,6 +70,15 @@ test: $(VENV)/.test ## every test on the bundled Valkey, with the coverage gate,
 	elif [ -n "$$major" ]; then echo "== NOT run on Redis: redis-server on PATH is version $$major, 7 is the oldest supported"; \
 	else echo "== NOT run on Redis: no redis-server on PATH (apt-get install redis-server)"; fi; \
 	exit $$failed
+
+faults: $(VENV)/.test ## the experiments with faults at their size of every day, and a minute of the model check
+	$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py -ra $(PYTEST_ARGS)
+
+faults-nightly: $(VENV)/.test ## the same at full size; prints a table of figures
+	@rm -f $(FIGURES)
+	BROKER_WF_TEST_FIGURES=$(abspath $(FIGURES)) BROKER_WF_TEST_EXAMPLES=$${BROKER_WF_TEST_EXAMPLES:-2000} \
+		$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py -m "nightly or not nightly" -ra $(PYTEST_ARGS); \
+		failed=$$?; $(BIN)/python -m tests.faults.figures $(FIGURES); exit $$failed
 
 check: $(VENV)/.test ## format, lint, types, import contracts, the rules of the house
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ import redis
 from broker_wf import Settings
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.packing import unpack_text
+from tests.faults.nursery import Child
 from tests.servers import server_binary, socket_url, start_server
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ class Cluster:
         self.ledger = directory / "ledger"
         self.binary = server_binary(os.environ.get("BROKER_WF_TEST_SERVER", "bundled"))
         self.server = start_server(self.binary, directory)
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes] | Child] = []
         self.settings = Settings(
             url=socket_url(directory),
             namespace="faults",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cluster import Cluster
+from tests.faults.records import Records
 
 
 @pytest.fixture
@@ -20,3 +21,11 @@ def cluster() -> Iterator[Cluster]:
     finally:
         made.close()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def records(cluster: Cluster) -> Iterator[Records]:
+    """The ledger of the cluster's workers, and the means to make more of these."""
+    made = Records(cluster)
+    yield made
+    made.close()

@@ -1,6 +1,7 @@
 """A worker that writes down outside Redis what it starts and what its scripts are told.
 
-Lines of the ledger: ``ready pid``, ``start run delivery attempt crashes pid``, ``told script run delivery reply pid``.
+Lines of the ledger: ``ready pid``, ``start run delivery attempt crashes ms pid``, ``told script run delivery reply
+pid``, ``died point ms pid``. Times are those of the machine's monotonic clock, which all processes share.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import time
 from collections.abc import Awaitable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from broker_wf.broker import connection
@@ -18,10 +21,15 @@ from broker_wf.broker.script import Script
 from broker_wf.settings import Settings
 from broker_wf.worker import worker
 from broker_wf.worker.serving import Stops, run_worker
-from tests.apps import faulty, held
+from tests.apps import faulty, held, loads
+from tests.faults.points import Points
 from tests.mutants import mutated
 
 ENDS = ("commit", "fail")
+
+
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 class Recorder:
@@ -39,7 +47,7 @@ class Recorder:
         connection.Pipe.call = lambda pipe, script, *values: self._recorded_call(pipe, script, *values)
 
     async def _recorded_execute(self, program: Any, site: Any, delivery: Any, *rest: Any) -> Any:
-        self.note("start", delivery.run_id, delivery.id, delivery.attempt, delivery.crashes)
+        self.note("start", delivery.run_id, delivery.id, delivery.attempt, delivery.crashes, monotonic_ms())
         return await self._execute(program, site, delivery, *rest)
 
     def _recorded_call(self, pipe: Any, script: Script, *values: Any) -> Awaitable[object]:
@@ -56,13 +64,17 @@ class Recorder:
         return asyncio.shield(reply)
 
 
-async def main(ledger: str) -> None:
+async def main(ledger: str, *, points: str | None = None, loads_only: bool = False) -> None:
     recorder, stops = Recorder(ledger), Stops()
     recorder.install()
+    if points is not None:
+        Points(Path(points), lambda point: recorder.note("died", point.replace(" ", "-"), monotonic_ms())).install()
     settings = Settings.load()
     stops.listen()
     broker = await open_broker(settings, settings.full_url, patience_s=None)
-    programs = [one.program() for one in held.workflows] + [one().program() for one in faulty.workflows]
+    programs = [one.program() for one in (*loads.workflows, *held.workflows)]
+    if not loads_only:
+        programs = [one.program() for one in held.workflows] + [one().program() for one in faulty.workflows]
     await run_worker(programs, broker, settings, stops, lambda: recorder.note("ready"))
 
 

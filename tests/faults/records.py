@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.cluster import ROOT, Cluster, until
+from tests.faults.nursery import Child, Nursery
 
 SETTINGS = ("lease_ms", "heartbeat_ms", "audit_ms", "sweep_ms", "queued_check_ms", "block_ms")
 
@@ -23,6 +25,7 @@ class Start:
     attempt: int
     crashes: int
     pid: int
+    at_ms: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +45,15 @@ class Records:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.path = cluster.directory / "records"
+        self.points = cluster.directory / "points"
+        self.rollbacks = 0
+        self._nursery: Nursery | None = None
 
     def work(
         self, *, concurrency: int = 8, url: str | None = None, mutant: str | None = None, **settings: int
     ) -> subprocess.Popen[bytes]:
         """One more worker; it has begun to serve when this returns."""
-        given = {name: getattr(self.cluster.settings, name) for name in SETTINGS} | settings
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "BROKER_WF_URL": url or self.cluster.settings.url or "",
-            "BROKER_WF_NAMESPACE": self.cluster.settings.namespace,
-            "BROKER_WF_CONCURRENCY": str(concurrency),
-            **{f"BROKER_WF_{name.upper()}": str(value) for name, value in given.items()},
-        }
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **self._environment(url, concurrency, settings)}
         command = [sys.executable, "-m", "tests.faults.recorder", str(self.path)]
         with (self.cluster.directory / "workers.log").open("ab") as log:
             process = subprocess.Popen(
@@ -65,9 +63,77 @@ class Records:
         until(lambda: f"ready {process.pid}" in self._lines(), "the worker to serve")
         return process
 
+    def fork(
+        self,
+        *,
+        concurrency: int = 8,
+        mutant: str | None = None,
+        url: str | None = None,
+        wait: bool = True,
+        **settings: int,
+    ) -> Child:
+        """One more worker, of the loads, in milliseconds; it has begun to serve when this returns, if ``wait``."""
+        if self._nursery is None:
+            self._nursery = Nursery(self.cluster.directory / "workers.log")
+        child = self._nursery.fork(
+            self._environment(url, concurrency, settings),
+            ledger=str(self.path),
+            mutant=mutant,
+            points=str(self.points),
+        )
+        self.cluster.workers.append(child)
+        if wait:
+            self.serves(child)
+        return child
+
+    def serves(self, child: Child) -> None:
+        """Wait until a worker serves, or has died at a point before that."""
+        until(lambda: f"ready {child.pid}" in self._lines() or child.poll() is not None, "the worker to serve")
+
+    def rolled_back(self) -> None:
+        """The server has lost the end of its log; what was committed since may be committed again."""
+        self.rollbacks += 1
+        with self.path.open("a") as ledger:
+            ledger.write("rollback\n")
+
+    def committed_between(self) -> Counter[tuple[int, str, str]]:
+        """As `committed`, counted anew after each rollback."""
+        found, era = Counter[tuple[int, str, str]](), 0
+        for line in self._lines():
+            words = line.split(" ")
+            era += words[0] == "rollback"
+            if words[0] == "told" and (words[1], words[4]) == ("commit", "OK"):
+                found[era, words[2], words[3]] += 1
+        return found
+
+    def deaths(self) -> dict[int, int]:
+        """Workers that have died at a point, and when."""
+        words = (line.split(" ") for line in self._lines() if line.startswith("died "))
+        return {int(pid): int(at_ms) for _, _, at_ms, pid in words}
+
+    def recoveries_ms(self, deaths: dict[int, int]) -> list[int]:
+        """How long after the death of the process it was in each execution began again."""
+        starts = self.starts()
+        next_of = {(one.run, one.delivery, one.attempt, one.crashes): one.at_ms for one in reversed(starts)}
+        found: list[int] = []
+        for one in starts:
+            again = next_of.get((one.run, one.delivery, one.attempt, one.crashes + 1))
+            if again is not None and one.pid in deaths:
+                found.append(again - deaths[one.pid])
+        return sorted(found)
+
+    def close(self) -> None:
+        if self._nursery is not None:
+            # While the nursery is there, which reaps them.
+            for child in self.cluster.workers:
+                if isinstance(child, Child):
+                    child.send_signal(signal.SIGKILL)
+                    child.wait()
+            self._nursery.close()
+
     def starts(self, step: str = "") -> list[Start]:
         words = (line.split(" ") for line in self._lines() if line.startswith("start "))
-        found = [Start(run, did, int(attempt), int(crashes), int(pid)) for _, run, did, attempt, crashes, pid in words]
+        found = [Start(one[1], one[2], int(one[3]), int(one[4]), int(one[6]), int(one[5])) for one in words]
         return [one for one in found if one.delivery.endswith(step)]
 
     def told(self, pid: int | None = None) -> list[Told]:
@@ -87,6 +153,15 @@ class Records:
     def gate(self, name: str, pid: int | None = None) -> None:
         """Open a gate, for one process or for all."""
         Path(self.cluster.directory / (name if pid is None else f"{name}.{pid}")).touch()
+
+    def _environment(self, url: str | None, concurrency: int, settings: dict[str, int]) -> dict[str, str]:
+        given = {name: getattr(self.cluster.settings, name) for name in SETTINGS} | settings
+        return {
+            "BROKER_WF_URL": url or self.cluster.settings.url or "",
+            "BROKER_WF_NAMESPACE": self.cluster.settings.namespace,
+            "BROKER_WF_CONCURRENCY": str(concurrency),
+            **{f"BROKER_WF_{name.upper()}": str(value) for name, value in given.items()},
+        }
 
     def _lines(self) -> list[str]:
         return self.path.read_text().splitlines() if self.path.exists() else []

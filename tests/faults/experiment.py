@@ -1,0 +1,152 @@
+"""An experiment: load, faults, and the invariants at its end. What it measured is printed, and kept if asked for.
+
+``BROKER_WF_TEST_FIGURES=<file>`` collects a line of JSON per experiment, of which ``figures.py`` makes a table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker_wf.handler import WorkflowHandler
+from tests.apps.loads import Load
+from tests.faults.cluster import until
+from tests.faults.invariants import Expected, Faults, after_crashes, at_rest, violations
+from tests.faults.nursery import Child
+from tests.faults.records import Records
+
+SLOW_S = 100.0
+
+
+async def meanwhile(predicate: Callable[[], object], what: str) -> None:
+    """Wait for a predicate without holding the event loop up."""
+    await asyncio.to_thread(until, predicate, what)
+
+
+def seeds(quick: int, nightly: int) -> list[Any]:
+    """Fixed seeds: the first ones are for every day, the others for the night."""
+    marks = [[] if seed <= quick else [pytest.mark.nightly] for seed in range(1, nightly + 1)]
+    return [pytest.param(seed, marks=mark) for seed, mark in enumerate(marks, 1)]
+
+
+class Experiment:
+    """Runs of loads among workers to which things happen.
+
+    Attributes:
+        chance: seeded; every choice of the experiment is made by it.
+        faults: how many things were done to the system.
+        leases_lost: how many executions these can have cost at most; None: no bound is known.
+    """
+
+    def __init__(self, records: Records, name: str, seed: int = 0) -> None:
+        self.records, self.name, self.seed = records, name, seed
+        self.cluster = records.cluster
+        self.chance = random.Random(seed)
+        self.faults = 0
+        self.leases_lost: int | None = 0
+        self.expected: dict[str, Expected] = {}
+        self._waiting: dict[str, asyncio.Future[object]] = {}
+        self._began = time.monotonic()
+        self._killed: dict[int, int] = {}
+        self.handlers: dict[str, WorkflowHandler] = {}
+
+    def begin(self, load: Load, count: int, runs: Iterable[str], *, pause_s: float = 0.0) -> None:
+        """Submit runs, and send what a person would send them."""
+        flow = load.flow(timeout=300, broker=self.cluster.settings)
+        for run in runs:
+            handler = flow.run(run_id=run, count=count, pause_s=pause_s)
+            self.handlers[run] = handler
+            self.expected[run] = Expected(
+                workflow=flow.workflow_name,
+                result=load.result(count),
+                executed=load.executed(count),
+                waits=bool(load.answers(count)),
+            )
+            self._waiting[run] = asyncio.ensure_future(self._followed(load, count, handler))
+
+    async def _followed(self, load: Load, count: int, handler: WorkflowHandler) -> object:
+        for event in load.answers(count):
+            await handler.send_event(event)
+        return (await handler.stop_event_result()).result
+
+    def workers(self, count: int, concurrency: int = 4, **settings: int) -> list[Child]:
+        """So many more workers."""
+        forked = [self.records.fork(concurrency=concurrency, wait=False, **settings) for _ in range(count)]
+        for child in forked:
+            self.records.serves(child)
+        return forked
+
+    def living(self) -> list[Child]:
+        return [one for one in self.cluster.workers if isinstance(one, Child) and one.poll() is None]
+
+    def kill(self, child: Child, leases: int) -> None:
+        """Kill -9 a worker that holds so many leases at most."""
+        child.kill()
+        self._killed[child.pid] = time.monotonic_ns() // 1_000_000
+        self.fault(leases_lost=leases)
+
+    def fault(self, leases_lost: int = 0) -> None:
+        """Count one thing done to the system."""
+        self.faults += 1
+        if self.leases_lost is not None:
+            self.leases_lost += leases_lost
+
+    @property
+    def is_over(self) -> bool:
+        return all(one.done() for one in self._waiting.values())
+
+    async def outcomes(self, within_s: float = SLOW_S) -> dict[str, object]:
+        """What each run's driver was given: the result, or what it raised, or that it waits."""
+        await asyncio.wait(self._waiting.values(), timeout=within_s)
+        found: dict[str, object] = {}
+        for run, one in self._waiting.items():
+            if not one.done():
+                one.cancel()
+                with suppress(asyncio.CancelledError):
+                    await one
+                found[run] = "still waits"
+            else:
+                found[run] = one.exception() or one.result()
+        return found
+
+    async def violations(self, within_s: float = SLOW_S, **more: object) -> list[str]:
+        """Wait for the end, look at everything, and say what it came to."""
+        outcomes = await self.outcomes(within_s)
+        await asyncio.to_thread(at_rest, self.cluster)
+        faults = Faults(count=self.faults, leases_lost=self.leases_lost)
+        found = violations(self.records, self.expected, outcomes, faults)
+        recoveries = self.records.recoveries_ms(self._killed | self.records.deaths())
+        if recoveries:
+            more = {"recovery_ms": [recoveries[len(recoveries) // 2], recoveries[-1]], **more}
+        self.say(
+            violations=len(found),
+            executions=len(self.records.starts()),
+            again=after_crashes(self.records),
+            **more,
+        )
+        return found
+
+    def say(self, **figures: object) -> None:
+        """Print the figures of the experiment, and keep them where asked to."""
+        line = {
+            "experiment": self.name,
+            "seed": self.seed,
+            "runs": len(self.expected),
+            "faults": self.faults,
+            "seconds": round(time.monotonic() - self._began, 1),
+            **figures,
+        }
+        print(json.dumps(line))
+        path = os.environ.get("BROKER_WF_TEST_FIGURES")
+        if path:
+            with Path(path).open("a", encoding="utf-8") as kept:
+                kept.write(json.dumps(line) + "\n")

@@ -1,0 +1,96 @@
+"""Named points at which a worker process of a test can be made to die, each a border of a script or inside a step.
+
+A point is armed by a file; the process that removes it is the one that dies there, so it happens once, whoever comes
+first. The points are reached by wrapping, in the process of a test, what a worker calls: the library knows none of
+them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, cast
+
+from broker_wf.broker import connection
+from broker_wf.broker.packing import unpack
+from broker_wf.broker.script import Script
+from broker_wf.worker import worker
+from tests.apps import loads
+
+ANY_RUN = ("sweep", "audit", "heartbeat", "register")
+"""Scripts that no run calls: their points bear no run."""
+executing: ContextVar[str] = ContextVar("executing")
+
+
+def arm(directory: Path, point: str, run: str = "", skipped: int = 0) -> None:
+    """Let whoever comes to a point die there, after so many times at which it is survived."""
+    directory.mkdir(exist_ok=True)
+    for left in range(skipped + 1):
+        (directory / f"{point},{run},{left}").touch()
+
+
+def armed(directory: Path) -> list[str]:
+    """Points nobody has died at yet."""
+    return sorted(one.name for one in directory.iterdir() if one.name.endswith(",0"))
+
+
+class Points:
+    """The points of one process.
+
+    Args:
+        died: told the point, before the end.
+    """
+
+    def __init__(self, directory: Path, died: Callable[[str], None]) -> None:
+        self._directory, self._died = directory, died
+
+    def install(self) -> None:
+        """Wrap what a worker calls; for the whole life of this process."""
+        self._execute, self._call = worker.execute, connection.Pipe.call_again
+        worker.execute = self._execute_here
+        connection.Pipe.call_again = lambda pipe, script, *values: self._call_here(pipe, script, *values)
+        loads.at[0] = lambda point: self.reach(point, executing.get())
+
+    def reach(self, point: str, run: str = "") -> None:
+        """Die, if this is the point for it."""
+        waiting = sorted(self._directory.glob(f"{point},{run},*"))
+        for one in reversed(waiting):
+            try:
+                one.unlink()
+            except FileNotFoundError:
+                continue
+            if one.name.endswith(",0"):
+                self._died(f"{point},{run}")
+                os._exit(9)
+            return
+
+    async def _execute_here(self, program: Any, site: Any, delivery: Any, *rest: Any) -> Any:
+        executing.set(delivery.run_id)
+        self.reach("leased", delivery.run_id)
+        return await self._execute(program, site, delivery, *rest)
+
+    def _call_here(self, pipe: Any, script: Script, values: Any, again: Any) -> Awaitable[object]:
+        known = [] if script.name == "claim" else [""] if script.name in ANY_RUN else [_text(values[0])]
+        for run in known:
+            self.reach(f"before {script.name}", run)
+        reply: Any = self._call(pipe, script, values, again)
+
+        def came(done: Any) -> None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            handed = [_text(one[b"r"]) for one in _handed(done.result())] if script.name == "claim" else known
+            for run in dict.fromkeys(handed):
+                self.reach(f"after {script.name}", run)
+
+        reply.add_done_callback(came)
+        return reply
+
+
+def _handed(reply: Any) -> list[dict[bytes, Any]]:
+    return cast(Any, unpack(reply) if isinstance(reply, bytes) else reply)[0]
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
