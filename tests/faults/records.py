@@ -90,21 +90,34 @@ class Records:
         """Wait until a worker serves, or has died at a point before that."""
         until(lambda: f"ready {child.pid}" in self._lines() or child.poll() is not None, "the worker to serve")
 
-    def rolled_back(self) -> None:
-        """The server has lost the end of its log; what was committed since may be committed again."""
-        self.rollbacks += 1
-        with self.path.open("a") as ledger:
-            ledger.write("rollback\n")
+    def keeps(self) -> None:
+        """Whatever the server loses from now on, what has been told by now is not lost."""
+        self._mark("keeps")
 
-    def committed_between(self) -> Counter[tuple[int, str, str]]:
-        """As `committed`, counted anew after each rollback."""
-        found, era = Counter[tuple[int, str, str]](), 0
+    def rolled_back(self) -> None:
+        """The server has lost the end of its log; what was committed since `keeps` may be committed again."""
+        self.rollbacks += 1
+        self._mark("rollback")
+
+    def doubled(self) -> list[str]:
+        """Deliveries whose commit was accepted as new though it had been before, and had not been lost."""
+        found, firm, recent = list[str](), set[str](), set[str]()
         for line in self._lines():
             words = line.split(" ")
-            era += words[0] == "rollback"
-            if words[0] == "told" and (words[1], words[4]) == ("commit", "OK"):
-                found[era, words[2], words[3]] += 1
+            if words[0] == "keeps":
+                firm, recent = firm | recent, set()
+            elif words[0] == "rollback":
+                recent = set()
+            elif words[0] == "told" and (words[1], words[4]) == ("commit", "OK"):
+                what = f"{words[2]} {words[3]}"
+                if what in firm or what in recent:
+                    found.append(what)
+                recent.add(what)
         return found
+
+    def _mark(self, word: str) -> None:
+        with self.path.open("a") as ledger:
+            ledger.write(word + "\n")
 
     def deaths(self) -> dict[int, int]:
         """Workers that have died at a point, and when."""

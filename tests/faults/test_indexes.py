@@ -1,0 +1,101 @@
+"""Entries that come twice, and streams, groups and watch sets that are destroyed under load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from tests.apps.loads import W1, W2, Sums
+from tests.faults.experiment import Experiment, seeds
+from tests.faults.records import Records
+
+DESTROYED = ["destroy", "destroy", "trim", "trim", "delete", "delete", "setid", "delconsumer", "delconsumer", "watch"]
+
+
+def streams(experiment: Experiment) -> list[bytes]:
+    """Keys of all streams of work."""
+    client, tag = cast(Any, experiment.cluster.client), experiment.cluster.keys.tag
+    return sorted(key for family in ("work", "again") for key in client.scan_iter(match=f"{tag}{family}:*"))
+
+
+class Copies:
+    """Somebody who adds entries again, as a client that repeats XADD by itself would."""
+
+    def __init__(self, experiment: Experiment, share: float) -> None:
+        self.experiment, self.share = experiment, share
+        self.client = cast(Any, experiment.cluster.client)
+        self.seen: dict[tuple[bytes, bytes], dict[bytes, bytes]] = {}
+
+    def add(self) -> None:
+        """Copies of a share of what was not seen before."""
+        for key in streams(self.experiment):
+            for entry, fields in self.client.xrange(key):
+                if (key, entry) not in self.seen:
+                    self.seen[key, entry] = fields
+                    if self.experiment.chance.random() < self.share:
+                        self.seen[key, self.client.xadd(key, fields)] = fields
+                        self.experiment.fault()
+
+    def add_all_again(self) -> None:
+        for (key, _), fields in list(self.seen.items()):
+            self.client.xadd(key, fields)
+            self.experiment.fault()
+
+
+@pytest.mark.parametrize("seed", seeds(1, 10))
+async def test_entries_that_come_twice_execute_nothing_twice(records: Records, seed: int) -> None:
+    experiment = Experiment(records, "D7 duplicate deliveries", seed)
+    experiment.workers(3, 4)
+    copies = Copies(experiment, 0.2)
+    experiment.begin(W1, 10, [f"s{n}" for n in range(30 if seed == 1 else 150)], pause_s=0.05)
+    experiment.begin(W2, 6, [f"m{n}" for n in range(8 if seed == 1 else 40)])
+    while not experiment.is_over:
+        await asyncio.to_thread(copies.add)
+        await asyncio.sleep(0.02)
+    await asyncio.to_thread(copies.add_all_again)
+    # Whoever reads the streams next meets the copies of what has ended.
+    experiment.begin(W1, 3, ["last"])
+    experiment.begin(W2, 3, ["last-mixed"])
+    assert await experiment.violations() == []
+    assert experiment.faults > 50
+
+
+def destroy(experiment: Experiment, what: str) -> None:
+    client, keys, chance = cast(Any, experiment.cluster.client), experiment.cluster.keys, experiment.chance
+    if what == "watch":
+        for member in client.zrange(keys.of("watch"), 0, -1)[::2]:
+            client.zrem(keys.of("watch"), member)
+        return
+    key = keys.of("work", Sums(broker=experiment.cluster.settings).workflow_name, chance.choice(["Number", "Size"]))
+    groups = [group["name"] for group in client.xinfo_groups(key)] if client.exists(key) else []
+    actions: dict[str, Callable[[bytes], object]] = {
+        "destroy": lambda group: client.xgroup_destroy(key, group),
+        "trim": lambda group: client.xtrim(key, maxlen=0),
+        "delete": lambda group: client.delete(key),
+        "setid": lambda group: client.xgroup_setid(key, group, "$"),
+        "delconsumer": lambda group: [
+            client.xgroup_delconsumer(key, group, one["name"]) for one in client.xinfo_consumers(key, group)[:1]
+        ],
+    }
+    for group in groups[:1]:
+        actions[what](group)
+
+
+@pytest.mark.parametrize("seed", seeds(1, 10))
+async def test_destroyed_indexes_are_made_again_from_the_truth(records: Records, seed: int) -> None:
+    experiment = Experiment(records, "D8 streams, groups and watch sets destroyed", seed)
+    experiment.workers(3, 4, max_crashes=50)
+    runs = 60 if seed == 1 else 300
+    experiment.begin(W1, 10, [f"r{n}" for n in range(runs)], pause_s=0.1)
+    order = DESTROYED * (1 if seed == 1 else 2)
+    experiment.chance.shuffle(order)
+    for what in order:
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(destroy, experiment, what)
+        experiment.fault()
+        if experiment.is_over:
+            break
+    assert await experiment.violations() == []

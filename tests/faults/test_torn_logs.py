@@ -1,0 +1,76 @@
+"""A server that loses the end of its log, as after a power cut: everything goes back to some moment, and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.apps.loads import W1, W2
+from tests.faults.experiment import Experiment, seeds
+from tests.faults.records import Records
+from tests.servers import start_server
+
+CHECKER = shutil.which("redis-check-aof")
+TAIL = 4096
+
+
+class TornLog:
+    """The log of a cluster's server, cut somewhere behind a moment that is noted."""
+
+    def __init__(self, experiment: Experiment, *, repair: bool) -> None:
+        self.experiment, self.repair = experiment, repair
+        self.cluster, self.records = experiment.cluster, experiment.records
+        self.directory = self.cluster.directory / "appendonlydir"
+
+    def _log(self) -> Path:
+        return max(self.directory.glob("*.incr.aof"), key=lambda one: int(one.name.split(".")[-3]))
+
+    def note(self) -> int:
+        """The length of the log; what the ledger holds by now lies in front of it."""
+        self.records.keeps()
+        while self.cluster.client.info("persistence")["aof_buffer_length"]:
+            pass
+        return self._log().stat().st_size
+
+    def tear(self, kept: int) -> None:
+        """Kill the server, cut its log at a random byte up to 4 KiB behind that length, and start it again."""
+        self.cluster.server.kill()
+        self.cluster.server.wait()
+        log = self._log()
+        size = log.stat().st_size
+        os.truncate(log, self.experiment.chance.randint(kept, max(kept, min(size, kept + TAIL))))
+        if self.repair:
+            assert CHECKER is not None
+            (manifest,) = self.directory.glob("*.manifest")
+            subprocess.run([CHECKER, "--fix", manifest], input=b"y\n", check=True, capture_output=True)
+        self.records.rolled_back()
+        self.cluster.server = start_server(self.cluster.binary, self.cluster.directory)
+        self.experiment.fault()
+
+
+async def torn(records: Records, seed: int, name: str, *, repair: bool, runs: int, pause_s: float) -> list[str]:
+    experiment = Experiment(records, name, seed)
+    experiment.leases_lost = None
+    experiment.workers(3, 4, max_crashes=50)
+    experiment.begin(W1, 10, [f"s{n}" for n in range(runs)], pause_s=pause_s)
+    experiment.begin(W2, 6, [f"m{n}" for n in range(runs // 4)])
+    log = TornLog(experiment, repair=repair)
+    for _ in range(3):
+        await asyncio.sleep(experiment.chance.uniform(0.2, 0.5))
+        kept = await asyncio.to_thread(log.note)
+        await asyncio.sleep(1.0)
+        await asyncio.to_thread(log.tear, kept)
+    return await experiment.violations(60 if repair else 25)
+
+
+@pytest.mark.skipif(CHECKER is None, reason="no redis-check-aof on PATH")
+@pytest.mark.parametrize("seed", seeds(1, 10))
+async def test_a_server_that_loses_its_last_second_goes_back_in_time_and_on(records: Records, seed: int) -> None:
+    runs = 80 if seed == 1 else 240
+    found = await torn(records, seed, "D4 the log's tail is lost", repair=True, runs=runs, pause_s=0.15)
+    assert found == []
