@@ -56,7 +56,7 @@ class FirstState:
         """The state, encoded."""
         if self.earlier is None:
             return self.ready
-        return encoded_state(self.program.codec, await self.earlier.store.get_state())
+        return _encoded(self.program, await self.earlier.store.get_state())
 
     def read_now(self) -> BaseModel:
         """The state; blocks the event loop if an earlier run has left it."""
@@ -64,7 +64,15 @@ class FirstState:
             state = self.earlier.saved(include_state=True).state
             assert state is not None
             return state
-        return decoded_state(self.program.codec, self.program.spec.state_type or DictState, self.ready)
+        return decoded_state(self.program.codec, _declared(self.program), self.ready)
+
+
+def _declared(program: Program) -> type[BaseModel]:
+    return program.spec.state_type or DictState
+
+
+def _encoded(program: Program, state: BaseModel) -> dict[str, bytes]:
+    return encoded_state(program.codec, _declared(program), state)
 
 
 def submitting(
@@ -208,7 +216,7 @@ def _saved_start(program: Program, start: Encoded) -> StartEvent:
 
 def saved_state(saved: Saved, program: Program) -> FirstState:
     """What the state of a run that goes on begins with."""
-    return FirstState(program=program, ready={} if saved.state is None else encoded_state(program.codec, saved.state))
+    return FirstState(program=program, ready={} if saved.state is None else _encoded(program, saved.state))
 
 
 def begins_with(program: Program, event: StartEvent, encoded: Encoded, state: FirstState) -> NotBegun:
@@ -243,7 +251,7 @@ def first_state(ctx: Context[Any] | None, program: Program) -> FirstState:
     face = ctx.face
     if isinstance(face, BeforeRun):
         begun = face.saved is not None or "store" in face.__dict__
-        return FirstState(program=program, ready=encoded_state(program.codec, face.store.state) if begun else {})
+        return FirstState(program=program, ready=_encoded(program, face.store.state) if begun else {})
     if isinstance(face, InRun):
         if face.backend.is_running:
             raise ContextStateError("The context belongs to a run that is already running")

@@ -11,13 +11,24 @@ from typing import Any
 from pydantic import BaseModel
 
 from broker_wf.broker.broker import Broker
-from broker_wf.context.paths import split_path
-from broker_wf.context.state_store import copy_state_for_edit, create_cleared_state, merge_state
+from broker_wf.context.paths import get_by_path, split_path
+from broker_wf.context.state_store import copy_state_for_edit
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import RunId
 from broker_wf.errors import ContextStateError
 from broker_wf.wire.codec import Codec
-from broker_wf.wire.state import decoded_state, encoded_state, value_at, value_with
+from broker_wf.wire.state import (
+    CLASS_KEY,
+    StateClass,
+    class_in,
+    cleared_state,
+    decoded_state,
+    encoded_state,
+    may_be_of_subclass,
+    replaced_state,
+    value_at,
+    value_with,
+)
 
 _WRITTEN_AGAIN_AFTER_MS = 20
 """While a step edits the state, nobody else may write it."""
@@ -42,8 +53,10 @@ class RunStateStore:
         """See ``StateStore``. What is returned is a copy."""
         if not path:
             return await self.get_state()
-        broker = await self.broker()
-        found = await broker.state.get(self.run_id, path.split(".")[0])
+        first, broker = path.split(".")[0], await self.broker()
+        found = await broker.state.get(self.run_id, first)
+        if found.value is None and may_be_of_subclass(self.state_type, first):
+            return get_by_path(await self.get_state(), path, default)
         return value_at(self.codec, self.state_type, path, found.value, default)
 
     async def set(self, path: str, value: Any) -> None:
@@ -52,26 +65,27 @@ class RunStateStore:
         first, broker = split_path(path)[0], await self.broker()
         while True:
             found = await broker.state.get(self.run_id, first)
-            key, encoded = value_with(self.codec, self.state_type, path, found.value, value)
+            cls = await self._class_with(first)
+            key, encoded = value_with(self.codec, cls, path, found.value, value)
             if await broker.state.put(self.run_id, {key: encoded}, (), {key: found.version}):
                 return
             await self.clock.sleep_ms(_WRITTEN_AGAIN_AFTER_MS)
 
     async def get_state(self) -> BaseModel:
         """See ``StateStore``."""
-        return (await self._read())[0]
+        return decoded_state(self.codec, self.state_type, (await self._read())[0])
 
     async def set_state(self, state: BaseModel) -> None:
         """See ``StateStore``."""
         self._refuse_inside_edit()
-        async with self._changed() as (current, commit):
-            await commit(merge_state(current, state))
+        async with self._changed() as (before, commit):
+            await commit(replaced_state(self.codec, self.state_type, before, state))
 
     async def clear(self) -> None:
         """See ``StateStore``."""
         self._refuse_inside_edit()
-        async with self._changed() as (_, commit):
-            await commit(create_cleared_state(self.state_type))
+        async with self._changed() as (before, commit):
+            await commit(cleared_state(self.codec, self.state_type, before))
 
     @asynccontextmanager
     async def edit_state(self) -> AsyncGenerator[BaseModel, None]:
@@ -81,14 +95,14 @@ class RunStateStore:
             ContextStateError: a step has changed the state meanwhile; nothing was written.
         """
         self._refuse_inside_edit()
-        async with self._changed() as (current, commit):
-            edited = copy_state_for_edit(current)
+        async with self._changed() as (before, commit):
+            edited = copy_state_for_edit(decoded_state(self.codec, self.state_type, before))
             token = _editing.set(_editing.get() | {self.run_id})
             try:
                 yield edited
             finally:
                 _editing.reset(token)
-            await commit(edited)
+            await commit(encoded_state(self.codec, self.state_type, edited))
 
     def _refuse_inside_edit(self) -> None:
         if self.run_id in _editing.get():
@@ -97,25 +111,27 @@ class RunStateStore:
     @asynccontextmanager
     async def _changed(
         self,
-    ) -> AsyncGenerator[tuple[BaseModel, Callable[[BaseModel], Awaitable[None]]], None]:
-        current, before, versions = await self._read()
+    ) -> AsyncGenerator[tuple[dict[str, bytes], Callable[[dict[str, bytes]], Awaitable[None]]], None]:
+        before, versions = await self._read()
 
-        async def commit(state: BaseModel) -> None:
-            after = encoded_state(self.codec, state)
+        async def commit(after: dict[str, bytes]) -> None:
             sets = {key: value for key, value in after.items() if before.get(key) != value}
             removed = [key for key in before if key not in after]
             broker = await self.broker()
             if not await broker.state.put(self.run_id, sets, removed, versions):
                 raise ContextStateError("the state was changed by a step meanwhile; nothing was written, try again")
 
-        yield current, commit
+        yield before, commit
 
-    async def _read(self) -> tuple[BaseModel, dict[str, bytes], dict[str, int]]:
+    async def _class_with(self, key: str) -> StateClass:
+        """The class that knows the key: it need not be the declared one."""
+        if not may_be_of_subclass(self.state_type, key):
+            return self.state_type
+        named = await (await self.broker()).state.get(self.run_id, CLASS_KEY)
+        return class_in(self.codec, self.state_type, {} if named.value is None else {CLASS_KEY: named.value})
+
+    async def _read(self) -> tuple[dict[str, bytes], dict[str, int]]:
         broker = await self.broker()
         stored = await broker.state.all(self.run_id)
         values = {key: one.value for key, one in stored.items() if one.value is not None}
-        return (
-            decoded_state(self.codec, self.state_type, values),
-            values,
-            {k: v.version for k, v in stored.items()},
-        )
+        return values, {key: one.version for key, one in stored.items()}

@@ -13,15 +13,26 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from broker_wf.context.paths import split_path
-from broker_wf.context.state_store import copy_state_for_edit, create_cleared_state, merge_state
+from broker_wf.context.paths import get_by_path, split_path
+from broker_wf.context.state_store import copy_state_for_edit
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import StateEdit, StateSet
 from broker_wf.engine.effects import Effects
 from broker_wf.engine.site import Site
 from broker_wf.errors import LeaseLostError
 from broker_wf.wire.codec import Codec
-from broker_wf.wire.state import decoded_state, encoded_state, value_at, value_with
+from broker_wf.wire.state import (
+    CLASS_KEY,
+    StateClass,
+    class_in,
+    cleared_state,
+    decoded_state,
+    encoded_state,
+    may_be_of_subclass,
+    replaced_state,
+    value_at,
+    value_with,
+)
 
 _editing: ContextVar[bool] = ContextVar("editing_state", default=False)
 _ASKED_AGAIN_AFTER_S = 2.0
@@ -48,7 +59,10 @@ class StepState:
         """See ``StateStore``. What is returned is a copy."""
         if not path:
             return await self.get_state()
-        raw, _ = await self._read(path.split(".")[0])
+        first = path.split(".")[0]
+        raw, _ = await self._read(first)
+        if raw is None and may_be_of_subclass(self.state_type, first):
+            return get_by_path(await self.get_state(), path, default)
         return value_at(self.codec, self.state_type, path, raw, default)
 
     async def set(self, path: str, value: Any) -> None:
@@ -59,7 +73,7 @@ class StepState:
             raw, version = await self._read(segments[0])
             if self.effects.held:
                 return await self._set_under_lock(path, value)
-            key, encoded = value_with(self.codec, self.state_type, path, raw, value)
+            key, encoded = value_with(self.codec, await self._class_with(segments[0]), path, raw, value)
             expected = version if len(segments) > 1 else None
             word = await self.effects.apply(StateSet(key=key, value=encoded, version=expected))
             if word == "locked":
@@ -75,14 +89,13 @@ class StepState:
         """See ``StateStore``."""
         _refuse_inside_edit()
         async with self._locked("set_state") as (before, commit):
-            current = decoded_state(self.codec, self.state_type, before)
-            await commit(encoded_state(self.codec, merge_state(current, state)))
+            await commit(replaced_state(self.codec, self.state_type, before, state))
 
     async def clear(self) -> None:
         """See ``StateStore``."""
         _refuse_inside_edit()
-        async with self._locked("clear") as (_, commit):
-            await commit(encoded_state(self.codec, create_cleared_state(self.state_type)))
+        async with self._locked("clear") as (before, commit):
+            await commit(cleared_state(self.codec, self.state_type, before))
 
     def edit_state(self) -> AbstractAsyncContextManager[BaseModel]:
         """See ``StateStore``."""
@@ -100,7 +113,7 @@ class StepState:
                 yield edited
             finally:
                 _editing.reset(token)
-            await commit(encoded_state(self.codec, edited))
+            await commit(encoded_state(self.codec, self.state_type, edited))
 
     async def drop(self) -> None:
         """Give the lock back that a commit which was refused would have taken along."""
@@ -109,8 +122,16 @@ class StepState:
 
     async def _set_under_lock(self, path: str, value: object) -> None:
         async with self._locked(f"set:{path}") as (before, commit):
-            key, encoded = value_with(self.codec, self.state_type, path, before.get(path.split(".")[0]), value)
+            cls = class_in(self.codec, self.state_type, before)
+            key, encoded = value_with(self.codec, cls, path, before.get(path.split(".")[0]), value)
             await commit({**before, key: encoded})
+
+    async def _class_with(self, key: str) -> StateClass:
+        """The class that knows the key: it need not be the declared one."""
+        if not may_be_of_subclass(self.state_type, key):
+            return self.state_type
+        raw, _ = await self._read(CLASS_KEY)
+        return class_in(self.codec, self.state_type, {} if raw is None else {CLASS_KEY: raw})
 
     async def _read(self, key: str) -> tuple[bytes | None, int]:
         if key in self._overlay:

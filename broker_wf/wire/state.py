@@ -8,12 +8,17 @@ from typing import cast
 from pydantic import BaseModel
 
 from broker_wf.context.paths import get_by_path, get_in, set_by_path, split_path
-from broker_wf.context.state_store import create_cleared_state
-from broker_wf.errors import EncodeError
+from broker_wf.context.state_store import create_cleared_state, merge_state
+from broker_wf.errors import DecodeError, EncodeError
+from broker_wf.events import DictLikeModel
 from broker_wf.events.dict_like import is_dict_like
+from broker_wf.wire.classes import derives, is_class
 from broker_wf.wire.codec import Codec
 
 StateClass = type[BaseModel]
+CLASS_KEY = "\0class"
+"""The key that names the class of a state that is of a subclass of the declared one; not there for any other."""
+_CLASS = "the class of the state"
 _LIVE_OBJECTS = "what lives in one process, as clients and locks do, is given to steps as a Resource"
 
 
@@ -23,9 +28,17 @@ def state_values(state: BaseModel) -> dict[str, object]:
     return {**declared, **state.to_dict()} if is_dict_like(state) else declared
 
 
-def state_of(cls: StateClass, values: Mapping[str, object]) -> BaseModel:
-    """A state with these values; what is missing has its default. Validators do not run again."""
-    state = create_cleared_state(cls)
+def state_of(cls: StateClass, values: Mapping[str, object], *, is_part: bool = False) -> BaseModel:
+    """A state with these values; what is missing has its default. Validators do not run again.
+
+    Args:
+        is_part: nobody asks for what is missing.
+
+    Raises:
+        ValueError: a field that has no default is missing.
+    """
+    needed = {name for name, field in cls.model_fields.items() if field.is_required()}
+    state = cls.model_construct() if needed and (is_part or needed <= values.keys()) else create_cleared_state(cls)
     for key, value in values.items():
         if is_dict_like(state) and key not in cls.model_fields:
             state[key] = value
@@ -34,13 +47,57 @@ def state_of(cls: StateClass, values: Mapping[str, object]) -> BaseModel:
     return state
 
 
-def encoded_state(codec: Codec, state: BaseModel) -> dict[str, bytes]:
-    """Every key of a state, encoded.
+def encoded_state(codec: Codec, cls: StateClass, state: BaseModel) -> dict[str, bytes]:
+    """Every key of a state, encoded; and its class, where that is not ``cls``, the declared one.
 
     Raises:
         EncodeError, LimitExceededError: a value cannot travel; names the key.
+        ValueError: a key has a name that is kept for the class.
     """
-    return {key: encoded_key(codec, key, value) for key, value in state_values(state).items()}
+    encoded = {key: encoded_key(codec, key, value) for key, value in state_values(state).items()}
+    if type(state) is not cls:
+        encoded[CLASS_KEY] = codec.encode_value(type(state), what=_CLASS)
+    return encoded
+
+
+def class_in(codec: Codec, cls: StateClass, values: Mapping[str, bytes]) -> StateClass:
+    """The class of a state, given its encoded keys and the declared class.
+
+    Raises:
+        DecodeError: it is of a class that is not known here, or is no subclass of the declared one.
+    """
+    raw = values.get(CLASS_KEY)
+    if raw is None:
+        return cls
+    found = codec.decode_value(raw, what=_CLASS)
+    if not is_class(found) or not derives(found, cls):
+        raise DecodeError(_CLASS, f"{found!r} is no subclass of {cls.__name__}")
+    return cast(StateClass, found)
+
+
+def replaced_state(codec: Codec, cls: StateClass, before: Mapping[str, bytes], state: BaseModel) -> dict[str, bytes]:
+    """Every key after ``set_state``, encoded.
+
+    Raises:
+        ValueError: the class of ``state`` is neither that of the state before, nor a parent or child of it.
+        EncodeError, LimitExceededError: a value cannot travel; names the key.
+    """
+    is_first = not before and isinstance(state, cls)
+    return encoded_state(codec, cls, state if is_first else merge_state(decoded_state(codec, cls, before), state))
+
+
+def cleared_state(codec: Codec, cls: StateClass, before: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Every key after ``clear``, encoded: the defaults of the class that the state is of.
+
+    Raises:
+        ValueError: a field has none.
+    """
+    return encoded_state(codec, cls, create_cleared_state(class_in(codec, cls, before)))
+
+
+def may_be_of_subclass(cls: StateClass, key: str) -> bool:
+    """Whether what stands at a key is for the class of the state to say, which may not be the declared one."""
+    return key not in cls.model_fields and not issubclass(cls, DictLikeModel)
 
 
 def encoded_key(codec: Codec, key: str, value: object) -> bytes:
@@ -48,7 +105,10 @@ def encoded_key(codec: Codec, key: str, value: object) -> bytes:
 
     Raises:
         EncodeError, LimitExceededError: it cannot travel; names the key.
+        ValueError: the key is kept for the class of the state.
     """
+    if key == CLASS_KEY:
+        raise ValueError(f"the state key {key!r} is kept for the library")
     try:
         return codec.encode_value(value, what=f"state key {key!r}")
     except EncodeError as error:
@@ -57,8 +117,10 @@ def encoded_key(codec: Codec, key: str, value: object) -> bytes:
 
 
 def decoded_state(codec: Codec, cls: StateClass, values: Mapping[str, bytes]) -> BaseModel:
-    """A state from its encoded keys."""
-    return state_of(cls, {key: codec.decode_value(raw, what=f"state key {key!r}") for key, raw in values.items()})
+    """A state from its encoded keys, of the declared class or of the one they name."""
+    found = class_in(codec, cls, values)
+    named = {key: raw for key, raw in values.items() if key != CLASS_KEY}
+    return state_of(found, {key: codec.decode_value(raw, what=f"state key {key!r}") for key, raw in named.items()})
 
 
 def value_at(codec: Codec, cls: StateClass, path: str, raw: bytes | None, default: object) -> object:
@@ -88,5 +150,5 @@ def value_with(codec: Codec, cls: StateClass, path: str, raw: bytes | None, new:
     """
     key = split_path(path)[0]
     before = {} if raw is None else {key: codec.decode_value(raw, what=f"state key {key!r}")}
-    changed = cast(BaseModel, set_by_path(state_of(cls, before), path, new))
+    changed = cast(BaseModel, set_by_path(state_of(cls, before, is_part=True), path, new))
     return key, encoded_key(codec, key, state_values(changed)[key])

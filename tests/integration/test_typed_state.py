@@ -121,6 +121,87 @@ async def test_clear_goes_back_to_the_defaults_of_the_class(stage: Stage) -> Non
     assert await within((await stage.put_on(ClearsSubclass)).run()) == Shape()
 
 
+class Tilted(Square):
+    """Has what its parents have not: a needed field, one by default, a property."""
+
+    angle: int
+    note: str = "none"
+
+    @property
+    def doubled(self) -> int:
+        return 2 * self.edge
+
+
+class Turned(Event):
+    pass
+
+
+class Replaced(Workflow):
+    """Its state is replaced by one of a subclass, which other steps and the handler then see."""
+
+    @step
+    async def begin(self, ctx: Context[Shape], ev: StartEvent) -> Turned:
+        await ctx.store.set_state(Tilted(color="blue", angle=45))
+        return Turned()
+
+    @step
+    async def turn(self, ctx: Context[Shape], ev: Turned) -> StopEvent:
+        await ctx.store.set("angle", 90)
+        async with ctx.store.edit_state() as state:
+            state.edge = 3
+        await ctx.store.set_state(Shape(color="green"))
+        return StopEvent(result=[await ctx.store.get(path, default=None) for path in ("doubled", "note", "nothing")])
+
+
+async def test_a_state_of_a_subclass_keeps_its_class_in_steps_handlers_saved_contexts_and_next_runs(
+    stage: Stage,
+) -> None:
+    flow = await stage.put_on(Replaced)
+    handler = flow.run()
+    store = handler.ctx.store
+    assert await within(handler) == [6, "none", None]
+    assert await within(store.get_state()) == Tilted(color="green", edge=3, angle=90)
+    await within(store.set("note", "from outside"))
+    assert await within(store.get("doubled")) == 6
+    saved: Context[Any] = Context.from_dict(flow, handler.ctx.to_dict())
+    expected = Tilted(color="green", edge=3, angle=90, note="from outside")
+    assert await saved.store.get_state() == expected
+    next_one = flow.run(ctx=saved)
+    assert await within(Context.from_dict(flow, next_one.ctx.to_dict()).store.get_state()) == expected
+    await within(next_one)
+    await within(handler.ctx.store.set_state(Square(edge=8)))
+    assert await within(store.get_state()) == expected.model_copy(update={"color": "red", "edge": 8})
+    with pytest.raises(ValueError, match="defaults for all fields"):
+        await within(store.clear())
+
+
+class ClearsReplaced(Workflow):
+    """Clears a state of a subclass."""
+
+    @step
+    async def begin(self, ctx: Context[Shape], ev: StartEvent) -> StopEvent:
+        await ctx.store.set_state(Square(edge=9))
+        await ctx.store.clear()
+        return StopEvent(result=await ctx.store.get_state())
+
+
+async def test_clear_goes_back_to_the_defaults_of_the_class_the_state_is_of_now(stage: Stage) -> None:
+    assert await within((await stage.put_on(ClearsReplaced)).run()) == Square()
+
+
+class Fills(Workflow):
+    """Sets a state that cannot begin with defaults."""
+
+    @step
+    async def begin(self, ctx: Context[Needy], ev: StartEvent) -> StopEvent:
+        await ctx.store.set_state(Needy(needed=4))
+        return StopEvent(result=await ctx.store.get_state())
+
+
+async def test_a_state_with_a_field_without_default_can_be_set_whole(stage: Stage) -> None:
+    assert await within((await stage.put_on(Fills)).run()) == Needy(needed=4)
+
+
 class NeedsField(Workflow):
     """Its state has a field without a default."""
 
