@@ -43,6 +43,11 @@ class FeedStore:
         raw = await self.pipe.command("XRANGE", key, f"({after}-0" if after > 0 else "-", "+", "COUNT", count)
         return [_entry(one) for one in cast("list[object]", raw or [])]
 
+    async def last(self, run_id: RunId, count: int) -> list[FeedEntry]:
+        """The last entries, newest first."""
+        raw = await self.pipe.command("XREVRANGE", self.pipe.keys.of("feed", run_id), "+", "-", "COUNT", count)
+        return [_entry(one) for one in cast("list[object]", raw or [])]
+
     async def wake(self, driver: DriverId) -> None:
         """End the driver's blocked read, because it has to read other feeds."""
         key = self.pipe.keys.of("wake", driver)

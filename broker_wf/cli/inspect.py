@@ -110,7 +110,7 @@ def list_runs(
 @_as_json
 @where
 def list_waiting(workflow: str | None, limit: int, as_json: bool, url: str | None, namespace: str | None) -> None:
-    """List what runs wait for (`wait_for_event`) and have asked, those that wait longest first."""
+    """List what runs wait for and have asked, those that wait longest first."""
     views = _asked(url, namespace, lambda inspector: inspector.waiting(workflow, limit))
     if as_json:
         print_json([as_dict(view) for view in views])

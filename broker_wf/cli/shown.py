@@ -80,8 +80,8 @@ def waits(views: Sequence[WaitView]) -> None:
         (
             view.run_id,
             view.workflow,
-            view.step,
-            " or ".join(view.events),
+            view.step or "-",
+            " or ".join(view.events) or "-",
             "-" if view.asked_at is None else age(view.asked_at),
             _moment(view.due_at),
             "-" if view.question_type is None else f"{view.question_type} {_brief(view.question)}",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from broker_wf.core.routing import Router
-from broker_wf.core.spec import StepSpec, WorkflowSpec
+from broker_wf.core.spec import EventClass, StepSpec, WorkflowSpec
+from broker_wf.events import HumanResponseEvent, InputRequiredEvent
 
 
 def facts_of(spec: WorkflowSpec) -> dict[str, object]:
-    """The graph, who takes the start event, and the schema of the start event; plain values."""
+    """The graph, who takes the start event, and what a person is asked and answers; plain values."""
     start = Router(spec).route(spec.start_class)
     return {
         "name": spec.name,
@@ -17,8 +18,18 @@ def facts_of(spec: WorkflowSpec) -> dict[str, object]:
         "start": spec.name_of(spec.start_class),
         "start_to": list(start.to),
         "stop": spec.name_of(spec.stop_class),
+        "asks": sorted(spec.name_of(t) for t in _given(spec) if issubclass(t, InputRequiredEvent)),
+        "answers": sorted(spec.name_of(t) for t in _taken(spec) if issubclass(t, HumanResponseEvent)),
         "steps": [_step_facts(spec, step) for step in spec.steps.values()],
     }
+
+
+def _given(spec: WorkflowSpec) -> set[EventClass]:
+    return {given for step in spec.steps.values() for given in (*step.returns, *step.list_returns)}
+
+
+def _taken(spec: WorkflowSpec) -> set[EventClass]:
+    return {taken for step in spec.steps.values() for slot in step.slots for taken in slot.types}
 
 
 def _step_facts(spec: WorkflowSpec, step: StepSpec) -> dict[str, object]:

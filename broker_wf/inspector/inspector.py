@@ -75,7 +75,10 @@ class Inspector:
         return await list_runs(self.broker, workflows, status, limit, before)
 
     async def waiting(self, workflow: str | None = None, limit: int = 1_000) -> list[WaitView]:
-        """What steps of live runs wait for, those who wait longest first: the questions to be answered.
+        """What live runs wait for, those who wait longest first: the questions to be answered.
+
+        Waits of steps, and runs of which nothing executes: they have returned an ``InputRequiredEvent``, or for another
+        reason go on only when somebody sends an event.
 
         Args:
             workflow: its name; None: of all of them.

@@ -124,13 +124,17 @@ class RunView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitView:
-    """What a step of a live run waits for (``wait_for_event``).
+    """What a step of a live run waits for (``wait_for_event``), or a run that has nothing to do until an event comes.
 
     Attributes:
+        step: that waits; of a run that has nothing to do the one that has asked, empty if none has.
+        delivery: of the step that waits; empty for a run that has nothing to do.
         waiter_id: as the step gave it; None: it gave none.
-        events: names of the events of which one is an answer.
+        events: names of the events of which one is an answer. Not known of a run that has nothing to do, if its
+            workflow has only run in process.
         requires: names of the fields in which the answer must have a certain value.
-        question_type: class of the ``waiter_event``; None: there is none, or the feed no longer has it.
+        question_type: class of the ``waiter_event``, or of the last ``InputRequiredEvent`` that was returned; None:
+            there is none, or the feed no longer has it.
         question: its fields, plain data.
         asked_at: when it was published; None with ``question_type``.
         due_at: when the wait times out; None: never.

@@ -1,4 +1,4 @@
-"""What steps wait for, and what they have asked."""
+"""What runs wait for, and what they have asked."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from datetime import datetime
 from typing import cast
 
 from broker_wf.broker.broker import Broker
-from broker_wf.core.ids import RunId
+from broker_wf.broker.feed import FeedEntry
+from broker_wf.broker.notes import NOTES
+from broker_wf.core.ids import RunId, WorkflowName
 from broker_wf.inspector.records import Record, event_views, record_of
 from broker_wf.inspector.replies import mapping, text
 from broker_wf.inspector.views import EventView, RunSummary, WaitView, moment
 
 _OPEN = b"w"
+_LOOKED_BACK = 100
+"""How many of the last events of a run are looked at for its question."""
 
 
 async def list_waits(broker: Broker, runs: Sequence[RunSummary]) -> list[WaitView]:
@@ -24,7 +28,12 @@ async def list_waits(broker: Broker, runs: Sequence[RunSummary]) -> list[WaitVie
 
 
 async def _waits_of_run(broker: Broker, run: RunSummary) -> list[WaitView]:
-    raw = await broker.pipe.command("HGETALL", broker.keys.of("waiting", run.run_id))
+    raw, at_work = await asyncio.gather(
+        broker.pipe.command("HGETALL", broker.keys.of("waiting", run.run_id)),
+        broker.pipe.command("EXISTS", broker.keys.of("live", run.run_id), broker.keys.of("backlog", run.run_id)),
+    )
+    if not raw and not at_work:
+        return await _wait_of_idle(broker, run)
     parked = {delivery: record_of(packed) for delivery, packed in mapping(raw).items()}
     found = await asyncio.gather(*(_waits_of(broker, run, delivery, record) for delivery, record in parked.items()))
     return [wait for of_delivery in found for wait in of_delivery]
@@ -53,6 +62,51 @@ async def _waits_of(broker: Broker, run: RunSummary, delivery: str, record: Reco
     ]
 
 
+async def _wait_of_idle(broker: Broker, run: RunSummary) -> list[WaitView]:
+    """What a run waits for of which no step executes or waits: it goes on when somebody sends an event."""
+    definition, last, status = await asyncio.gather(
+        broker.roster.definition(WorkflowName(run.workflow)),
+        broker.feed.last(RunId(run.run_id), _LOOKED_BACK),
+        broker.pipe.command("HMGET", broker.keys.of("run", run.run_id), "status", "deadline_ms"),
+    )
+    still, deadline_ms = cast("list[bytes | None]", status)
+    if still is None or text(still) != "running":
+        return []
+    facts: Record = record_of(definition[1]) if definition and definition[1] else {}
+    entry = _question_in(last, facts)
+    question = None if entry is None else await _shown(broker, RunId(run.run_id), entry)
+    return [
+        WaitView(
+            run_id=run.run_id,
+            workflow=run.workflow,
+            step="" if entry is None else entry.step,
+            delivery="",
+            waiter_id=None,
+            events=_named(facts, "answers"),
+            requires=(),
+            question_type=question.type if question else None,
+            question=question.value if question else None,
+            asked_at=question.at if question else None,
+            due_at=None if deadline_ms is None else moment(int(deadline_ms)),
+        )
+    ]
+
+
+def _question_in(last: Sequence[FeedEntry], facts: Record) -> FeedEntry | None:
+    """The newest question; of a workflow of which nothing is known what a step has published last."""
+    asks = _named(facts, "asks")
+    return next((one for one in last if (one.name in asks if facts else one.name != NOTES)), None)
+
+
+def _named(facts: Record, key: str) -> tuple[str, ...]:
+    return tuple(text(name) for name in cast("list[object]", facts.get(key) or ()))
+
+
+async def _shown(broker: Broker, run_id: RunId, entry: FeedEntry) -> EventView:
+    (view,) = event_views(entry, await broker.blobs.fetch(run_id, (entry.payload,)))
+    return view
+
+
 def _due(facts: Record) -> datetime | None:
     due = facts.get("d")
     return moment(int(due)) if isinstance(due, int | float) else None
@@ -66,5 +120,4 @@ async def _asked(broker: Broker, run_id: RunId, facts: Record) -> EventView | No
     entries = await broker.feed.read(run_id, int(seq) - 1, 1)
     if not entries or entries[0].seq != int(seq):
         return None
-    (view,) = event_views(entries[0], await broker.blobs.fetch(run_id, (entries[0].payload,)))
-    return view
+    return await _shown(broker, run_id, entries[0])

@@ -86,3 +86,51 @@ async def test_runs_of_other_workflows_are_left_out_when_one_is_named(stage: Sta
     await within(waiting(stage, 3))
     assert await waiting(stage, 0, "another") == []
     await handler.cancel_run()
+
+
+class Returning(Workflow):
+    """Asks by returning the question, and has nothing to do until the answer comes."""
+
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> Ask:
+        ctx.write_event_to_stream(Other())
+        return Ask(about="c")
+
+    @step
+    async def hear(self, ev: Say) -> StopEvent:
+        return StopEvent(result=ev.yes)
+
+
+async def test_a_run_that_has_returned_its_question_is_listed_until_it_is_answered(stage: Stage) -> None:
+    handler = (await stage.put_on(Returning)).run()
+    async for event in handler.stream_events():
+        if isinstance(event, Ask):
+            break
+    (found,) = await within(waiting(stage, 1))
+    assert (found.run_id, found.step, found.delivery) == (handler.run_id, "ask", "")
+    assert (found.question_type, found.question) == ("Ask", {"about": "c"})
+    assert found.events == (() if stage.in_process else ("Say",))
+    assert found.asked_at is not None
+    assert found.due_at is not None
+    await handler.send_event(Say(about="c", yes=True))
+    assert await within(handler) is True
+    assert await waiting(stage, 0) == []
+
+
+class Silent(Workflow):
+    """Has nothing to do and asks nobody."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> None:
+        return None
+
+    @step
+    async def hear(self, ev: Say) -> StopEvent:
+        return StopEvent(result=ev.yes)
+
+
+async def test_a_run_that_waits_without_a_question_is_listed_too(stage: Stage) -> None:
+    handler = (await stage.put_on(Silent)).run()
+    (found,) = await within(waiting(stage, 1))
+    assert (found.run_id, found.step, found.question_type, found.asked_at) == (handler.run_id, "", None, None)
+    await handler.cancel_run()
