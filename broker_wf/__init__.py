@@ -15,6 +15,7 @@ _WHERE = {
     "configure": "broker_wf.configuration",
     "map": "broker_wf.many",
     "open_inspector": "broker_wf.inspecting",
+    "register": "broker_wf.wire.known",
     "run_many": "broker_wf.many",
     "step": "broker_wf.decorators",
 }

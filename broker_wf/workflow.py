@@ -46,6 +46,7 @@ from broker_wf.resource import ResourceManager
 from broker_wf.settings import Settings
 from broker_wf.types import StartT, StopT
 from broker_wf.wire.codec import Codec
+from broker_wf.wire.known import registered, values_defined_in
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.registry import EventRegistry
 from broker_wf.wire.remote_errors import known_errors
@@ -346,9 +347,12 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
     def _registry(self, spec: WorkflowSpec, *, is_open: bool) -> EventRegistry:
         """The classes that may travel with the workflow's runs."""
         module = type(self).__module__
-        roots = () if spec.state_type is None else (spec.state_type,)
+        state = () if spec.state_type is None else (spec.state_type,)
+        roots = (*state, *values_defined_in([module]))
         registry = EventRegistry(spec.names, roots=roots, modules=[module], is_open=is_open)
         registry.errors.update(known_errors(_loaded_beside(module)))
+        for cls in registered():
+            registry.register(cls)
         return registry
 
     async def _make_resources(self, steps: dict[StepName, StepSpec]) -> None:

@@ -182,14 +182,15 @@ class Encoder:
     def _class(self, cls: type) -> ExtType:
         plan = self._registry.plan_of(cls)
         if plan is None:
-            raise RefusedError(cls, f"the class {type_name(cls)} is not registered")
+            raise RefusedError(cls, f"the class {type_name(cls)} is not registered; see broker_wf.register")
         return ExtType(TYPE, plan.name.encode())
 
     def _why_not(self, kind: type) -> str:
         if can_travel(kind):
             return (
-                "no annotation of the workflow's events or state names its class; declare it in one, or "
-                "register it (a class met only behind Any is unknown to other processes)"
+                "no annotation of the workflow's events or state names its class and the workflow's module does not "
+                "define it, so that other processes do not know it; declare it in an annotation, or decorate it with "
+                "@broker_wf.register"
             )
         return "there is no encoding for this class; use a pydantic model, a dataclass or plain values"
 

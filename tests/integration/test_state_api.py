@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 
 from broker_wf import Context, Workflow, step
 from broker_wf.errors import EncodeError
-from broker_wf.events import StartEvent, StopEvent
+from broker_wf.events import Event, StartEvent, StopEvent
+from tests.apps.parcels import Label, Parcel, Unknown
 from tests.integration.stage import Stage, within
 
 
@@ -115,6 +116,39 @@ class Unstorable(Workflow):
         return StopEvent()
 
 
+class Crate(BaseModel):
+    """Named by no annotation."""
+
+    weight: int = 1
+
+
+class Stored(Event):
+    pass
+
+
+class Stores(Workflow):
+    """Puts values into a state that declares nothing; another step reads them."""
+
+    @step
+    async def put(self, ctx: Context, ev: StartEvent) -> Stored:
+        await ctx.store.set("crate", Crate(weight=7))
+        await ctx.store.set("parcel", Parcel(label=Label(text="to Bea")))
+        return Stored()
+
+    @step
+    async def read(self, ctx: Context, ev: Stored) -> StopEvent:
+        return StopEvent(result=[await ctx.store.get("crate"), await ctx.store.get("parcel.label.text")])
+
+
+class StoresUnknown(Workflow):
+    """Puts a value of another module into a state that declares nothing."""
+
+    @step
+    async def put(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        await ctx.store.set("value", Unknown(weight=3))
+        return StopEvent(result=(await ctx.store.get("value")).weight)
+
+
 class Nothing(Workflow):
     @step
     async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
@@ -167,6 +201,21 @@ async def test_a_live_object_in_the_state_is_refused_with_a_word_about_resources
     flow = await stage.put_on(Unstorable)
     with pytest.raises(EncodeError, match=r"client.*Lock[\s\S]*Resource"):
         await within(flow.run())
+
+
+async def test_a_state_without_fields_holds_values_of_the_workflows_module_and_registered_ones(stage: Stage) -> None:
+    assert await within((await stage.put_on(Stores)).run()) == [Crate(weight=7), "to Bea"]
+
+
+async def test_a_value_that_only_this_process_knows_is_kept_in_process_and_refused_with_advice_on_workers(
+    stage: Stage,
+) -> None:
+    run = (await stage.put_on(StoresUnknown)).run()
+    if stage.in_process:
+        assert await within(run) == 3
+        return
+    with pytest.raises(EncodeError, match=r"'value' of type tests.apps.parcels.Unknown .*@broker_wf.register"):
+        await within(run)
 
 
 async def test_every_writer_inside_an_edit_of_a_handler_is_refused_and_the_edit_holds(stage: Stage) -> None:

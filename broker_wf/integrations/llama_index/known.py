@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from enum import Enum
 from typing import cast
 
 from pydantic import BaseModel
 from workflows.events import Event
 
 from broker_wf.integrations.llama_index.events import is_event_class
-from broker_wf.wire.classes import derives, is_dataclass
+from broker_wf.wire.known import values_defined_in
 
 _VOUCHED_FOR = (
     "llama_index.core.agent.react.types",
@@ -59,15 +58,9 @@ def refused_of_agents() -> Iterator[tuple[type, str]]:
         yield from ((cls, why) for cls in _classes_of(module) if cls.__name__ == name)
 
 
-def values_defined_in(modules: Iterable[str]) -> list[type]:
+def own_values_in(modules: Iterable[str]) -> list[type]:
     """Models, dataclasses and enums that the workflow's own modules define: its state may hold them behind ``Any``."""
-    return [
-        cls
-        for name in sorted(modules)
-        if name.partition(".")[0] not in _LIBRARIES
-        for cls in _classes_of(name)
-        if cls.__module__ == name and (derives(cls, (BaseModel, Enum)) or is_dataclass(cls))
-    ]
+    return values_defined_in(name for name in modules if name.partition(".")[0] not in _LIBRARIES)
 
 
 def _classes_of(module: str) -> Iterator[type]:

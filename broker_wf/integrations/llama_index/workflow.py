@@ -22,14 +22,15 @@ from broker_wf.integrations.llama_index.handler import DistributedHandler
 from broker_wf.integrations.llama_index.inside import arguments_of, name_of, steps_of
 from broker_wf.integrations.llama_index.known import (
     models_of_agents,
+    own_values_in,
     refused_of_agents,
     their_events_in,
-    values_defined_in,
 )
 from broker_wf.integrations.llama_index.resources import manager_of
 from broker_wf.integrations.llama_index.seeds import adopted
 from broker_wf.integrations.llama_index.steps import step_spec_of
 from broker_wf.settings import Settings
+from broker_wf.wire.known import registered
 from broker_wf.wire.registry import EventRegistry
 from broker_wf.wire.remote_errors import known_errors
 from broker_wf.workflow import Workflow
@@ -154,8 +155,10 @@ class DistributedWorkflow(Workflow):
         published = their_events_in(modules - {object.__module__})
         stand_ins = [our_class(cls) for cls in (*self.original.events, *published)]
         state = () if spec.state_type is None else (spec.state_type,)
-        values = [*self.original.events, *published, *models_of_agents(), *values_defined_in(modules), *self._types]
+        values = [*self.original.events, *published, *models_of_agents(), *own_values_in(modules), *self._types]
         registry = EventRegistry(spec.names, roots=[*stand_ins, *values, *state], modules=modules, is_open=is_open)
+        for cls in registered():
+            registry.register(cls)
         for cls, why in refused_of_agents():
             registry.refuse(cls, why)
         registry.errors.update(known_errors(["workflows.errors", *sorted(modules)]))

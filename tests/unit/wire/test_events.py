@@ -167,7 +167,7 @@ def test_a_refused_value_is_named_with_event_path_and_type(event: Event, path: s
 
 
 def test_a_class_met_only_behind_any_is_refused_with_advice() -> None:
-    with pytest.raises(EncodeError, match=r"Event.a of type .*Dog cannot be .*declare it .* or register it"):
+    with pytest.raises(EncodeError, match=r"Event.a of type .*Dog cannot be .*declare it .*@broker_wf.register"):
         codec_of().encode_event(dynamic(a=Dog(name="rex")))
 
 
