@@ -13,9 +13,25 @@ from typing import Any, Generic, Protocol, cast, runtime_checkable
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypeVar
 
-from broker_wf.context.paths import get_by_path, set_by_path
+from broker_wf.context.paths import MAX_DEPTH, get_by_path, set_by_path
 from broker_wf.events import DictLikeModel
 from broker_wf.events.dict_like import is_dict_like
+
+__all__ = [
+    "MAX_DEPTH",
+    "MODEL_T",
+    "DictState",
+    "InMemoryStateStore",
+    "StateStore",
+    "UnserializableKeyWarning",
+    "copy_state_for_edit",
+    "create_cleared_state",
+    "get_by_path",
+    "infer_state_type",
+    "merge_state",
+    "read_state",
+    "set_by_path",
+]
 
 _MAY_FAIL_TO_ENCODE = ("memory",)
 
@@ -93,6 +109,27 @@ class StateStore(Protocol[MODEL_T]):
         ...
 
 
+class _HasState(Protocol):
+    """A workflow, as far as its state is concerned."""
+
+    def get_state_class(self) -> type[BaseModel]:
+        """Return the class of the run's state.
+
+        Raises:
+            ValueError: the annotations do not agree.
+        """
+        ...
+
+
+def infer_state_type(workflow: _HasState) -> type[BaseModel]:
+    """Return the class of the state of a workflow's runs: the most derived of all ``Context[S]``, else ``DictState``.
+
+    Raises:
+        ValueError: the annotations do not agree.
+    """
+    return workflow.get_state_class()
+
+
 class StateReader(Protocol):
     """Turns text into a value."""
 
@@ -117,20 +154,20 @@ class StateSerializer(Protocol):
         ...
 
 
-def merge_state(current: MODEL_T, incoming: BaseModel) -> MODEL_T:
+def merge_state(current_state: MODEL_T, incoming: BaseModel) -> MODEL_T:
     """Return what the state is after ``set_state``.
 
     Raises:
         ValueError: the classes do not agree.
     """
-    cls = type(current)
+    cls = type(current_state)
     if isinstance(incoming, cls):
         return incoming
     if not issubclass(cls, type(incoming)):
         raise ValueError(  # noqa: TRY004 - the peer's
             f"State must be of type {cls.__name__} or a parent type, got {type(incoming).__name__}"
         )
-    return cls.model_validate({**_contents(current), **_contents(incoming)})
+    return cls.model_validate({**_contents(current_state), **_contents(incoming)})
 
 
 def _contents(state: BaseModel) -> dict[str, Any]:

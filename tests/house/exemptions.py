@@ -35,7 +35,7 @@ ANY = {
     "broker_wf/types.py": OWED,
     "broker_wf/workflow.py": OWED,
 }
-EMPTY_MODULE_NAMES = {"broker_wf/utils.py": OWED}
+EMPTY_MODULE_NAMES = {"broker_wf/context/utils.py": OWED, "broker_wf/utils.py": OWED}
 CLASS_NAMES = {"broker_wf/resource.py::ResourceManager": OWED}
 MANY_PUBLIC_METHODS = {
     "broker_wf/context/context.py::Context": OWED,

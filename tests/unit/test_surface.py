@@ -25,7 +25,10 @@ PUBLIC = {
     "workflow": "Workflow WorkflowMeta",
     "context": "Context BaseSerializer JsonSerializer PickleSerializer",
     "context.serializers": "BaseSerializer JsonSerializer PickleSerializer JsonPickleSerializer",
-    "context.state_store": "DictState InMemoryStateStore StateStore",
+    # The rest of this module is what the original's stores of other runtimes are made of.
+    "context.state_store": "DictState InMemoryStateStore StateStore UnserializableKeyWarning MAX_DEPTH MODEL_T "
+    "copy_state_for_edit create_cleared_state get_by_path infer_state_type merge_state set_by_path",
+    "context.utils": "get_qualified_name import_module_from_qualified_name",
     "handler": "WorkflowHandler",
     "retry_policy": "RetryInfo RetryPolicy RetryCondition WaitStrategy StopCondition retry_policy retry_if_exception "
     "retry_if_exception_type retry_if_not_exception_type retry_unless_exception_type retry_if_exception_message "
