@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from broker_wf.representation.agents import (
+    draw_agent_with_tools,
+    draw_agent_with_tools_mermaid,
+    draw_agent_workflow,
+    draw_agent_workflow_mermaid,
+)
 from broker_wf.representation.build import get_workflow_representation
 from broker_wf.representation.drawing import (
     Drawing,
@@ -35,6 +41,10 @@ __all__ = [
     "WorkflowResourceConfigNode",
     "WorkflowResourceNode",
     "WorkflowStepNode",
+    "draw_agent_with_tools",
+    "draw_agent_with_tools_mermaid",
+    "draw_agent_workflow",
+    "draw_agent_workflow_mermaid",
     "draw_all_possible_flows",
     "draw_all_possible_flows_mermaid",
     "draw_most_recent_execution",

@@ -47,9 +47,11 @@ START = Look("startEventStyle", "#E27AFF", Shape.PILL)
 STOP = Look("stopEventStyle", "#FFA07A", Shape.PILL)
 EVENT = Look("defaultEventStyle", "#90EE90", Shape.PILL)
 CHILD = Look("childConnectorStyle", "#E0E0E0", Shape.PILL)
+AGENT = Look("agentStyle", "#66CCFF", Shape.PILL)
+TOOL = Look("toolStyle", "#FF9966", Shape.BOX)
 FAILED = Look("failedStepStyle", "#F4A6A6", Shape.BOX)
 OPEN = Look("openStepStyle", "#FFF3B0", Shape.BOX)
-LOOKS = (STEP, EXTERNAL, RESOURCE, RESOURCE_CONFIG, START, STOP, EVENT, CHILD, FAILED, OPEN)
+LOOKS = (STEP, EXTERNAL, RESOURCE, RESOURCE_CONFIG, START, STOP, EVENT, CHILD, AGENT, TOOL, FAILED, OPEN)
 
 _BY_KIND = {
     "step": STEP,
@@ -57,6 +59,10 @@ _BY_KIND = {
     "resource": RESOURCE,
     "resource_config": RESOURCE_CONFIG,
     "child_connector": CHILD,
+    "agent": AGENT,
+    "tool": TOOL,
+    "workflow_agent": AGENT,
+    "workflow_tool": TOOL,
 }
 
 
