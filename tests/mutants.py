@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from broker_wf.broker import script
+from broker_wf.broker import connection, deliveries, script
+from broker_wf.broker.packing import unpack
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.ids import Fence
+from broker_wf.worker import claimer
 
 MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "no fence": (("lib/record", "rec.st == 'l' and rec.n == nonce", "rec.st == 'l'"),),
@@ -38,10 +42,39 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("lib/waits", "if value == '?' then return redis.call('HGETALL'", "if true then return redis.call('HGETALL'"),
     ),
     "places are not freed": (("lib/places", "ZREM', running_key(base, rec.s)", "ZSCORE', running_key(base, rec.s)"),),
+    "collected events are counted and not named": (
+        ("lib/buffers", "if not head or cmsgpack.unpack(head)[1] ~= used[1] then", "if not head then"),
+    ),
+    "work streams are trimmed": (("lib/dispatch", "'XADD', key, '*', 'r'", "'XADD', key, 'MAXLEN', 2, '*', 'r'"),),
+    "groups begin at the end": (
+        ("register", "g[4], '0', 'MKSTREAM'", "g[4], '$', 'MKSTREAM'"),
+        ("lib/groups", "step, '0', 'MKSTREAM'", "step, '$', 'MKSTREAM'"),
+    ),
+    "nonces of attempts": (("lib/lease", "'l', holder.nonce,", "'l', rec.a .. '.' .. rec.c,"),),
+    "the last event after the script": (
+        (
+            "lib/finish",
+            "append_feed(rid, outcome.name, outcome.payload, outcome.step, now)",
+            "if outcome.status ~= 'completed' then append_feed(rid, outcome.name, outcome.payload, '', now) end",
+        ),
+    ),
+    "one nonce for all": (),
+    "the feed never expires": (("lib/finish", "state_key(rid), feed_key(rid) })", "state_key(rid) })"),),
 }
 """Per mutant: script, what stands in it, what stands there instead."""
 
-_DIRECTED = {"an ended run leaves its shared entries", "groups delete what is not theirs", "any event is the answer"}
+_DIRECTED = {
+    "an ended run leaves its shared entries",
+    "groups delete what is not theirs",
+    "any event is the answer",
+    "collected events are counted and not named",
+    "groups begin at the end",
+    "nonces of attempts",
+    "one nonce for all",
+    "the last event after the script",
+    "the feed never expires",
+    "work streams are trimmed",
+}
 WALKED_INTO = sorted(set(MUTANTS) - _DIRECTED)
 """Those that random walks find soon; the others need a schedule of their own."""
 
@@ -59,13 +92,59 @@ def mutated(name: str) -> Iterator[None]:
                 source = replace(source, body=source.body.replace(old, new))
         return source
 
+    kept = claimer.new_fence, deliveries.delivery_of, connection.Pipe.call_again
     try:
         script._read = read
         _forget()
+        _BESIDE.get(name, _nothing)()
         yield
     finally:
+        claimer.new_fence, deliveries.delivery_of, connection.Pipe.call_again = kept
         script._read = original
         _forget()
+
+
+def _nothing() -> None:
+    """The fault is in the scripts alone."""
+
+
+def _one_nonce() -> None:
+    claimer.new_fence = lambda: Fence("always the same")
+
+
+def _nonces_of_attempts() -> None:
+    original = deliveries.delivery_of
+
+    def delivery_of(found: Any, fence: Fence) -> Delivery:
+        made = original(found, fence)
+        return replace(made, fence=Fence(f"{made.attempt}.{made.crashes}"))
+
+    deliveries.delivery_of = delivery_of
+
+
+def _last_event_later() -> None:
+    original = connection.Pipe.call_again
+
+    def call_again(pipe: Any, called: script.Script, values: Any, again: Any) -> Any:
+        reply: Any = original(pipe, called, values, again)
+        ends = called.name == "commit" and (unpack(values[2]) if isinstance(values[2], bytes) else values[2]).get(
+            "ends"
+        )
+        if ends:
+            fields = ("t", ends["name"], "p", ends["payload"], "s", "", "at", "0")
+            key = pipe.keys.of("feed", values[0])
+            reply.add_done_callback(lambda _: pipe.command("XADD", key, "*", *fields))
+        return reply
+
+    connection.Pipe.call_again = call_again
+
+
+_BESIDE = {
+    "one nonce for all": _one_nonce,
+    "nonces of attempts": _nonces_of_attempts,
+    "the last event after the script": _last_event_later,
+}
+"""What a mutant changes in the worker."""
 
 
 def _forget() -> None:

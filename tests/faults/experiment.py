@@ -78,7 +78,7 @@ class Experiment:
             await handler.send_event(event)
         return (await handler.stop_event_result()).result
 
-    def workers(self, count: int, concurrency: int = 4, **settings: int) -> list[Child]:
+    def workers(self, count: int, concurrency: int = 4, **settings: Any) -> list[Child]:
         """So many more workers."""
         forked = [self.records.fork(concurrency=concurrency, wait=False, **settings) for _ in range(count)]
         for child in forked:

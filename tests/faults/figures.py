@@ -15,6 +15,8 @@ def table(lines: list[dict[str, Any]]) -> str:
     """Markdown; experiments of one name are added up."""
     by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
+        if line["experiment"].startswith("D33"):
+            continue  # Violations are what these are for.
         by_name[line["experiment"]].append(line)
     rows = [HEAD, tuple("---" for _ in HEAD), *(_row(name, some) for name, some in sorted(by_name.items()))]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -1,7 +1,8 @@
 """A worker that writes down outside Redis what it starts and what its scripts are told.
 
 Lines of the ledger: ``ready pid``, ``start run delivery attempt crashes ms pid``, ``told script run delivery reply
-pid``, ``died point ms pid``. Times are those of the machine's monotonic clock, which all processes share.
+pid``, ``died point ms pid``, ``repaired script count pid``. Times are those of the machine's monotonic clock, which all
+processes share.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tests.faults.points import Points
 from tests.mutants import mutated
 
 ENDS = ("commit", "fail")
+REPAIRS = ("sweep", "audit")
 
 
 def monotonic_ms() -> int:
@@ -52,6 +54,8 @@ class Recorder:
 
     def _recorded_call(self, pipe: Any, script: Script, *values: Any) -> Awaitable[object]:
         reply: Any = self._call(pipe, script, *values)
+        if script.name in REPAIRS:
+            reply.add_done_callback(lambda done: self._note_repairs(script.name, done))
         if script.name not in ENDS:
             return reply
 
@@ -62,6 +66,10 @@ class Recorder:
         reply.add_done_callback(told)
         # A task that is cancelled while it waits must not take the reply along.
         return asyncio.shield(reply)
+
+    def _note_repairs(self, name: str, done: asyncio.Future[Any]) -> None:
+        if not done.cancelled() and done.exception() is None and done.result()[1]:
+            self.note("repaired", name, done.result()[1])
 
 
 async def main(ledger: str, *, points: str | None = None, loads_only: bool = False) -> None:

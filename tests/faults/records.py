@@ -119,6 +119,10 @@ class Records:
         with self.path.open("a") as ledger:
             ledger.write(word + "\n")
 
+    def repairs(self) -> int:
+        """What sweeps and audits put right; a retry that is due counts as well."""
+        return sum(int(line.split(" ")[2]) for line in self._lines() if line.startswith("repaired "))
+
     def deaths(self) -> dict[int, int]:
         """Workers that have died at a point, and when."""
         words = (line.split(" ") for line in self._lines() if line.startswith("died "))

@@ -37,13 +37,13 @@ class TornLog:
             pass
         return self._log().stat().st_size
 
-    def tear(self, kept: int) -> None:
-        """Kill the server, cut its log at a random byte up to 4 KiB behind that length, and start it again."""
+    def tear(self, kept: int, tail: int = TAIL) -> None:
+        """Kill the server, cut its log at a random byte at most so far behind that length, and start it again."""
         self.cluster.server.kill()
         self.cluster.server.wait()
         log = self._log()
         size = log.stat().st_size
-        os.truncate(log, self.experiment.chance.randint(kept, max(kept, min(size, kept + TAIL))))
+        os.truncate(log, self.experiment.chance.randint(kept, max(kept, min(size, kept + tail))))
         if self.repair:
             assert CHECKER is not None
             (manifest,) = self.directory.glob("*.manifest")
