@@ -22,7 +22,7 @@ MORE = {
 LOADS = {"W1": W1, "W2": W2, "W3": W3}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", seeds(1, 5))
 @pytest.mark.parametrize("size", ["quick", pytest.param("full", marks=pytest.mark.nightly)])
 async def test_workers_killed_at_random_lose_nothing(records: Records, seed: int, size: str) -> None:
     experiment = Experiment(records, f"D1 kill -9 of workers ({size})", seed)
