@@ -27,7 +27,8 @@ def _row(name: str, some: list[dict[str, Any]]) -> tuple[str, ...]:
         return f"{sum(one.get(what, 0) for one in some):,}"
 
     all_seeds = sorted({one["seed"] for one in some})
-    seeds = f"{all_seeds[0]}-{all_seeds[-1]}" if len(all_seeds) > 1 else str(all_seeds[0])
+    all_in_row = all_seeds == list(range(all_seeds[0], all_seeds[-1] + 1)) and len(all_seeds) > 2
+    seeds = f"{all_seeds[0]}-{all_seeds[-1]}" if all_in_row else ", ".join(map(str, all_seeds))
     recoveries = [one["recovery_ms"] for one in some if "recovery_ms" in one]
     middle = sorted(one[0] for one in recoveries)[len(recoveries) // 2] / 1000 if recoveries else 0
     recovery = f"{middle:.1f} s, {max(one[1] for one in recoveries) / 1000:.1f} s" if recoveries else ""

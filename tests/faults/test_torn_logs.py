@@ -74,3 +74,11 @@ async def test_a_server_that_loses_its_last_second_goes_back_in_time_and_on(reco
     runs = 80 if seed == 1 else 240
     found = await torn(records, seed, "D4 the log's tail is lost", repair=True, runs=runs, pause_s=0.15)
     assert found == []
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+async def test_without_the_repair_something_goes_wrong_sooner_or_later(records: Records) -> None:
+    """The negative control: the server itself drops a torn end when it loads, and later reads across it."""
+    found = await torn(records, 1, "D33 the log is not repaired", repair=False, runs=240, pause_s=0.15)
+    assert found != []
