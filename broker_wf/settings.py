@@ -44,6 +44,11 @@ class Settings:
     """Worker processes under one ``broker-wf worker``."""
     lease_ms: int = 15_000
     """How long a delivery stays a worker's without a renewal. Renewed every third of it. At least 300."""
+    stall_limit_ms: int = 60_000
+    """How long the event loop of a ``broker-wf worker`` may stand still; then its leases are renewed no longer."""
+    renewal_process: int = 1
+    """Whether the leases of a ``broker-wf worker`` are renewed by a process of their own, which code that holds the
+    interpreter's lock cannot stop. 0: by a thread, as those of in-process runs are."""
     sweep_ms: int = 1_000
     """How often a worker looks for what is due."""
     audit_ms: int = 60_000
@@ -155,6 +160,8 @@ _LEAST = {
     "concurrency": 1,
     "processes": 1,
     "lease_ms": 300,
+    "stall_limit_ms": 300,
+    "renewal_process": 0,
     "sweep_ms": 10,
     "audit_ms": 50,
     "heartbeat_ms": 50,

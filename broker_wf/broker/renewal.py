@@ -1,15 +1,18 @@
-"""Leases renewed from a thread: blocking, with a connection of its own."""
+"""Leases renewed from a thread or a process of their own: blocking, with a connection of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from broker_wf.broker.connection import SyncClient, Timeouts, call_sync, sync_client
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import load
-from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import Lane
+
+LeaseKey = tuple[str, str, str]
+"""Run, delivery, nonce."""
+HeldPlace = tuple[str, str, str]
+"""Lane, step, place."""
 
 
 class Renewal:
@@ -19,7 +22,12 @@ class Renewal:
         self._url, self._keys, self._timeouts = url, keys, timeouts
         self._client: SyncClient | None = None
 
-    def renew(self, deliveries: Sequence[Delivery], lease_ms: int) -> list[int]:
+    @classmethod
+    def at(cls, url: str, namespace: str, timeouts: Mapping[str, int]) -> Renewal:
+        """From plain values, for another process."""
+        return cls(url, Keys(namespace), Timeouts(**timeouts))
+
+    def renew(self, leases: Sequence[LeaseKey], lease_ms: int) -> list[int]:
         """Renew leases.
 
         Returns:
@@ -28,18 +36,17 @@ class Renewal:
         Raises:
             what ``connection.FAILED`` names: some may have been renewed.
         """
-        leases = [[one.run_id, one.id, one.fence] for one in deliveries]
         raw = call_sync(self._connected(), self._keys, load("renew"), lease_ms, leases)
         return [position - 1 for position in cast("list[int]", raw)]
 
-    def hold_places(self, holders: Sequence[tuple[Lane, Delivery]], lease_ms: int) -> None:
+    def hold_places(self, holders: Sequence[tuple[HeldPlace, LeaseKey]], lease_ms: int) -> None:
         """Keep the places of deliveries that are no longer ours while their code still runs.
 
         Raises:
             what ``connection.FAILED`` names.
         """
-        places = [[lane, d.step, str(d.place), d.run_id, d.id, d.fence] for lane, d in holders if d.place is not None]
-        if places:
+        if holders:
+            places = [[*place, *lease] for place, lease in holders]
             call_sync(self._connected(), self._keys, load("hold"), lease_ms, places)
 
     def close(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from broker_wf.broker.renewal import HeldPlace, LeaseKey
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import DeliveryId, Fence, Lane, RunId
+from broker_wf.core.ids import Lane
 
 
 @dataclass(slots=True)
@@ -15,13 +16,26 @@ class Active:
     """One delivery under execution.
 
     Attributes:
+        timeout_ms: of its step.
         stopped: why the worker cancelled it: ``ended``, ``lost`` or ``drain``; None while it may go on.
     """
 
     delivery: Delivery
     lane: Lane
+    timeout_ms: int | None = None
     task: asyncio.Task[None] | None = None
     stopped: str | None = None
+
+    @property
+    def key(self) -> LeaseKey:
+        """What its lease is renewed by."""
+        return self.delivery.run_id, self.delivery.id, self.delivery.fence
+
+    @property
+    def place(self) -> HeldPlace | None:
+        """The place it holds of a limited step."""
+        held = self.delivery.place
+        return None if held is None else (self.lane, self.delivery.step, str(held))
 
     def stop(self, reason: str) -> None:
         """Cancel the user's code. The first reason stays."""
@@ -35,29 +49,37 @@ class Active:
 class ActiveSet:
     """The deliveries of one worker. Read by the lease thread, changed by the event loop only."""
 
-    _all: dict[tuple[DeliveryId, RunId, Fence], Active] = field(
-        default_factory=dict[tuple[DeliveryId, RunId, Fence], Active]
-    )
+    _all: dict[LeaseKey, Active] = field(default_factory=dict[LeaseKey, Active])
 
     def __len__(self) -> int:
         return len(self._all)
 
     def add(self, active: Active) -> None:
         """Execution begins."""
-        self._all[_key(active.delivery)] = active
+        self._all[active.key] = active
 
     def remove(self, active: Active) -> None:
         """Execution is over."""
-        self._all.pop(_key(active.delivery), None)
+        self._all.pop(active.key, None)
+
+    def get(self, key: LeaseKey) -> Active | None:
+        """The one with this lease, if it is still under execution."""
+        return self._all.get(key)
 
     def all(self) -> list[Active]:
         """A copy, safe from any thread."""
         return list(self._all.values())
 
-    def of_run(self, run_id: RunId) -> Iterable[Active]:
-        """Those of one run."""
-        return [one for one in self.all() if one.delivery.run_id == run_id]
 
+class Once:
+    """Calls an action the first time it is called."""
 
-def _key(delivery: Delivery) -> tuple[DeliveryId, RunId, Fence]:
-    return delivery.id, delivery.run_id, delivery.fence
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action = action
+        self.happened = False
+
+    def __call__(self) -> None:
+        """Do it, unless it was done."""
+        if not self.happened:
+            self.happened = True
+            self._action()

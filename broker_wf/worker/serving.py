@@ -54,7 +54,7 @@ async def run_worker(
         WorkflowConflictError: another class holds a workflow's name.
     """
     try:
-        worker = Worker(broker, settings)
+        worker = Worker(broker, settings, apart=settings.renewal_process > 0)
         try:
             for program in programs:
                 await worker.serve(Served(program=program, lane=Lane(program.spec.name)))

@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,10 @@ from broker_wf.engine.program import Program
 from broker_wf.engine.site import Grants, Site
 from broker_wf.errors import BrokerError
 from broker_wf.settings import Settings
-from broker_wf.worker.active import Active, ActiveSet
+from broker_wf.worker.active import Active, ActiveSet, Once
+from broker_wf.worker.apart import LeaseProcess
 from broker_wf.worker.claimer import Claimer
-from broker_wf.worker.leases import LeaseKeeper
+from broker_wf.worker.leases import LeaseKeeper, LeaseThread
 from broker_wf.worker.mailbox import Mailbox, Message
 from broker_wf.worker.slots import Slots
 from broker_wf.worker.sweeper import Sweeper
@@ -72,8 +72,12 @@ class Worker:
         spoiled: set when a step's code cannot be stopped; whoever owns the process should replace it.
     """
 
-    def __init__(self, broker: Broker, settings: Settings, clock: Clock | None = None) -> None:
-        """Prepare; :meth:`start` begins. Must be made inside the event loop."""
+    def __init__(self, broker: Broker, settings: Settings, clock: Clock | None = None, *, apart: bool = False) -> None:
+        """Prepare; :meth:`start` begins. Must be made inside the event loop.
+
+        Args:
+            apart: its leases are renewed by a process of their own.
+        """
         self.id = WorkerId(f"{socket.gethostname()[:16]}-{os.getpid()}-{secrets.token_hex(2)}")
         self._broker, self._settings, self._clock = broker, settings, clock or SystemClock()
         self._served: dict[Lane, Served] = {}
@@ -91,7 +95,7 @@ class Worker:
             holds_frail=self._holds_frail,
             start=self._start_delivery,
             idle=lambda: self._mailbox.listen(),
-            settled=lambda: self._slots.grant(),
+            settled=self._settled,
         )
         self._slots = Slots(is_free=self._has_slot, given=self._claimer.ask)
         self._mailbox = Mailbox(
@@ -102,7 +106,8 @@ class Worker:
             is_full=lambda: self._claimer.is_full,
         )
         self._sweeper = Sweeper(broker=broker, settings=settings, on_work=self._claimer.ask, groups=self._groups)
-        self._leases = LeaseKeeper(broker, settings.lease_ms, self._active, self._lost)
+        keeper = LeaseProcess if apart else LeaseThread
+        self._leases: LeaseKeeper = keeper(broker, settings, self._active, self._lost)
         self._tasks: list[asyncio.Task[None]] = []
         self._executing: set[asyncio.Task[None]] = set()
         self._done = 0
@@ -184,7 +189,7 @@ class Worker:
         leaving = loop.create_task(self._leave())
         await asyncio.wait([leaving], timeout=max(_LAST_WORDS_S, drained_by + _STOP_GRACE_S - loop.time()))
         await end_tasks([leaving, *self._tasks])
-        self._leases.stop()
+        await self._leases.close()
         await self._mailbox.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -252,8 +257,9 @@ class Worker:
             return
         if 0 < delivery.timeout_ms < _SHORT_TIMEOUT_MS:
             self._sweeper.look_in(delivery.timeout_ms)
-        active = Active(delivery, served.lane)
+        active = Active(delivery, served.lane, served.program.spec.steps[delivery.step].timeout_ms)
         self._active.add(active)
+        self._leases.begins(active)
         active.task = asyncio.get_running_loop().create_task(self._execute(active, served.program))
         self._executing.add(active.task)
         active.task.add_done_callback(self._executing.discard)
@@ -266,7 +272,7 @@ class Worker:
         began = loop.time()
         before_ms = delivery.started_ms - delivery.first_started_ms
         log.debug("step %s of run %s begins, attempt %d", delivery.step, delivery.run_id, delivery.attempt)
-        leaving = _Once(self._begin_ending)
+        leaving = Once(self._begin_ending)
         ended: Ended | None = None
         try:
             ended = await execute(
@@ -297,12 +303,17 @@ class Worker:
             )
             await self._broker.deliveries.free_places(active.lane, [delivery])
 
-    def _finished(self, active: Active, leaving: _Once) -> None:
+    def _finished(self, active: Active, leaving: Once) -> None:
         self._active.remove(active)
+        self._leases.over(active)
         self._slots.forget(active.delivery)
         if leaving.happened:
             self._ending -= 1
         self._slot_is_free()
+
+    def _settled(self) -> None:
+        self._leases.tell()
+        self._slots.grant()
 
     def _begin_ending(self) -> None:
         self._ending += 1
@@ -315,6 +326,7 @@ class Worker:
     def _stop(self, active: Active, reason: str) -> None:
         self._slots.forget(active.delivery)
         active.stop(reason)
+        self._leases.stopping(active)
         asyncio.get_running_loop().call_later(STOP_WITHIN_S, self._look_whether_stopped, active)
 
     def _look_whether_stopped(self, active: Active) -> None:
@@ -378,16 +390,3 @@ class Worker:
             await self._broker.pipe.command("PING")
             await asyncio.to_thread(path.touch)
             await self._clock.sleep_ms(_HEALTH_EVERY_MS)
-
-
-class _Once:
-    """Calls an action the first time it is called."""
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        self._action = action
-        self.happened = False
-
-    def __call__(self) -> None:
-        if not self.happened:
-            self.happened = True
-            self._action()

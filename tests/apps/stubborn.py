@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import time
@@ -50,15 +51,14 @@ class Pooled(Workflow):
 
 
 def catastrophic(seconds: float) -> None:
-    """Hold the lock of the interpreter for about so long: nothing else of this process runs meanwhile."""
-    size, took, until = 16, 0.0, time.monotonic() + seconds
-    while time.monotonic() + took * 2 < until:
+    """Hold the lock of the interpreter in one call, for so long or twice that: nothing else of this process runs."""
+    size, took = 12, 0.0
+    while took < 0.05:
         size += 1
         began = time.monotonic()
         re.match(r"(a+)+$", "a" * size + "b")
         took = time.monotonic() - began
-    while time.monotonic() < until:
-        re.match(r"(a+)+$", "a" * size + "b")
+    re.match(r"(a+)+$", "a" * (size + math.ceil(math.log2(seconds / took))) + "b")
 
 
 def spin(seconds: float) -> None:

@@ -198,7 +198,8 @@ class Rig:
     def hold_place(self, delivery: Delivery) -> None:
         """As the lease thread of a worker does whose thread of the delivery still runs."""
         renewal = Renewal(self.broker.url, self.broker.keys, self.broker.timeouts)
-        renewal.hold_places([(self.lane, delivery)], LEASE_MS)
+        place = (self.lane, delivery.step, str(delivery.place))
+        renewal.hold_places([(place, (delivery.run_id, delivery.id, delivery.fence))], LEASE_MS)
         renewal.close()
 
     def change_record(self, delivery: Delivery, **fields: Any) -> None:
