@@ -229,16 +229,19 @@ class PoisonError(BrokerError):
 
     Attributes:
         crashes: leases that ran out.
+        workers: who held them, in order.
     """
 
-    def __init__(self, step: str, delivery_id: str, crashes: int) -> None:
+    def __init__(self, step: str, delivery_id: str, crashes: int, workers: tuple[str, ...] = ()) -> None:
+        named = f" ({', '.join(workers)})" if workers else ""
         super().__init__(
-            f"step {step!r} was given up after {crashes} workers died or froze while executing delivery "
+            f"step {step!r} was given up after {crashes} workers{named} died or froze while executing delivery "
             f"{delivery_id}; the delivery is kept as a dead letter"
         )
         self.step = step
         self.delivery_id = delivery_id
         self.crashes = crashes
+        self.workers = workers
 
 
 class NoWorkerForStepError(BrokerError):

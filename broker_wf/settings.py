@@ -57,6 +57,8 @@ class Settings:
     """How often a worker says that it is alive; it counts as alive for three times as long."""
     max_crashes: int = 3
     """Leases of one delivery that may run out; then it is a dead letter and its run fails."""
+    skew_timeout_ms: int = 600_000
+    """How long a run waits for a worker that has its version while others have another; then it fails. 0: for ever."""
     queued_check_ms: int = 30_000
     """When a delivery that waits in a stream is checked for being there."""
     dispatch_window: int = 1_000
@@ -166,6 +168,7 @@ _LEAST = {
     "audit_ms": 50,
     "heartbeat_ms": 50,
     "max_crashes": 1,
+    "skew_timeout_ms": 0,
     "queued_check_ms": 100,
     "dispatch_window": 1,
     "max_live_runs": 0,

@@ -27,11 +27,18 @@ class Swept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """What an audit found: runs looked at, repairs, runs that could never end and were failed."""
+    """What an audit found.
+
+    Attributes:
+        runs: looked at.
+        stuck: runs that could never end and were failed.
+        unserved: runs of a version that no live worker has, while workers have another.
+    """
 
     runs: int
     repairs: int
     stuck: int
+    unserved: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,16 @@ class ScheduleStore:
         more, redone, ended = cast("list[int]", await self.pipe.call(load("sweep"), limit, outage_ms, max_crashes))
         return Swept(more=more == 1, redispatched=redone, ended=ended)
 
-    async def audit(self, workflow: WorkflowName, offset: int, limit: int) -> Audited:
-        """Look at some live runs of a workflow, from the ``offset``-th oldest on."""
-        runs, repairs, stuck = cast("list[int]", await self.pipe.call(load("audit"), workflow, offset, limit))
-        return Audited(runs=runs, repairs=repairs, stuck=stuck)
+    async def audit(
+        self, workflow: WorkflowName, offset: int, limit: int, *, fresh_ms: int = 15_000, skew_ms: int = 0
+    ) -> Audited:
+        """Look at some live runs of a workflow, from the ``offset``-th oldest on.
+
+        Args:
+            fresh_ms: a worker heard of within this time is alive.
+            skew_ms: how long a run waits for a worker of its version while workers have another; then it fails. 0: for
+                ever.
+        """
+        reply = await self.pipe.call(load("audit"), workflow, offset, limit, fresh_ms, skew_ms)
+        runs, repairs, stuck, unserved = cast("list[int]", reply)
+        return Audited(runs=runs, repairs=repairs, stuck=stuck, unserved=unserved)

@@ -106,6 +106,8 @@ def run(view: RunView) -> None:
     print_text(f"ended     {_moment(view.ended_at)}  took {_took(view.started_at, view.ended_at)}")
     if view.ended_at is None:
         print_text(f"deadline  {_moment(view.deadline_at)}")
+    if view.unserved_at is not None:
+        print_text(f"waits     for a worker with its version; none is alive since {_moment(view.unserved_at)}")
     if view.status == "completed":
         print_text(f"result    {json.dumps(view.result, ensure_ascii=False)}")
     if view.error is not None:

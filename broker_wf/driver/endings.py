@@ -11,6 +11,7 @@ from broker_wf.broker.packing import unpack_text
 from broker_wf.broker.runs import RunState
 from broker_wf.errors import (
     DecodeError,
+    NoWorkerForStepError,
     PoisonError,
     WorkflowCancelledByUser,
     WorkflowRuntimeError,
@@ -97,7 +98,11 @@ def _engine_error(record: Mapping[str, object]) -> Exception:
             return WorkflowTimeoutError(_timeout_text(record))
         case "poison":
             crashes = cast(int, record["crashes"])
-            return PoisonError(cast(str, record["step"]), cast(str, record["delivery"]), crashes)
+            workers = tuple(cast("list[str]", record.get("workers") or ()))
+            return PoisonError(cast(str, record["step"]), cast(str, record["delivery"]), crashes, workers)
+        case "no_worker":
+            workflow, step, digest = (cast(str, record[name]) for name in ("workflow", "step", "digest"))
+            return NoWorkerForStepError(workflow, step, digest)
         case "stuck":
             return WorkflowRuntimeError(
                 "Workflow is idle but collection streams are still open, so the run can never complete: "

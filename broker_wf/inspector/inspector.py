@@ -134,6 +134,7 @@ class Inspector:
             started_at=moment_of(fields, "started_ms"),
             ended_at=moment_of(fields, "ended_ms"),
             deadline_at=moment_of(fields, "deadline_ms"),
+            unserved_at=None if status != "running" else moment_of(fields, "unserved_ms"),
             digest=text(fields.get("digest", b"")),
             lane=text(fields.get("lane", b"")),
             result=result,

@@ -11,7 +11,13 @@ from typing import cast
 from broker_wf.broker.feed import FeedEntry
 from broker_wf.broker.notes import NOTES, events_of_notes
 from broker_wf.broker.packing import unpack
-from broker_wf.errors import PoisonError, WorkflowCancelledByUser, WorkflowRuntimeError, WorkflowTimeoutError
+from broker_wf.errors import (
+    NoWorkerForStepError,
+    PoisonError,
+    WorkflowCancelledByUser,
+    WorkflowRuntimeError,
+    WorkflowTimeoutError,
+)
 from broker_wf.inspector.plain import plain_event
 from broker_wf.inspector.replies import text
 from broker_wf.inspector.views import (
@@ -27,7 +33,11 @@ from broker_wf.wire.blobs import Fetched
 Record = Mapping[str, object]
 
 _STATES = {"q": "queued", "l": "leased", "d": "delayed", "w": "waiting"}
-_ENGINE_ERRORS: Mapping[str, type[Exception]] = {"timeout": WorkflowTimeoutError, "poison": PoisonError}
+_ENGINE_ERRORS: Mapping[str, type[Exception]] = {
+    "timeout": WorkflowTimeoutError,
+    "poison": PoisonError,
+    "no_worker": NoWorkerForStepError,
+}
 
 
 def record_of(raw: bytes) -> Record:
@@ -90,10 +100,14 @@ def _engine_message(kind: str, record: Record) -> str:
             return f"the run took longer than {timeout_s:g} seconds; {active}"
         case "poison":
             step, delivery = text(record.get("step", "?")), text(record.get("delivery", "?"))
+            workers = f" ({', '.join(_names(record['workers']))})" if record.get("workers") else ""
             return (
-                f"step {step!r} was given up after {_whole(record.get('crashes'))} workers died or froze while "
-                f"executing delivery {delivery}"
+                f"step {step!r} was given up after {_whole(record.get('crashes'))} workers{workers} died or froze "
+                f"while executing delivery {delivery}"
             )
+        case "no_worker":
+            step, digest = text(record.get("step", "?")), text(record.get("digest", "?"))
+            return f"no live worker had version {digest} of the workflow to execute step {step!r}"
         case "stuck":
             return f"collections are open that can never close: {', '.join(_names(record.get('collections')))}"
         case "orphaned":

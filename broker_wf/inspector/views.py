@@ -98,6 +98,7 @@ class RunView:
 
     Attributes:
         deadline_at: when it times out; None: it has no timeout, or has not started.
+        unserved_at: since when no live worker has its version while others have another; None: that is not so.
         result: plain data; only if completed. Bare for a plain StopEvent, else the stop event's fields.
         result_type: class name of the stop event.
         done: deliveries that have ended.
@@ -111,6 +112,7 @@ class RunView:
     started_at: datetime | None
     ended_at: datetime | None
     deadline_at: datetime | None
+    unserved_at: datetime | None
     digest: str
     lane: str
     result: object

@@ -67,9 +67,16 @@ class Sweeper:
     async def audit(self) -> None:
         """Look at every live run of the namespace, in parts."""
         for workflow in await self.broker.roster.workflows():
-            offset = 0
+            offset = unserved = 0
             while True:
-                audited = await self.broker.schedule.audit(workflow, offset, _AUDITED_AT_ONCE)
+                audited = await self.broker.schedule.audit(
+                    workflow,
+                    offset,
+                    _AUDITED_AT_ONCE,
+                    fresh_ms=3 * self.settings.heartbeat_ms,
+                    skew_ms=self.settings.skew_timeout_ms,
+                )
+                unserved += audited.unserved
                 if audited.repairs or audited.stuck:
                     log.warning(
                         "audit of %s: %d repairs, %d runs failed that could never end",
@@ -80,6 +87,8 @@ class Sweeper:
                 if audited.runs < _AUDITED_AT_ONCE:
                     break
                 offset += _AUDITED_AT_ONCE
+            if unserved:
+                log.warning("%d runs of %s are of a version that no live worker has", unserved, workflow)
 
     async def tidy(self) -> None:
         """Remove what killed workers left in the groups of this one."""

@@ -101,6 +101,8 @@ async def test_a_delivery_that_kills_three_workers_is_poison_and_healthy_runs_do
     finally:
         replacing.cancel()
     assert failure.value.step == "drink"
+    killed = [line.rsplit(" ", 1)[1] for line in cluster.lines() if line.startswith("drink ")]
+    assert [worker.split("-")[-2] for worker in failure.value.workers] == killed
     assert cluster.starts()["drink"] == 3
     assert cluster.client.xlen(cluster.keys.of("dead")) == 1
 

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import repeat
 
 import pytest
 import redis
 
 from broker_wf import Workflow, step
 from broker_wf.core.ids import Lane
-from broker_wf.errors import WorkflowConflictError
+from broker_wf.errors import NoWorkerForStepError, WorkflowConflictError
 from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.inspecting import open_inspector
+from broker_wf.inspector.inspector import Inspector
 from tests.integration.stage import Stage, until, within
 
 
@@ -133,3 +137,58 @@ async def test_a_run_in_process_executes_on_the_very_instance_it_was_begun_on(al
     flows = [alone.flow(Instance, number=number) for number in range(5)]
     handlers = [flow.run() for flow in flows for _ in range(4)]
     assert await within(asyncio.gather(*handlers)) == [n for n in range(5) for _ in range(4)]
+
+
+async def test_a_run_that_nobody_has_the_version_of_is_reported_and_fails_in_time(cluster: Stage) -> None:
+    cluster.change(audit_ms=50, heartbeat_ms=200, skew_timeout_ms=0)
+    patient = await cluster.add_worker(version(2))
+    handler = cluster.flow(version(1)).run()
+    async with open_inspector(cluster.settings) as inspector:
+        await until_true(lambda: _is_unserved(inspector, handler.run_id))
+        assert (await inspector.run(handler.run_id)).status == "running", "0 is for ever"
+        served = await cluster.add_worker(version(1))
+        assert await within(handler) == "version 1"
+        await cluster.stop_worker(served)
+        await cluster.stop_worker(patient)
+        cluster.change(skew_timeout_ms=100)
+        await cluster.add_worker(version(2))
+        lost = cluster.flow(version(1))
+        handler = lost.run()
+        with pytest.raises(NoWorkerForStepError) as caught:
+            await within(handler)
+        assert (caught.value.step, caught.value.digest) == ("begin", lost.spec.digest)
+        view = await inspector.run(handler.run_id)
+        assert view.error is not None
+        assert view.error.type.endswith("NoWorkerForStepError")
+        assert view.unserved_at is None
+
+
+async def test_runs_of_a_workflow_that_nobody_serves_wait_for_their_first_worker(cluster: Stage) -> None:
+    cluster.change(audit_ms=50, heartbeat_ms=200, skew_timeout_ms=1)
+    await cluster.add_worker(Original)
+    handler = cluster.flow(version(1)).run()
+    async with open_inspector(cluster.settings) as inspector:
+        await until_true(lambda: _is_known(inspector, handler.run_id))
+        await asyncio.sleep(0.5)
+        view = await inspector.run(handler.run_id)
+        assert (view.status, view.unserved_at) == ("running", None)
+    await cluster.add_worker(version(1))
+    assert await within(handler) == "version 1"
+
+
+async def _is_unserved(inspector: Inspector, run_id: str) -> bool:
+    return await _is_known(inspector, run_id) and (await inspector.run(run_id)).unserved_at is not None
+
+
+async def _is_known(inspector: Inspector, run_id: str) -> bool:
+    return any(one.run_id == run_id for one in await inspector.runs())
+
+
+async def until_true(question: Callable[[], Awaitable[bool]]) -> None:
+    async def asked() -> None:
+        for pause_s in repeat(0.02):
+            if await question():
+                return
+            await asyncio.sleep(pause_s)
+
+    await within(asked())

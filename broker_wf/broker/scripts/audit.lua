@@ -1,12 +1,13 @@
 --! audit: hold the indexes of some live runs against their truth, and repair them.
---! use emit finish end
---! key serving ZSET
+--! use emit finish end skew
 --! arg workflow str
 --! arg offset   int  position among the workflow's live runs
 --! arg limit    int  runs looked at
---! reply list: runs seen, repairs made, runs that can never end and were failed
+--! arg fresh_ms int  a worker heard of within this time is alive
+--! arg skew_ms  int  how long a run waits for a worker of its version; 0: for ever
+--! reply list: runs seen, repairs made, runs that can never end and were failed, runs nobody can execute
 
-local now, repairs, stuck = now_ms(), 0, 0
+local now, repairs, stuck, unserved = now_ms(), 0, 0, 0
 
 local function ensure(key, member, score)
   if redis.call('ZSCORE', key, member) then return end
@@ -14,7 +15,7 @@ local function ensure(key, member, score)
   repairs = repairs + 1
 end
 
--- A lease that lost its place in watch begins anew: when it was last renewed is not in its record.
+-- When a lease was last renewed is not in its record: it begins anew.
 local function ensure_watched(member, rec)
   if rec.st == 'q' then
     ensure(queued_key(), member, now)
@@ -31,12 +32,6 @@ local function fail_run(run, rid, why)
   stuck = stuck + 1
 end
 
--- A run of a private lane whose process has gone, and that nobody resumed in time.
-local function is_orphan(run, rid)
-  if not string.find(run.lane, '@', 1, true) or redis.call('ZCARD', serving_key(run.lane)) > 0 then return false end
-  return now - tonumber(redis.call('HGET', run_key(rid), 'created_ms')) > run.keep_failed_ms
-end
-
 local function audit_run(rid)
   local run = load_run(rid)
   if not run or run.status ~= 'running' then
@@ -45,12 +40,17 @@ local function audit_run(rid)
     return
   end
   if lost_parent(run) then return finish(run, rid, now, cancelled()) end
-  if is_orphan(run, rid) then return fail_run(run, rid, { kind = 'orphaned' }) end
+  if is_orphan(run, rid, now) then return fail_run(run, rid, { kind = 'orphaned' }) end
   local all, live = redis.call('HGETALL', live_key(rid)), {}
   for i = 1, #all, 2 do
     live[all[i]] = cmsgpack.unpack(all[i + 1])
     ensure_watched(rid .. '|' .. all[i], live[all[i]])
   end
+  local step, is_over = look_for_skew(run, rid, live, now, fresh_ms, skew_ms)
+  if is_over then
+    return fail_run(run, rid, { kind = 'no_worker', workflow = run.workflow, step = step, digest = run.digest })
+  end
+  if step then unserved = unserved + 1 end
   repairs = repairs + repair_insides(run, rid, live, now)
   local waiting = run.waits and redis.call('HGETALL', waiting_key(rid)) or {}
   for i = 1, #waiting, 2 do
@@ -72,4 +72,4 @@ local runs = redis.call('ZRANGE', live_runs_key(workflow), offset, offset + limi
 for _, rid in ipairs(runs) do audit_run(rid) end
 repairs = repairs + take_back_turns(workflow, now)
 promote(workflow, now)
-return { #runs, repairs, stuck }
+return { #runs, repairs, stuck, unserved }
