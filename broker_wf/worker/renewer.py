@@ -141,7 +141,10 @@ class Renewer:
         self.renewal.hold_places(stopping, self.lease_ms)
 
     def _say(self, lost: Sequence[LeaseKey], note: str) -> None:
-        os.write(self.report_fd, pack([lost, note]))
+        try:
+            os.write(self.report_fd, pack([lost, note]))
+        except BrokenPipeError:  # the worker has gone
+            os._exit(0)
 
 
 def is_alive(parent: int) -> bool:
