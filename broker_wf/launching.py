@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 import string
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -116,6 +116,27 @@ def submitting(
         return await _begun(home, settings, submitting)
 
     return launch
+
+
+async def submit(
+    settings: Settings, program: Program, run_id: RunId, event: StartEvent, state: Mapping[str, bytes]
+) -> str:
+    """Submit a run that nobody here follows. Returns its status: running, unless there is one that has ended.
+
+    Raises:
+        RunConflictError, BackpressureError, ServerUnreachableError: it was not accepted.
+        EncodeError, LimitExceededError: the start event cannot travel.
+    """
+    encoded = program.codec.encode_event(event)
+    home, lane = await _place_of_work(settings, program)
+    route = program.router.route(type(event))
+    common = _common(home, lane, program, run_id)
+    common["inbox"] = DriverId("")
+    begin = Beginning(start_name=route.name, start_hash=start_hash(encoded), state=state, **common)
+    status = await home.broker.runs.submit(Submission(begin=begin, route=route, payload=encoded))
+    if home.worker is not None and settings.url is None:
+        home.worker.ask()
+    return status
 
 
 def restoring(settings: Settings, program: Program, run_id: RunId, saved: Saved) -> Launch:

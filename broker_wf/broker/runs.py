@@ -197,6 +197,10 @@ class RunStore:
             raise RunNotFoundError(run_id)
         return reply[1].decode()
 
+    async def purge(self, run_id: RunId) -> str:
+        """Forget a run that has ended. Returns ``OK``, or ``running`` or ``missing``: nothing was done."""
+        return cast(bytes, await self.pipe.call(load("purge"), run_id)).decode()
+
     async def adopt(self, run_id: RunId, lane: Lane, digest: Digest) -> None:
         """Move a live run to another lane.
 

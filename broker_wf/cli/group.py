@@ -16,6 +16,7 @@ from broker_wf.errors import BrokerError
 
 _VERBS = {
     "worker": ("broker_wf.cli.worker", "Execute the steps of workflows until told to stop."),
+    "serve": ("broker_wf.cli.serve", "Serve workflows over HTTP: the API, its clients, the page."),
     "run": ("broker_wf.cli.run", "Run a workflow and print its result."),
     "status": ("broker_wf.cli.inspect", "Server, workers and workflows at one glance."),
     "workers": ("broker_wf.cli.inspect", "The workers that are alive."),

@@ -1,0 +1,18 @@
+--! purge: forget a run that has ended.
+--! use record
+--! key done       HASH
+--! key state      HASH
+--! key blob       HASH
+--! key feed       STREAM
+--! key ended_runs ZSET
+--! arg rid  str
+--! reply str: OK, or the status of a run that was left alone: running, missing
+
+local run = load_run(rid)
+if not run then return 'missing' end
+if run.status == 'running' then return run.status end
+
+-- Writes.
+redis.call('UNLINK', run_key(rid), done_key(rid), state_key(rid), blob_key(rid), feed_key(rid))
+redis.call('ZREM', ended_runs_key(run.workflow), rid)
+return 'OK'
