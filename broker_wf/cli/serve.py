@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
@@ -90,8 +91,15 @@ def serve(
         app, app.state.service, host, port, {"log_config": None, "access_log": False}
     )
     with _workers_beside(targets, workers, settings.url, settings.namespace):
+        # uvicorn hears these itself, and raises them once more when it has stopped: the workers are still to be ended.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _has_stopped)
         asyncio.run(listening.serve())
     return 0
+
+
+def _has_stopped(number: int, frame: object) -> None:
+    """Nothing more is to be done about a signal."""
 
 
 def _refuse(what: str, mend: str) -> NoReturn:

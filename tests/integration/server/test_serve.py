@@ -1,0 +1,112 @@
+"""``broker-wf serve`` as a person uses it, and two of them behind a proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from llama_agents.client import WorkflowClient
+
+from tests.integration.console import Console, until
+
+FLOWS = "tests.apps.answering:flows"
+
+
+@pytest.fixture
+def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console]:
+    one = Console(server_url, namespace, tmp_path)
+    yield one
+    one.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
+
+
+def serve(console: Console, *arguments: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
+    port = free_port()
+    process = console.start("serve", FLOWS, "--port", str(port), *arguments, **variables)
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None, process.communicate()
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{url}/health").status_code == 200
+        return False
+
+    until(answers)
+    return process, url
+
+
+async def test_a_single_box_serves_and_executes_and_leaves_nothing_behind(console: Console) -> None:
+    process, url = serve(console, "--workers", "1", BROKER_WF_TOKEN="secret")
+    assert httpx.get(f"{url}/handlers").status_code == 401
+    async with httpx.AsyncClient(base_url=url, timeout=30, headers={"authorization": "Bearer secret"}) as http:
+        data = await WorkflowClient(httpx_client=http).run_workflow("greeting", start_event={"name": "you"})
+        assert data.result is not None
+        assert data.result.value == {"greeting": "hello you"}
+    assert console.end(process, signal.SIGTERM).code == 0
+    until(lambda: console.workers() == [])
+
+
+@asynccontextmanager
+async def proxy(urls: list[str]) -> AsyncIterator[str]:
+    """What stands before servers: the first one that takes a connection gets it, for as long as it lives."""
+    ports = [int(url.rpartition(":")[2]) for url in urls]
+
+    open_ones: set[asyncio.StreamWriter] = set()
+    tasks: set[asyncio.Task[None] | None] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while part := await reader.read(65536):
+                writer.write(part)
+                await writer.drain()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        open_ones.add(writer)
+        for port in ports:
+            with suppress(OSError):
+                there, back = await asyncio.open_connection("127.0.0.1", port)
+                open_ones.add(back)
+                ways = [asyncio.ensure_future(pump(reader, back)), asyncio.ensure_future(pump(there, writer))]
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                for way in ways:
+                    way.cancel()
+                await asyncio.wait(ways)
+                back.close()
+                break
+        writer.close()
+
+    async with await asyncio.start_server(pass_on, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for one in open_ones:
+            one.close()
+        await asyncio.wait([task for task in tasks if task is not None])
+        for one in open_ones:
+            with suppress(OSError):
+                await one.wait_closed()
+
+
+async def test_a_client_loses_and_doubles_no_event_when_one_of_two_servers_is_killed(console: Console) -> None:
+    console.worker(FLOWS)
+    (first, one), (_, two) = serve(console), serve(console)
+    async with proxy([one, two]) as url:
+        client = WorkflowClient(base_url=url)
+        data = await client.run_workflow_nowait("telling", start_event={"count": 80, "pause_s": 0.02})
+        found: list[int] = []
+        async for event in client.get_workflow_events(data.handler_id):
+            found.append(event.value.get("number", -1))
+            if len(found) == 10:
+                first.kill()
+        assert found == [*range(80), -1]
+    assert first.wait(5) == -signal.SIGKILL
