@@ -29,7 +29,7 @@ FIGURES ?= build/faults.jsonl
 
 SECRET := .secrets/redis_password
 
-.PHONY: help demo test faults faults-nightly check fmt coverage reference secret clean
+.PHONY: help demo bench test faults faults-nightly check fmt coverage reference secret clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -98,6 +98,10 @@ coverage: $(VENV)/.test ## what the tests reach of the library, and the gate
 
 reference: $(VENV)/.test ## docs/reference, printed from the code
 	$(BIN)/python docs/print_reference.py
+
+bench: $(VENV)/.test ## every goal of speed beside the in-process original, in at most 10 minutes
+	$(BIN)/python -m pip install -q -e '.[fast]'
+	$(BIN)/python -m benchmarks
 
 secret: $(SECRET) ## a random password for the Redis of docker-compose.yml, unless there is one
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -107,7 +108,8 @@ class Settings:
         Raises:
             SettingsError: an unknown argument, or a value that does not fit its field.
         """
-        return cls.of(os.environ, given)
+        ours = tuple((name, os.environ[name]) for name in os.environ if name.startswith(PREFIX))
+        return _loaded(ours, tuple((name, type(value), value) for name, value in given.items()))
 
     @classmethod
     def of(cls, source: Mapping[str, str], given: Mapping[str, object]) -> Settings:
@@ -155,6 +157,12 @@ class Settings:
             raise SettingsError("password_file", self.password_file, f"cannot be read: {error}") from error
         user, host = parts.username or "", parts.netloc.rpartition("@")[2]
         return urlunsplit(parts._replace(netloc=f"{user}:{quote(secret, safe='')}@{host}"))
+
+
+@lru_cache(maxsize=16)
+def _loaded(source: tuple[tuple[str, str], ...], given: tuple[tuple[str, type, object], ...]) -> Settings:
+    """Each run asks; the environment seldom says something new. The type is given because True equals 1."""
+    return Settings.of(dict(source), {name: value for name, _, value in given})
 
 
 _TRUTHS = {True: ("1", "true", "yes", "on"), False: ("0", "false", "no", "off")}

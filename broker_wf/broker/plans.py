@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -57,13 +56,13 @@ class EffectIds:
     """Names effects by their content, so that a restart within one attempt does not repeat them."""
 
     delivery: Delivery
-    _seen: Counter[bytes] = field(default_factory=Counter[bytes])
+    _seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
 
     def next(self, kind: str, target: str, value: bytes) -> str:
         """``<delivery>.<attempt>.<hash>.<nth of that hash>``."""
         digest = hashlib.blake2b(b"\0".join((kind.encode(), target.encode(), value)), digest_size=9).digest()
-        self._seen[digest] += 1
-        return f"{self.delivery.child_base}.{self.delivery.attempt}.{digest.hex()}.{self._seen[digest]}"
+        nth = self._seen[digest] = self._seen.get(digest, 0) + 1
+        return f"{self.delivery.child_base}.{self.delivery.attempt}.{digest.hex()}.{nth}"
 
     def next_edit(self, place: str) -> str:
         """The id of the next edit made at a place in the code, whether it changes something or not."""

@@ -1,0 +1,1 @@
+"""What this project costs beside the in-process original; see README.md."""

@@ -1,0 +1,82 @@
+"""One driver process: reads `<workload> <size>` lines, runs each, prints one JSON line with what it took.
+
+Started by `python -m benchmarks` with the interpreter of the engine that is measured; imports nothing but `flows`.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from importlib.util import find_spec
+
+import flows
+
+
+async def chain(size: int) -> dict[str, float]:
+    began = time.perf_counter()
+    results = await asyncio.gather(*[flows.chain.run(start_event=flows.Begin(n=n)) for n in range(size)])
+    took = time.perf_counter() - began
+    if results != [n + 3 for n in range(size)]:
+        raise SystemExit("a chain gave a wrong result")
+    return {"per_s": size / took}
+
+
+async def single(size: int) -> dict[str, float]:
+    took: list[float] = []
+    for n in range(size):
+        began = time.perf_counter()
+        await flows.chain.run(start_event=flows.Begin(n=n))
+        took.append((time.perf_counter() - began) * 1000)
+    took.sort()
+    return {"p50_ms": took[size // 2], "p99_ms": took[int(size * 0.99)]}
+
+
+async def _one(flow: flows.Workflow, size: int, expected: int) -> dict[str, float]:
+    began = time.perf_counter()
+    result = await flow.run(start_event=flows.Wide(count=size))
+    took = time.perf_counter() - began
+    if result != expected:
+        raise SystemExit(f"{type(flow).__name__} gave {result}, not {expected}")
+    return {"per_s": size / took, "took_s": took}
+
+
+async def fan(size: int) -> dict[str, float]:
+    return await _one(flows.fan, size, size)
+
+
+async def patient(size: int) -> dict[str, float]:
+    return await _one(flows.patient, size, size)
+
+
+async def loop(size: int) -> dict[str, float]:
+    return await _one(flows.loop, size, size)
+
+
+async def edits(size: int) -> dict[str, float]:
+    return await _one(flows.edits, size, size)
+
+
+async def heavy(size: int) -> dict[str, float]:
+    return await _one(flows.heavy, size, size)
+
+
+WORKLOADS = {one.__name__: one for one in (chain, single, fan, patient, loop, edits, heavy)}
+
+
+async def main() -> None:
+    lines = asyncio.get_running_loop()
+    print("ready", flush=True)
+    while line := await lines.run_in_executor(None, sys.stdin.readline):
+        workload, size = line.split()
+        cpu = time.process_time()
+        found = await WORKLOADS[workload](int(size))
+        print(json.dumps({**found, "driver_cpu_s": time.process_time() - cpu}), flush=True)
+
+
+if __name__ == "__main__":
+    if find_spec("uvloop") is not None:
+        import uvloop
+
+        uvloop.run(main())
+    else:
+        asyncio.run(main())

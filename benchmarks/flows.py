@@ -1,0 +1,184 @@
+"""The workflows that are measured: the same source for both engines, but for the import.
+
+`BENCH_ENGINE=original` takes the classes from `workflows` (llama-index-workflows), else they come from `broker_wf`.
+"""
+
+import asyncio
+import os
+import time
+
+if os.environ.get("BENCH_ENGINE") == "original":
+    from workflows import Context, Workflow, step
+    from workflows.events import Event, StartEvent, StopEvent
+else:
+    from broker_wf import Context, Workflow, step
+    from broker_wf.events import Event, StartEvent, StopEvent
+
+
+class Begin(StartEvent):
+    n: int = 0
+    text: str = "hello world"
+    x: float = 1.5
+
+
+class First(Event):
+    n: int
+    text: str
+    x: float
+
+
+class Second(Event):
+    n: int
+    text: str
+    x: float
+
+
+class Chain(Workflow):
+    """W1: three steps that do nothing."""
+
+    @step
+    async def one(self, ev: Begin) -> First:
+        return First(n=ev.n + 1, text=ev.text, x=ev.x)
+
+    @step
+    async def two(self, ev: First) -> Second:
+        return Second(n=ev.n + 1, text=ev.text, x=ev.x)
+
+    @step
+    async def three(self, ev: Second) -> StopEvent:
+        return StopEvent(result=ev.n + 1)
+
+
+class Wide(StartEvent):
+    count: int
+
+
+class Item(Event):
+    n: int
+
+
+class Done(Event):
+    n: int
+
+
+class Fan(Workflow):
+    """W2: many items and one join."""
+
+    @step
+    async def spread(self, ev: Wide) -> list[Item]:
+        return [Item(n=n) for n in range(ev.count)]
+
+    @step
+    async def work(self, ev: Item) -> Done:
+        return Done(n=ev.n)
+
+    @step
+    async def gather(self, ev: list[Done]) -> StopEvent:
+        return StopEvent(result=len(ev))
+
+
+class Wait(Event):
+    n: int
+
+
+class Waited(Event):
+    n: int
+
+
+class Patient(Workflow):
+    """W3: items that wait 0.1 s, 50 at one time in all."""
+
+    @step
+    async def spread(self, ev: Wide) -> list[Wait]:
+        return [Wait(n=n) for n in range(ev.count)]
+
+    @step(num_workers=50)
+    async def work(self, ev: Wait) -> Waited:
+        await asyncio.sleep(0.1)
+        return Waited(n=ev.n)
+
+    @step
+    async def gather(self, ev: list[Waited]) -> StopEvent:
+        return StopEvent(result=len(ev))
+
+
+class Tick(Event):
+    n: int
+    last: int
+
+
+class Loop(Workflow):
+    """W5: one run that goes through one step again and again."""
+
+    @step
+    async def begin(self, ev: Wide) -> Tick:
+        return Tick(n=0, last=ev.count)
+
+    @step
+    async def turn(self, ev: Tick) -> Tick | StopEvent:
+        return StopEvent(result=ev.n) if ev.n >= ev.last else Tick(n=ev.n + 1, last=ev.last)
+
+
+class Add(Event):
+    times: int
+
+
+class Added(Event):
+    times: int
+
+
+class Edits(Workflow):
+    """W6: a number that 100 steps at one time count up, ten times each."""
+
+    @step
+    async def spread(self, ctx: Context, ev: Wide) -> list[Add]:
+        await ctx.store.set("total", 0)
+        return [Add(times=ev.count // 100) for _ in range(100)]
+
+    @step(num_workers=100)
+    async def add(self, ctx: Context, ev: Add) -> Added:
+        for _ in range(ev.times):
+            async with ctx.store.edit_state() as state:
+                state["total"] = state["total"] + 1
+        return Added(times=ev.times)
+
+    @step
+    async def gather(self, ctx: Context, ev: list[Added]) -> StopEvent:
+        return StopEvent(result=await ctx.store.get("total"))
+
+
+class Burn(Event):
+    n: int
+
+
+class Burned(Event):
+    n: int
+
+
+class Heavy(Workflow):
+    """Scale-out: items that take 5 ms of CPU each."""
+
+    @step
+    async def spread(self, ev: Wide) -> list[Burn]:
+        return [Burn(n=n) for n in range(ev.count)]
+
+    @step
+    async def work(self, ev: Burn) -> Burned:
+        until = time.thread_time() + 0.005
+        while time.thread_time() < until:
+            pass
+        return Burned(n=ev.n)
+
+    @step
+    async def gather(self, ev: list[Burned]) -> StopEvent:
+        return StopEvent(result=len(ev))
+
+
+chain = Chain(timeout=120)
+fan = Fan(timeout=120)
+patient = Patient(timeout=120)
+loop = Loop(timeout=120)
+edits = Edits(timeout=120)
+heavy = Heavy(timeout=120)
+idle = [type(f"Idle{n}", (Chain,), {})(timeout=120) for n in range(17)]
+"""51 steps of 17 workflows, for a worker that has nothing to do."""

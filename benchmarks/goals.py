@@ -1,0 +1,110 @@
+"""The goals, and whether what was measured reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+Found = Mapping[str, float]
+Rounds = Mapping[str, Sequence[tuple[Found, Found | None]]]
+"""By workload: what each round gave, this project's first, then the original's."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table.
+
+    Attributes:
+        ratio: of what is aimed at; None where only the value counts.
+    """
+
+    name: str
+    goal: str
+    ours: str
+    original: str
+    ratio: float | None
+    holds: bool
+
+
+def ours_of(rounds: Sequence[tuple[Found, Found | None]], field: str) -> float:
+    """The median of this project's rounds."""
+    return median(one[field] for one, _ in rounds)
+
+
+def original_of(rounds: Sequence[tuple[Found, Found | None]], field: str) -> float:
+    """The median of the original's rounds."""
+    return median(one[field] for _, one in rounds if one is not None)
+
+
+def ratio_of(rounds: Sequence[tuple[Found, Found | None]], field: str) -> float:
+    """The median of the ratios within each round: what disturbs a round disturbs both."""
+    return median(ours[field] / original[field] for ours, original in rounds if original is not None)
+
+
+def _faster(name: str, workload: str, least: float, unit: str) -> Callable[[Rounds], Line]:
+    def line(rounds: Rounds) -> Line:
+        ratio = ratio_of(rounds[workload], "per_s")
+        ours, original = ours_of(rounds[workload], "per_s"), original_of(rounds[workload], "per_s")
+        goal = f"≥ {least:g} × the original"
+        return Line(name, goal, f"{ours:,.0f} {unit}", f"{original:,.0f} {unit}", ratio, ratio >= least)
+
+    return line
+
+
+def _latency(rounds: Rounds) -> Line:
+    ratio = ratio_of(rounds["single"], "p50_ms")
+    ours, original, p99 = (
+        ours_of(rounds["single"], "p50_ms"),
+        original_of(rounds["single"], "p50_ms"),
+        ours_of(rounds["single"], "p99_ms"),
+    )
+    goal = "p50 ≤ 0.8 × the original, p99 ≤ 3 ms"
+    holds = ratio <= 0.8 and p99 <= 3
+    return Line("W1L one run at a time", goal, f"{ours:.2f} ms, p99 {p99:.2f} ms", f"{original:.2f} ms", ratio, holds)
+
+
+def _patience(rounds: Rounds) -> Line:
+    took, ideal = ours_of(rounds["patient"], "took_s"), 0.4
+    original = original_of(rounds["patient"], "took_s")
+    goal = "≤ 1.07 × ideal (0.4 s)"
+    ratio = took / ideal
+    return Line("W3 200 waits of 0.1 s, 50 places", goal, f"{took:.3f} s", f"{original:.3f} s", ratio, ratio <= 1.07)
+
+
+def _below(name: str, workload: str, field: str, most: float, unit: str) -> Callable[[Rounds], Line]:
+    def line(rounds: Rounds) -> Line:
+        value = ours_of(rounds[workload], field)
+        return Line(name, f"≤ {most:g} {unit}", f"{value:.1f} {unit}", "", None, value <= most)
+
+    return line
+
+
+GOALS: tuple[Callable[[Rounds], Line], ...] = (
+    _faster("W1 chain of 3, 2,000 in flight", "chain", 9.5, "runs/s"),
+    _latency,
+    _faster("W2 fan-out to 1,000 and one join", "fan", 45, "items/s"),
+    _patience,
+    _faster("W5 one run, 1,000 times through a step", "loop", 1.2, "hops/s"),
+    _faster("W6 1,000 edits of the state by 100 steps", "edits", 0.25, "edits/s"),
+    _below("Server CPU per hop, in W1", "chain", "server_us_per_hop", 40, "µs"),
+    _below("Idle worker that serves 50 steps: CPU", "idle", "core_percent", 1, "% of a core"),
+    _below("Idle worker: connections", "idle", "connections", 6, ""),
+    _below("import broker_wf", "start", "import_ms", 150, "ms"),
+    _below("broker-wf health, without a server", "start", "health_ms", 50, "ms"),
+)
+
+
+def table(rounds: Rounds) -> list[Line]:
+    """Every goal that was measured."""
+    return [goal(rounds) for goal in GOALS]
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The table as Markdown."""
+    rows = ["| workload | goal | this project | original | ratio | holds |", "|---|---|---|---|---|---|"]
+    for one in lines:
+        ratio = "" if one.ratio is None else f"{one.ratio:.2f}"
+        cells = (one.name, one.goal, one.ours, one.original, ratio, "yes" if one.holds else "no")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
