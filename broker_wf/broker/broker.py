@@ -11,6 +11,7 @@ from broker_wf.broker.context_state import ContextStateStore
 from broker_wf.broker.deliveries import DeliveryStore
 from broker_wf.broker.feed import FeedStore
 from broker_wf.broker.keys import Keys
+from broker_wf.broker.letters import LetterStore
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import RunLimits, RunStore
 from broker_wf.broker.schedule import ScheduleStore
@@ -39,6 +40,7 @@ class Broker:
     roster: RosterStore
     schedule: ScheduleStore
     snapshots: SnapshotStore
+    letters: LetterStore
 
 
 async def open_broker(
@@ -86,6 +88,7 @@ async def open_broker(
         roster=roster,
         schedule=ScheduleStore(pipe),
         snapshots=SnapshotStore(pipe, timeouts),
+        letters=LetterStore(pipe),
     )
 
 

@@ -177,6 +177,17 @@ class Inspector:
         """The events of an entry of a run's feed, with what of them is kept apart."""
         return event_views(entry, await self.broker.blobs.fetch(run_id, (entry.payload,)))
 
+    async def state(self, run_id: str) -> dict[str, object]:
+        """The Context's state of a run as last committed, by key, as plain data.
+
+        Raises:
+            RunNotFoundError, ValueError: as :meth:`run_id`.
+        """
+        found = await self.run_id(run_id)
+        encoded = {key: one.value or b"" for key, one in (await self.broker.state.all(found)).items()}
+        blobs = await self.broker.blobs.fetch(found, encoded.values())
+        return {key: plain_or_reason(raw, blobs) for key, raw in sorted(encoded.items())}
+
     async def workers(self) -> list[WorkerView]:
         """The workers that are alive, by id."""
         alive = sorted(scored(await self.broker.pipe.command("ZRANGE", self._key("roster"), 0, -1, "WITHSCORES")))

@@ -41,6 +41,8 @@ async def test_a_run_is_started_from_its_form_and_watched_until_its_end(site: Si
     await expect(page.locator(".falls .bar")).to_have_count(13)
     await expect(page.locator(".events")).to_contain_text("StopEvent")
     await expect(page.locator("main")).to_contain_text('"sent": 6')
+    await page.locator("summary", has_text="Context").click()
+    await expect(page.locator("details", has_text="Context")).to_contain_text("count")
 
 
 async def test_the_list_of_runs_is_live_searched_and_filtered(site: Site) -> None:
@@ -87,7 +89,10 @@ async def test_runs_are_cancelled_one_by_one_and_together_after_a_question(site:
     one, *rest = [await site.start(Asking, amount=number + 1) for number in range(3)]
     await site.go(f"runs/{one}")
     await expect(page.locator(".question")).to_contain_text("May 1 €")
-    await page.get_by_role("button", name="Cancel run").click()
+    await page.get_by_role("button", name="Cancel run").focus()
+    async with page.expect_response(lambda answer: answer.url.endswith("/steps")):
+        pass  # it is drawn anew, and keeps the focus
+    await page.keyboard.press("Enter")
     await page.get_by_role("button", name="Leave it").click()
     assert (await site.run(one))["status"] == "running"
     await page.get_by_role("button", name="Cancel run").click()
@@ -125,6 +130,9 @@ async def test_dead_letters_workers_and_queues_are_shown_as_they_come_and_go(sit
     await expect(letter).to_contain_text("the entry of the stream is not one of ours")
     await letter.locator("summary").click()
     await expect(letter.locator("pre")).to_contain_text("<img src=x")
+    await letter.get_by_role("button", name="Drop this letter").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Drop it").click()
+    await expect(page.locator("main")).to_contain_text("Nothing was given up on")
     await site.go("workers")
     await expect(page.locator("tbody tr")).to_have_count(2)
     await stage.stop_worker(stage.workers[0], 0)
@@ -196,6 +204,16 @@ async def test_ten_thousand_runs_are_listed_with_a_few_rows_in_the_document(site
     await expect(oldest).to_contain_text("copy-0")
     await page.get_by_role("searchbox").fill("copy-4321")
     await expect(page.locator("[role=row]")).to_have_count(1)
+
+
+async def test_a_run_of_a_thousand_steps_is_shown_with_a_few_rows_in_the_document(site: Site) -> None:
+    page = site.page
+    await site.go(f"runs/{await site.start(Spread, parts=500)}")
+    await expect(page.locator("h1 + .status")).to_have_text("completed")
+    await expect(page.locator(".waterfall")).to_contain_text("1,001 executions on 2 workers")
+    assert await page.locator(".falls [role=row]").count() < 60
+    await page.locator(".falls").evaluate("one => { one.scrollTop = one.scrollHeight; }")
+    await expect(page.locator(".falls [role=row][aria-rowindex='1003']")).to_be_visible()
 
 
 def _copied(site: Site, run_id: str, times: int) -> None:

@@ -12,6 +12,8 @@ from broker_wf.server.api.models import (
     Bulk,
     BulkDone,
     Done,
+    Dropped,
+    Letters,
     NewRun,
     NewRuns,
     SentEvent,
@@ -84,6 +86,12 @@ async def send_event(call: Call) -> Done:
     event = cls.model_validate(asked.value)
     await workflow.attach(run.run_id).send_event(event, asked.step)
     return Done(run_id=run.run_id, status="sent")
+
+
+async def drop_letters(call: Call) -> Dropped:
+    """``POST /dlq:drop``."""
+    asked = await call.body(Letters)
+    return Dropped(dropped=await (await call.host.home()).broker.letters.drop(asked.ids))
 
 
 async def bulk(call: Call) -> BulkDone:

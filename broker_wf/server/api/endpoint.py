@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -107,7 +108,14 @@ def json_response(value: object, status: int = 200) -> Response:
 
 def as_json(value: object) -> bytes:
     """Models and views as JSON."""
-    return to_json(value, inf_nan_mode="null", fallback=str)
+    try:
+        return to_json(value, inf_nan_mode="null", fallback=str)
+    except PydanticSerializationError:
+        # Half a pair of surrogates has no form in UTF-8; escaped it has one in JSON.
+        return _escaped.encode(to_jsonable_python(value, inf_nan_mode="null", fallback=str)).encode()
+
+
+_escaped = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (

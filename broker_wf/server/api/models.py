@@ -131,6 +131,12 @@ class Events(BaseModel):
     events: list[EventView]
 
 
+class State(BaseModel):
+    """The Context's state of a run as last committed."""
+
+    state: dict[str, JsonValue]
+
+
 class Started(BaseModel):
     """What became of a request to start a run."""
 
@@ -228,6 +234,18 @@ class Schemas(BaseModel):
     workflow: str
     start: str | None = Field(description="Class of the start event.")
     events: dict[str, dict[str, JsonValue]] = Field(description="By class; empty where this server has not the code.")
+
+
+class Letters(_Asked):
+    """Dead letters by their ids."""
+
+    ids: list[str] = Field(min_length=1, max_length=10_000)
+
+
+class Dropped(BaseModel):
+    """How many dead letters there were of those named, and are no more."""
+
+    dropped: int
 
 
 class Health(BaseModel):

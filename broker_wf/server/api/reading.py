@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
+from pydantic import JsonValue
 from starlette.responses import StreamingResponse
 
 from broker_wf.broker.feed import FeedEntry
@@ -13,7 +15,7 @@ from broker_wf.errors import EventsTrimmedError
 from broker_wf.inspector import Inspector
 from broker_wf.inspector.views import EventView, RunSummary
 from broker_wf.server.api.endpoint import Call, as_json
-from broker_wf.server.api.models import Bulk, Events, EventsQuery, Executions, RunDetail, RunPage, RunsQuery
+from broker_wf.server.api.models import Bulk, Events, EventsQuery, Executions, RunDetail, RunPage, RunsQuery, State
 
 _QUIET_S = 15.0
 _PAUSE_S = 0.05
@@ -55,6 +57,12 @@ async def show_run(call: Call) -> RunDetail:
     run = await (await call.inspector()).run(call.path("run_id"))
     live = sum(one.queued + one.leased + one.delayed + one.waiting + one.held for one in run.steps)
     return RunDetail(run=run, done=run.done, total=run.done + live + run.backlog)
+
+
+async def show_state(call: Call) -> State:
+    """``GET /runs/{run_id}/state``."""
+    found = await (await call.inspector()).state(call.path("run_id"))
+    return State(state=cast("dict[str, JsonValue]", found))
 
 
 async def list_steps(call: Call) -> Executions:

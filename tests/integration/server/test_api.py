@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 import redis
 
+from broker_wf.server.api.endpoint import as_json
 from tests.apps.shown import FLOWS, Asking, Failing, Spread
 from tests.integration.stage import Stage, within
 from tests.page.served import ServerThread
@@ -98,6 +99,19 @@ async def test_a_run_is_started_followed_and_shown(api: Api) -> None:
     assert (event["type"], event["value"]) == ("StopEvent", {"result": {"sent": 3}})
     assert await api.events(run_id) == [event]
     assert await api.events(run_id, **{"last-event-id": "1"}) == []
+
+
+async def test_the_state_of_a_run_is_shown_as_plain_data(api: Api) -> None:
+    run_id = await api.start(SPREAD, parts=2)
+    await api.ended(run_id)
+    state = (await api.get(f"/runs/{run_id}/state"))["state"]
+    assert state["count"] == 2
+    assert await api.refused("/runs/nobody/state") == (404, "RunNotFoundError")
+
+
+def test_what_utf_8_cannot_say_is_escaped() -> None:
+    assert as_json({"text": "\ud800"}) == b'{"text":"\\ud800"}'
+    assert as_json({"text": "\u2028", "number": float("nan")}) == b'{"text":"\xe2\x80\xa8","number":null}'
 
 
 async def test_a_failed_run_tells_why_with_its_traceback(api: Api) -> None:
@@ -227,6 +241,9 @@ async def test_dead_letters_are_listed_newest_first(api: Api) -> None:
     await api.ended(await api.start(SPREAD))  # it rings for what waits in front of it, too
     (letter,) = (await within(api.until("/dlq", "total")))["dead_letters"]
     assert letter["kind"] == "malformed"
+    assert (await api.post("/dlq:drop", {"ids": ["all"]}, 400))["error"] == "ValueError"
+    assert await api.post("/dlq:drop", {"ids": [letter["id"], "1-1"]}) == {"dropped": 1}
+    assert await api.get("/dlq") == {"dead_letters": [], "total": 0}
 
 
 async def test_one_stream_tells_what_changes(api: Api) -> None:

@@ -28,9 +28,14 @@ function add(element, children) {
   }
 }
 
-// Put other children in, and leave those alone that are there already: focus and selection stay.
+// Put other children in. What had the focus has it again, if there is the same among them.
 export function put(element, ...children) {
+  const held = element.contains(document.activeElement) ? document.activeElement : null;
   element.replaceChildren(...children.flat(3).filter((one) => one !== undefined && one !== null && one !== false));
+  if (held && !held.isConnected) {
+    const same = (one) => one.tagName === held.tagName && one.getAttribute("href") === held.getAttribute("href") && one.textContent === held.textContent;
+    [...element.querySelectorAll("a, button, summary")].find(same)?.focus({ preventScroll: true });
+  }
   return element;
 }
 

@@ -105,7 +105,7 @@ export function asked(schema, button, submit, kind = "") {
   const refused = h("pre", { class: "refused", role: "alert", hidden: true });
   const send = h("button", { class: kind }, button);
   return h("form", {
-    class: "asked", novalidate: true,
+    class: "asked changes", novalidate: true,
     onsubmit: async (event) => {
       event.preventDefault();
       let value;

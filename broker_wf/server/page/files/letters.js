@@ -1,11 +1,11 @@
 // What was given up on, kept for a person.
 
-import { h, put, named, when, empty, plural, pretty } from "./dom.js";
-import { get, listen } from "./api.js";
+import { h, put, named, when, empty, plural, pretty, toast, confirmed } from "./dom.js";
+import { get, post, listen } from "./api.js";
 
 export function letters({ main, signal }) {
-  const said = h("span", { class: "faint" }), body = h("div", { class: "letters" });
-  put(main, h("div", { class: "head" }, h("h1", {}, "Dead letters"), said), body);
+  const said = h("span", { class: "faint" }), all = h("span", { class: "changes" }), body = h("div", { class: "letters" });
+  put(main, h("div", { class: "head" }, h("h1", {}, "Dead letters"), said, h("div", { class: "grow" }), all), body);
   let shown = null;
 
   async function load() {
@@ -15,11 +15,21 @@ export function letters({ main, signal }) {
       if (key === shown) return;
       shown = key;
       said.textContent = found.total ? plural(found.total, "letter") : "";
+      put(all, found.total > 1 && h("button", { class: "danger", onclick: () => drop(found.dead_letters.map((one) => one.id)) }, `Drop ${found.total > found.dead_letters.length ? "those shown" : "all"}`));
       put(body, found.total ? found.dead_letters.map(letter)
         : empty("Nothing was given up on", "Deliveries that kill every worker, and what nobody can read, would be kept here."));
     } catch (error) {
       if (error.name !== "AbortError") put(body, empty("The dead letters cannot be listed", error.message));
     }
+  }
+
+  async function drop(ids) {
+    if (!await confirmed(`Drop ${plural(ids.length, "letter")}?`, "What it holds is gone then. The run it belongs to has ended already, and stays as it is.", ids.length === 1 ? "Drop it" : "Drop them")) return;
+    try {
+      const done = await post("dlq:drop", { ids });
+      toast(`${plural(done.dropped, "letter")} dropped`);
+      load();
+    } catch (error) { toast(error.message, "bad"); }
   }
 
   function letter(one) {
@@ -28,7 +38,8 @@ export function letters({ main, signal }) {
     return h("details", { class: "card letter", "data-letter": one.id },
       h("summary", {}, h("span", { class: "status is-failed" }, h("i", { "aria-hidden": "true" }), one.kind), h("span", { class: "grow" }, one.reason), when(one.at)),
       h("dl", { class: "said" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-      Object.keys(one.facts).length > 0 && h("pre", { class: "data", tabindex: "0" }, pretty(one.facts)));
+      Object.keys(one.facts).length > 0 && h("pre", { class: "data", tabindex: "0" }, pretty(one.facts)),
+      h("div", { class: "row actions changes" }, h("button", { class: "danger small", onclick: () => drop([one.id]) }, "Drop this letter")));
   }
 
   listen("status", ({ dead_letters }) => { if (shown === null || !shown.startsWith(`${dead_letters} `)) load(); }, signal);

@@ -15,9 +15,9 @@ export function run({ main, id, signal }) {
   const figure = h("figure", { class: "figure", tabindex: "0" });
   const falls = waterfall();
   const events = eventList(id, signal);
-  const now = h("div");
+  const now = h("div"), state = h("div");
   put(main, parts.head, parts.facts, parts.trouble, parts.questions,
-    card("Steps", figure), card("Timeline", falls.element), parts.result, now, card("Events", events.element));
+    card("Steps", figure), card("Timeline", falls.element), parts.result, now, card("Events", events.element), state);
   let detail = null, graph = null, executions = [], pause = FAST, timer = 0;
 
   async function look() {
@@ -64,7 +64,7 @@ export function run({ main, id, signal }) {
       h("div", { class: "title" }, h("h1", {}, named(run.workflow)), status(run.status)),
       h("div", { class: "row" }, copyable(run.run_id), h("div", { class: "grow" }),
         h("a", { class: "button quiet", href: `#/workflows/${encodeURIComponent(run.workflow)}` }, "Workflow"),
-        live && h("button", { class: "danger", onclick: () => cancel(run, look) }, "Cancel run")));
+        live && h("button", { class: "danger changes", onclick: () => cancel(run, look) }, "Cancel run")));
     const end = run.ended_at ? Date.parse(run.ended_at) : Date.now();
     const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
     const bar = h("progress", { class: `is-${run.status}`, max: detail.total || 1, value: detail.done, "aria-label": "Deliveries ended" });
@@ -79,6 +79,7 @@ export function run({ main, id, signal }) {
     falls.show(executions, run.started_at ?? run.created_at, run.ended_at);
     put(parts.result, run.status === "completed" && card("Result", h("div", {}, run.result_type && run.result_type !== "StopEvent" && h("div", { class: "kind" }, run.result_type), block(run.result))));
     drawNow(run);
+    drawState();
     drawQuestions(run);
   }
 
@@ -93,8 +94,12 @@ export function run({ main, id, signal }) {
   }
 
   // What is on its way: with the last error of what is tried again.
+  let listed = "";
   function drawNow(run) {
     const shown = run.deliveries.filter((one) => one.last_error || one.state === "leased" || one.state === "delayed").slice(0, 50);
+    const key = JSON.stringify(shown);
+    if (key === listed) return;  // a traceback that is open stays so
+    listed = key;
     put(now, shown.length > 0 && card("Now", h("div", { class: "scroll" }, h("table", {},
       h("thead", {}, h("tr", {}, ["State", "Step", "Event", "Attempt", "Worker", "Since", "Last error"].map((name) => h("th", {}, name)))),
       h("tbody", {}, shown.map((one) => h("tr", {},
@@ -102,6 +107,20 @@ export function run({ main, id, signal }) {
         h("td", {}, one.worker ? h("code", {}, one.worker) : h("span", { class: "faint" }, one.due_at ? `again at ${clock(one.due_at)}` : "–")),
         h("td", {}, when(one.started_at ?? one.created_at)),
         h("td", { class: "error" }, one.last_error ? h("details", {}, h("summary", {}, oneLine(`${one.last_error.type.replace(/^builtins\./, "")}: ${one.last_error.message}`)), h("pre", {}, one.last_error.traceback)) : ""))))))));
+  }
+
+  // The Context's state, which steps share: read when it is opened, and again with each look while it is open.
+  let held = null;
+  async function drawState() {
+    if (held === null) {
+      held = h("details", { class: "card", ontoggle: drawState }, h("summary", {}, "Context"), h("div"));
+      put(state, held);
+    }
+    if (!held.open) return;
+    try {
+      const found = (await get(`${at(id)}/state`, {}, signal)).state, names = Object.keys(found);
+      put(held.lastChild, names.length ? h("dl", { class: "said" }, names.map((name) => [h("dt", {}, name), h("dd", {}, h("pre", {}, pretty(found[name])))])) : h("p", { class: "faint" }, "Nothing is kept in it."));
+    } catch (error) { if (error.name !== "AbortError") put(held.lastChild, error.message); }
   }
 
   let questions = "";

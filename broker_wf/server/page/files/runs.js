@@ -21,16 +21,16 @@ export function runs({ main, given, signal }) {
   const states = h("div", { class: "segments", role: "radiogroup", "aria-label": "Status" }, STATUSES.map(([value, label]) =>
     h("label", {}, h("input", { type: "radio", name: "status", value, checked: value === wanted.status, onchange: () => { wanted.status = value; changed(); } }), h("span", {}, label))));
   const said = h("span", { class: "faint", role: "status", "aria-live": "polite" });
-  const bulk = h("div", { class: "bulk", hidden: true });
+  const bulk = h("div", { class: "bulk changes", hidden: true });
   const none = h("div");
-  const all = h("input", { type: "checkbox", "aria-label": "Choose all live runs shown", onchange: () => { chooseAll(all.checked); } });
+  const all = h("input", { type: "checkbox", "aria-label": "Choose all live runs shown", disabled: true, onchange: () => { chooseAll(all.checked); } });
   const list = new Windowed({ height: 38, row, key: (run) => run.run_id, end: more, label: "Runs", columns: 6 });
   list.element.classList.add("runs");
   put(main,
     h("div", { class: "head" }, h("h1", {}, "Runs"), said, h("div", { class: "grow" }), h("a", { class: "button", href: "#/workflows" }, "Start a run")),
     h("div", { class: "tools" }, search, flows, states, since),
     bulk,
-    h("div", { class: "runs columns", "aria-hidden": "false" }, h("span", {}, all), h("span", {}, "Status"), h("span", {}, "Run"), h("span", {}, "Workflow"), h("span", {}, "Accepted"), h("span", { class: "num" }, "Took")),
+    h("div", { class: "runs columns", "aria-hidden": "false" }, h("span", { class: "changes" }, all), h("span", {}, "Status"), h("span", {}, "Run"), h("span", {}, "Workflow"), h("span", {}, "Accepted"), h("span", { class: "num" }, "Took")),
     none, list.element);
 
   function row(run) {
