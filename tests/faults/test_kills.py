@@ -59,6 +59,7 @@ async def test_workers_that_die_at_each_border_of_a_script_lose_nothing(
             await asyncio.to_thread(records.fork, concurrency=1, max_crashes=50)
         await asyncio.sleep(0.02)
     for _ in records.deaths():
-        experiment.fault(leases_lost=1)
+        # What a worker executes, and what it gave its place away for: its end was on its way, and not yet answered.
+        experiment.fault(leases_lost=2)
     assert experiment.faults == count
     assert await experiment.violations() == []
