@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import datetime, timezone
 
+from broker_wf.worker.log_fields import log_fields
+
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("plain", "json")
 
@@ -22,10 +24,12 @@ def set_up_logs(level: str, style: str) -> None:
 
 
 class _PlainLines(logging.Formatter):
-    """Time, level, process, logger, message; a traceback follows on lines of its own."""
+    """Time, level, process, logger, the step, message; a traceback follows on lines of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        head = f"{_moment(record)} {record.levelname:<7} {record.process} {record.name}: "
+        fields = log_fields() or {}
+        step = " ".join(f"{name}={value}" for name, value in fields.items())
+        head = f"{_moment(record)} {record.levelname:<7} {record.process} {record.name}: {step and f'[{step}] '}"
         lines = [head + record.getMessage().replace("\n", "\n    ")]
         if record.exc_info:
             lines.append(self.formatException(record.exc_info))
@@ -33,7 +37,7 @@ class _PlainLines(logging.Formatter):
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object a line; what is written in a step has ``run_id``, ``step``, ``attempt`` and ``worker``."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -41,6 +45,7 @@ class _JsonLines(logging.Formatter):
             "level": record.levelname,
             "pid": record.process,
             "logger": record.name,
+            **(log_fields() or {}),
             "message": record.getMessage(),
         }
         if record.exc_info:

@@ -30,6 +30,7 @@ from broker_wf.worker.active import Active, ActiveSet, Once
 from broker_wf.worker.apart import LeaseProcess
 from broker_wf.worker.claimer import Claimer
 from broker_wf.worker.leases import LeaseKeeper, LeaseThread
+from broker_wf.worker.log_fields import begin_logging
 from broker_wf.worker.mailbox import Mailbox, Message
 from broker_wf.worker.slots import Slots
 from broker_wf.worker.sweeper import Sweeper
@@ -271,6 +272,7 @@ class Worker:
         delivery, loop = active.delivery, asyncio.get_running_loop()
         began = loop.time()
         before_ms = delivery.started_ms - delivery.first_started_ms
+        begin_logging(delivery, self.id)
         log.debug("step %s of run %s begins, attempt %d", delivery.step, delivery.run_id, delivery.attempt)
         leaving = Once(self._begin_ending)
         ended: Ended | None = None

@@ -156,8 +156,21 @@ def test_logs_say_run_step_attempt_and_worker(audited: Console) -> None:
     audited.run("run", f"{APP}:failing", "--run-id", "told")
     told = [json.loads(line) for line in audited.end(worker, signal.SIGTERM).err.splitlines()]
     assert {line["pid"] for line in told} == {worker.pid}
-    assert any("serves" in line["message"] for line in told)
-    assert any("step fail of run told, attempt 1" in line["message"] for line in told)
+    (serves,) = [line for line in told if "serves" in line["message"]]
+    failed = [line for line in told if "step fail of run told, attempt 1" in line["message"]]
+    assert failed
+    for line in failed:
+        assert (line["run_id"], line["step"], line["attempt"]) == ("told", "fail", 1)
+        assert f"worker {line['worker']} serves" in serves["message"]
+    assert "run_id" not in serves
+
+
+def test_plain_lines_name_the_step_they_were_written_in(audited: Console) -> None:
+    worker = audited.worker(f"{APP}:failing")
+    audited.run("run", f"{APP}:failing", "--run-id", "told")
+    told = audited.end(worker, signal.SIGTERM).err.splitlines()
+    assert any("[run_id=told step=fail attempt=1 worker=" in line for line in told)
+    assert all("[run_id=" not in line for line in told if " serves " in line)
 
 
 def test_a_password_from_the_environment_is_in_no_argument_list(console: Console) -> None:
