@@ -8,8 +8,9 @@ import pytest
 import redis
 from playwright.async_api import Locator, Page, Response, expect
 
-from tests.apps.shown import Asking, Failing, Spread
+from tests.apps.shown import FLOWS, Asking, Failing, Spread
 from tests.page.conftest import PATIENCE_MS, Site
+from tests.page.served import ServerThread
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 expect.set_options(timeout=PATIENCE_MS)
@@ -239,7 +240,32 @@ async def test_the_files_are_small_and_allow_nothing_from_elsewhere(site: Site) 
     await site.go("runs")
     await expect(page.locator(".link")).to_have_text("Live")
     for response in responses:
-        if "/api/" not in response.url:
+        if "/api/" not in response.url and not response.url.endswith("/login"):
             size += len(await response.body())
             assert response.headers["content-security-policy"].startswith("default-src 'self';"), response.url
     assert 20_000 < size < 300_000
+
+
+async def test_who_signs_in_to_look_is_shown_nothing_to_press(site: Site) -> None:
+    run_id = await site.start(Asking)
+    server = await ServerThread(site.stage.settings, FLOWS, token="t" * 20, read_token="r" * 20).begin()
+    assert site.page.context.browser is not None
+    page = await site.page.context.browser.new_page()
+    try:
+        await page.goto(f"{server.url}/#/runs/{run_id}")
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Token").fill("wrong")
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(page.locator(".toast")).to_have_text("That is not the token.")
+        await dialog.get_by_label("Token").fill("r" * 20)
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("h1 + .status")).to_have_text("running")
+        await expect(page.locator("#role")).to_have_text("Read only")
+        await expect(page.get_by_text("May 100 €").first).to_be_visible()
+        await expect(page.get_by_role("button", name="Cancel run")).to_be_hidden()
+        await expect(page.get_by_role("button", name="Send the answer")).to_be_hidden()
+        (cookie,) = await page.context.cookies(server.url)
+        assert (cookie.get("httpOnly"), cookie.get("sameSite")) == (True, "Strict")
+    finally:
+        await page.context.close()
+        await server.end()

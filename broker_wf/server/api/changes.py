@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-
-from starlette.responses import StreamingResponse
 
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.errors import BrokerError
@@ -14,7 +12,7 @@ from broker_wf.inspector import Inspector
 from broker_wf.inspector.views import RunSummary, StatusView
 from broker_wf.server.api.endpoint import Call, as_json
 from broker_wf.server.api.host import Host
-from broker_wf.server.api.reading import STREAM_HEADERS
+from broker_wf.server.sse import HEARTBEAT, LiveResponse
 
 _LOOK_EVERY_MS = 500
 _QUIET_S = 15.0
@@ -36,11 +34,17 @@ class Changes:
     _known: dict[str, RunSummary] | None = None
     _status: StatusView | None = None
 
-    async def stream(self, call: Call) -> StreamingResponse:
+    async def stream(self, call: Call) -> LiveResponse:
         """``GET /stream``."""
-        return StreamingResponse(self._follow(), media_type="text/event-stream", headers=STREAM_HEADERS)
+        return LiveResponse(
+            self._follow(),
+            media_type="text/event-stream",
+            draining=self.host.draining,
+            quiet=HEARTBEAT,
+            quiet_s=_QUIET_S,
+        )
 
-    async def _follow(self) -> AsyncIterator[bytes]:
+    async def _follow(self) -> AsyncGenerator[bytes, None]:
         mine: asyncio.Queue[bytes] = asyncio.Queue(_BEHIND)
         self._followers.add(mine)
         if self._looking is None:
@@ -50,10 +54,7 @@ class Changes:
             if self._status is not None:
                 yield _lines("status", self._status)
             while True:
-                try:
-                    yield await asyncio.wait_for(mine.get(), _QUIET_S)
-                except asyncio.TimeoutError:
-                    yield b": still here\n\n"
+                yield await mine.get()
         finally:
             self._followers.discard(mine)
             if not self._followers:

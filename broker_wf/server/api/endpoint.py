@@ -30,6 +30,7 @@ from broker_wf.errors import (
 from broker_wf.inspector import Inspector
 from broker_wf.server.api.host import Host
 from broker_wf.server.api.models import Problem
+from broker_wf.server.sse import LiveResponse
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -91,12 +92,12 @@ class Endpoint:
     def route(self, host: Host) -> Route:
         """As Starlette has it."""
 
-        async def answer(request: Request) -> Response:
+        async def answer(request: Request) -> Response | LiveResponse:
             try:
                 found = await self.handle(Call(host, request))
             except (Refusal, ValidationError, ValueError, BrokerError, WorkflowStepDoesNotExistError) as error:
                 return _refused(error)
-            return found if isinstance(found, Response) else json_response(found, self.status)
+            return found if isinstance(found, Response | LiveResponse) else json_response(found, self.status)
 
         return Route(self.path, answer, methods=[self.method], name=f"{self.method} {self.path}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -15,6 +16,11 @@ class Host(Protocol):
     @property
     def workflows(self) -> Mapping[str, Workflow]:
         """Those that can be started and answered here, by name; others can be looked at and cancelled all the same."""
+        ...
+
+    @property
+    def draining(self) -> asyncio.Event:
+        """Set when the server is about to stop: streams are dropped then, and asked for again elsewhere."""
         ...
 
     async def home(self) -> Home:

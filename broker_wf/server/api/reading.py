@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import cast
 
 from pydantic import JsonValue
-from starlette.responses import StreamingResponse
 
 from broker_wf.broker.feed import FeedEntry
 from broker_wf.core.ids import RunId
@@ -16,12 +15,12 @@ from broker_wf.inspector import Inspector
 from broker_wf.inspector.views import EventView, RunSummary
 from broker_wf.server.api.endpoint import Call, as_json
 from broker_wf.server.api.models import Bulk, Events, EventsQuery, Executions, RunDetail, RunPage, RunsQuery, State
+from broker_wf.server.sse import HEARTBEAT, LiveResponse
 
 _QUIET_S = 15.0
 _PAUSE_S = 0.05
 _SEARCHED = 20_000
 _SEARCHED_AT_ONCE = 500
-STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 async def list_runs(call: Call) -> RunPage:
@@ -70,7 +69,7 @@ async def list_steps(call: Call) -> Executions:
     return Executions(steps=await (await call.inspector()).steps(call.path("run_id")))
 
 
-async def list_events(call: Call) -> Events | StreamingResponse:
+async def list_events(call: Call) -> Events | LiveResponse:
     """``GET /runs/{run_id}/events``, once or as they come."""
     asked = call.query(EventsQuery)
     inspector = await call.inspector()
@@ -79,29 +78,29 @@ async def list_events(call: Call) -> Events | StreamingResponse:
         return Events(events=await inspector.events(run_id, asked.after, asked.limit))
     seen = call.request.headers.get("last-event-id", "")
     after = int(seen) if seen.isdigit() else asked.after
-    stream = _streamed(call, inspector, run_id, after)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=STREAM_HEADERS)
+    return LiveResponse(
+        _streamed(call, inspector, run_id, after),
+        media_type="text/event-stream",
+        draining=call.host.draining,
+        quiet=HEARTBEAT,
+        quiet_s=_QUIET_S,
+    )
 
 
-async def _streamed(call: Call, inspector: Inspector, run_id: RunId, after: int) -> AsyncIterator[bytes]:
+async def _streamed(call: Call, inspector: Inspector, run_id: RunId, after: int) -> AsyncGenerator[bytes, None]:
     """Events as lines; at the end of the run one that is called ``end``, so that a browser does not ask again."""
     yield b": the events of a run\n\n"
     entries = (await call.host.home()).client.events(run_id, after)
     coming = asyncio.ensure_future(_next(entries))
-    patience_s = _PAUSE_S
     try:
         while True:
-            if not (await asyncio.wait([coming], timeout=patience_s))[0]:
-                # A feed's last entry comes with the end of its run, so that is asked once behind each.
-                if patience_s == _PAUSE_S and await _is_over(inspector, run_id, after):
-                    break
-                patience_s = _QUIET_S
-                yield b": still here\n\n"
-                continue
-            entry = coming.result()
+            # A feed's last entry comes with the end of its run, so that is asked once behind each.
+            if not (await asyncio.wait([coming], timeout=_PAUSE_S))[0] and await _is_over(inspector, run_id, after):
+                break
+            entry = await coming
             if entry is None:
                 break
-            coming, patience_s, after = asyncio.ensure_future(_next(entries)), _PAUSE_S, entry.seq
+            coming, after = asyncio.ensure_future(_next(entries)), entry.seq
             for view in await inspector.events_of(run_id, entry):
                 yield _lines(view)
         yield b"event: end\ndata: {}\n\n"

@@ -266,6 +266,17 @@ async def test_one_stream_tells_what_changes(api: Api) -> None:
         assert second in await within(until_both_are_told())
 
 
+async def test_a_stream_is_dropped_and_never_ended_when_the_server_stops(api: Api) -> None:
+    server = await ServerThread(api.stage.settings, FLOWS).begin()
+    async with httpx.AsyncClient(timeout=20) as client, client.stream("GET", f"{server.url}{API}/stream") as answer:
+        lines = answer.aiter_lines()
+        await within(anext(lines))
+        await server.end()
+        with pytest.raises(httpx.RemoteProtocolError):
+            async for _ in lines:
+                pass
+
+
 async def _told(answer: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
     name = ""
     async for line in answer.aiter_lines():

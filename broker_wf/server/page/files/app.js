@@ -115,6 +115,17 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "/") { const field = main.querySelector("input[type=search]"); if (field) { event.preventDefault(); field.focus(); } }
 });
 document.addEventListener("unauthorized", () => signIn());
+// Who may only look is shown nothing to press; the server would refuse it all the same.
+async function learnRole() {
+  try {
+    const answer = await fetch(new URL("login", import.meta.url));
+    const role = answer.ok ? (await answer.json()).role : "";
+    if (role) document.documentElement.dataset.role = role;
+    document.getElementById("role").textContent = role === "read" ? "Read only" : "";
+  } catch { /* the link says that the server is away */ }
+}
+
+learnRole();
 open();
 show();
 countQuestions();
