@@ -11,7 +11,6 @@ import logging
 import random
 import socket
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -146,8 +145,12 @@ def call_sync(client: SyncClient, keys: Keys, script: Script, *values: object) -
     except ResponseError as error:
         if not is_missing(error):
             raise
-        with suppress(ResponseError):  # somebody else has loaded it meanwhile, or the next call says why not
+        try:
             client.execute_command(*script.loading)
+        except OutOfMemoryError:
+            call = ("EVAL", script.whole, *call[2:])
+        except ResponseError:
+            pass  # somebody else has loaded it meanwhile, or the next call says why not
         raw = client.execute_command(*call)
     return script.reply(raw)
 
@@ -187,6 +190,7 @@ class Pipe:
     _pausing: bool = False
     _lacking: dict[str, Script] = field(default_factory=dict[str, Script])
     _refused: dict[str, str] = field(default_factory=dict[str, str])
+    _unloadable: set[str] = field(default_factory=set[str])
 
     def call(self, script: Script, *values: object) -> Awaitable[object]:
         """Run a script; it is repeated until its reply has come.
@@ -283,11 +287,21 @@ class Pipe:
 
     def _note_loads(self, scripts: list[Script], replies: list[object]) -> None:
         self._refused.clear()
+        self._unloadable.clear()
         for script, reply in zip(scripts, replies, strict=False):
-            if isinstance(reply, (*LOST, *_LATER_CLASSES, OutOfMemoryError)):
+            if isinstance(reply, (*LOST, *_LATER_CLASSES)):
                 self._pausing = True
+            elif isinstance(reply, OutOfMemoryError):
+                self._unloadable.add(script.name)
             elif isinstance(reply, Exception):
                 self._refused[script.name] = str(reply)
+
+    def _help(self, call: _Call, script: Script) -> None:
+        """Let the server have a script that it lacks: as a function, or where it is too full for that with the call."""
+        if script.name in self._unloadable:
+            call.args = call.again = ("EVAL", script.whole, *call.again[2:])
+        else:
+            self._lacking[script.name] = script
 
     def _settle(self, call: _Call, reply: object) -> bool:
         if call.reply.done():
@@ -296,7 +310,7 @@ class Pipe:
             call.reply.set_result(call.script.reply(reply) if call.script else reply)
             return True
         if call.script is not None and is_missing(reply) and call.script.name not in self._refused:
-            self._lacking[call.script.name] = call.script
+            self._help(call, call.script)
             return False
         if isinstance(reply, (*LOST, *_LATER_CLASSES)) or reply_word(reply) in _LATER:
             self._pausing = True

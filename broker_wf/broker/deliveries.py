@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import cast
@@ -28,6 +29,8 @@ from broker_wf.core.outcome import Undecided
 from broker_wf.events import Event
 from broker_wf.wire.blobs import Blob
 from broker_wf.wire.codec import Codec
+
+log = logging.getLogger("broker_wf.connection")
 
 _STAGED_PART = 500
 EFFECTS_AT_ONCE = 500
@@ -314,7 +317,16 @@ def _with_refs(plan: Plan, blobs: tuple[Blob, ...]) -> Plan:
 
 async def _claimed(reply: Awaitable[object], fence: Fence) -> Claimed:
     found, capped = cast("tuple[list[dict[bytes, object]], int]", await reply)
-    return Claimed(deliveries=tuple(delivery_of(one, fence) for one in found), capped=capped == 1)
+    return Claimed(deliveries=tuple(_readable(found, fence)), capped=capped == 1)
+
+
+def _readable(found: list[dict[bytes, object]], fence: Fence) -> Iterator[Delivery]:
+    """Those of a claim that can be read; the lease of any other runs out, and makes it poison in the end."""
+    for one in found:
+        try:
+            yield delivery_of(one, fence)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log.error("a delivery cannot be read (%s: %s): %r", type(error).__name__, error, one.get(b"d"))
 
 
 def ended_of(reply: list[object]) -> Ended:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
 from broker_wf.broker.connection import Pipe, RedisClient
 from broker_wf.broker.keys import Keys, RedisKey
 from broker_wf.core.ids import DriverId, RunId
+from broker_wf.errors import BackpressureError
 
 _WAKE_LIFE_MS = 3_600_000
 
@@ -49,9 +51,10 @@ class FeedStore:
         return [_entry(one) for one in cast("list[object]", raw or [])]
 
     async def wake(self, driver: DriverId) -> None:
-        """End the driver's blocked read, because it has to read other feeds."""
+        """End the driver's blocked read, because it has to read other feeds; a full server lets it end by itself."""
         key = self.pipe.keys.of("wake", driver)
-        await self.pipe.command("XADD", key, "MAXLEN", 1, "*", "w", 1)
+        with suppress(BackpressureError):
+            await self.pipe.command("XADD", key, "MAXLEN", 1, "*", "w", 1)
         await self.pipe.command("PEXPIRE", key, _WAKE_LIFE_MS)
 
 

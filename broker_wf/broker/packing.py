@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import cast
+
 import msgpack
 
 
@@ -18,3 +21,17 @@ def unpack(raw: bytes) -> object:
 def unpack_text(raw: bytes) -> dict[str, object]:
     """A map packed by Python whose strings are all text, as text again."""
     return msgpack.unpackb(raw, raw=False, strict_map_key=False, unicode_errors="replace")
+
+
+def message_of(raw: bytes) -> dict[str, bytes]:
+    """A message of an inbox: names and bytes. Empty for what is none, which anybody may have written there."""
+    try:
+        found = unpack(raw)
+    except (ValueError, msgpack.UnpackException):
+        return {}
+    pairs = cast("Mapping[object, object]", found).items() if isinstance(found, dict) else ()
+    return {
+        name.decode("utf-8", "replace"): value
+        for name, value in pairs
+        if isinstance(name, bytes) and isinstance(value, bytes)
+    }

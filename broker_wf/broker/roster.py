@@ -58,10 +58,12 @@ class RosterStore:
             ServerRefusedError: the namespace is of another version or has another number of partitions.
         """
         key = self.pipe.keys.of("protocol")
-        await self.pipe.command("HSETNX", key, "version", PROTOCOL)
-        await self.pipe.command("HSETNX", key, "partitions", partitions)
-        raw = cast("list[bytes]", await self.pipe.command("HMGET", key, "version", "partitions"))
-        version, found = int(raw[0]), int(raw[1])
+        raw = cast("list[bytes | None]", await self.pipe.command("HMGET", key, "version", "partitions"))
+        if None in raw:  # asked for first, as a server that is full takes no writes and yet is to be worked at
+            await self.pipe.command("HSETNX", key, "version", PROTOCOL)
+            await self.pipe.command("HSETNX", key, "partitions", partitions)
+            raw = cast("list[bytes | None]", await self.pipe.command("HMGET", key, "version", "partitions"))
+        version, found = int(raw[0] or 0), int(raw[1] or 0)
         if (version, found) != (PROTOCOL, partitions):
             raise ServerRefusedError(
                 self.pipe.url,

@@ -43,6 +43,7 @@ class Script:
     Attributes:
         text: what FUNCTION LOAD takes.
         function: what FCALL takes.
+        whole: what EVAL takes, for a server that is too full to take a function.
         args: name and kind of each argument, in order.
         packed_reply: the reply is one msgpack value.
     """
@@ -50,6 +51,7 @@ class Script:
     name: str
     text: str
     function: str
+    whole: str
     args: tuple[tuple[str, str], ...]
     packed_reply: bool
 
@@ -116,7 +118,10 @@ def load(name: str) -> Script:
     function = f"broker_wf_{name}_{digest}"
     head = f"function_name = '{function}', flags = {{ {flags} }}, callback = function(KEYS, ARGV)"
     text = f"#!lua name={function}\n{before}\nredis.register_function({{ {head}\n{after}\nend }})"
-    return Script(name=name, text=text, function=function, args=source.args, packed_reply=source.packed_reply)
+    whole = f"#!lua{' flags=allow-oom' if source.allow_oom else ''}\n{before}\n{after}"
+    return Script(
+        name=name, text=text, function=function, whole=whole, args=source.args, packed_reply=source.packed_reply
+    )
 
 
 def _closure(uses: tuple[str, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import cast
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.connection import FAILED, RedisClient, async_client
-from broker_wf.broker.packing import unpack
+from broker_wf.broker.packing import message_of
 from broker_wf.broker.runs import RunState
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import DriverId, RunId
@@ -129,17 +129,17 @@ class Follow:
             await self._take(message)
 
     async def _take(self, raw: bytes) -> None:
-        message = cast("dict[bytes, bytes]", unpack(raw))
-        run_id = RunId(message[b"run"].decode())
-        value = message.get(b"result", message.get(b"error"))
-        if value is None:
+        message = message_of(raw)
+        run_id = RunId(message.get("run", b"").decode("utf-8", "replace"))
+        value = message.get("result", message.get("error"))
+        if value is None or "status" not in message:
             await self.look(run_id)
             return
         state = RunState(
-            status=message[b"status"].decode(),
+            status=message["status"].decode("utf-8", "replace"),
             workflow="",
-            result=message.get(b"result", b""),
-            error=message.get(b"error", b""),
+            result=message.get("result", b""),
+            error=message.get("error", b""),
             start_hash="",
         )
         self._end(run_id, state)

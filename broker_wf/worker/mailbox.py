@@ -11,7 +11,7 @@ from typing import cast
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.connection import FAILED, RedisClient, async_client
-from broker_wf.broker.packing import unpack
+from broker_wf.broker.packing import message_of
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import Lane, WorkerId
 from broker_wf.errors import BrokerError
@@ -95,7 +95,6 @@ class Mailbox:
             self.on_bell()
 
     def _take(self, raw: bytes) -> None:
-        message = unpack(raw)
-        if isinstance(message, dict):
-            pairs = cast("dict[bytes, bytes]", message).items()
-            self.on_message({name.decode(): value.decode() for name, value in pairs})
+        message = message_of(raw)
+        if message:
+            self.on_message({name: value.decode("utf-8", "replace") for name, value in message.items()})

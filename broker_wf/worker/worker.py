@@ -350,10 +350,10 @@ class Worker:
 
     def _take_message(self, message: Message) -> None:
         if message.get("kind") == "grant":
-            self._grants.granted(message["token"])
+            self._grants.granted(message.get("token", ""))
         elif message.get("kind") == "stop":
             for active in self._active.all():
-                if active.delivery.run_id == message["run"]:
+                if active.delivery.run_id == message.get("run"):
                     self._stop(active, "ended")
 
     async def _beat_for_ever(self) -> None:

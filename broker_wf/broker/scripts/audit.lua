@@ -1,5 +1,5 @@
 --! audit: hold the indexes of some live runs against their truth, and repair them.
---! use emit finish end skew
+--! use emit finish end skew guard
 --! arg workflow str
 --! arg offset   int  position among the workflow's live runs
 --! arg limit    int  runs looked at
@@ -43,7 +43,8 @@ local function audit_run(rid)
   if is_orphan(run, rid, now) then return fail_run(run, rid, { kind = 'orphaned' }) end
   local all, live = redis.call('HGETALL', live_key(rid)), {}
   for i = 1, #all, 2 do
-    live[all[i]] = cmsgpack.unpack(all[i + 1])
+    live[all[i]] = record_of(all[i + 1], all[i])
+    if not live[all[i]] then error('the record of delivery ' .. all[i] .. ' is none of ours', 0) end
     ensure_watched(rid .. '|' .. all[i], live[all[i]])
   end
   local step, is_over = look_for_skew(run, rid, live, now, fresh_ms, skew_ms)
@@ -69,7 +70,13 @@ local function audit_run(rid)
 end
 
 local runs = redis.call('ZRANGE', live_runs_key(workflow), offset, offset + limit - 1)
-for _, rid in ipairs(runs) do audit_run(rid) end
+for _, rid in ipairs(runs) do
+  local broken = not guarded(now, rid, audit_run, rid)
+  -- Nobody can go on with what nobody can read.
+  if broken and not guarded(now, rid, fail_run, load_run(rid) or {}, rid, { kind = 'broken' }) then
+    redis.call('ZREM', live_runs_key(workflow), rid)
+  end
+end
 repairs = repairs + take_back_turns(workflow, now)
 promote(workflow, now)
 return { #runs, repairs, stuck, unserved }

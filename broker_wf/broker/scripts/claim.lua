@@ -19,7 +19,8 @@ local claim = { worker = worker, nonce = nonce, lease_ms = lease_ms, now = now_m
 -- What the claim took whose reply was lost.
 local function taken_before()
   local kept = redis.call('GET', claimed_key(worker))
-  kept = kept and cmsgpack.unpack(kept) or { '', {} }
+  local whole, found = pcall(cmsgpack.unpack, kept or '')
+  kept = whole and type(found) == 'table' and found or { '', {} }
   if kept[1] ~= nonce then return false end
   for _, ref in ipairs(kept[2]) do
     local rec, run = load_record(ref[1], ref[2]), run_of(claim, ref[1])
@@ -38,7 +39,10 @@ for _, one in ipairs(serves) do
   for _, kind in ipairs({ 'a', 'w' }) do
     for _, pair in ipairs(pairs_here) do
       if claim.free <= 0 then break end
-      if string.sub(pair, 1, 1) == kind then serve(claim, one[1], one[2], one[3], pair) end
+      local head = string.sub(pair, 1, 2)
+      local fine = head == 'a:' or head == 'w:'
+      if head == kind .. ':' then fine = guarded(claim.now, pair, serve, claim, one[1], one[2], one[3], pair) end
+      if not fine then redis.call('ZREM', ready_key(one[1]), pair) end
     end
   end
 end

@@ -1,5 +1,4 @@
 --! register: make a workflow known, and the consumer groups of its steps.
---! flags none
 --! key definition HASH
 --! key workflows  SET
 --! key live_runs  ZSET

@@ -1,5 +1,5 @@
 --! sweep: look at what is due: leases that ran out, delays that are over, deadlines, entries that were lost.
---! use lease_over lost
+--! use lease_over lost guard
 --! key swept STRING
 --! arg limit       int  members looked at in each watch set
 --! arg outage_ms   int  without a sweep for longer than this, nobody was there: deadlines wait
@@ -29,7 +29,7 @@ local function waits_over(tx, did)
 end
 
 local function look_at(member)
-  local at = string.find(member, '|', 1, true)
+  local at = string.find(member, '|', 1, true) or #member + 1
   local rid, did = string.sub(member, 1, at - 1), string.sub(member, at + 1)
   local run = load_run(rid)
   local live = run and run.status == 'running'
@@ -52,13 +52,17 @@ local watched = redis.call('ZRANGEBYSCORE', watch_key(), '-inf', now, 'LIMIT', 0
 local waiting = redis.call('ZRANGEBYSCORE', queued_key(), '-inf', now, 'LIMIT', 0, limit)
 local more = #watched == limit or #waiting == limit
 for _, member in ipairs(watched) do
-  look_at(member)
+  if not guarded(now, member, look_at, member) then redis.call('ZREM', watch_key(), member) end
   if ended == MOST_ENDED then
     more = true
     break
   end
 end
-for _, member in ipairs(waiting) do redone = redone + find_entry(member, now) end
+for _, member in ipairs(waiting) do
+  local fine, count = guarded(now, member, find_entry, member, now)
+  redone = redone + (fine and count or 0)
+  if not fine then redis.call('ZREM', queued_key(), member) end
+end
 -- An outage is over when all that fell due in it was looked at, which may take several sweeps.
 if not more or now - last <= outage_ms / 6 then redis.call('SET', swept_key(), string.format('%.0f', now)) end
 return { more and 1 or 0, redone, ended }

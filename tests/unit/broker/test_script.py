@@ -63,9 +63,9 @@ def test_a_script_says_first_whether_it_may_run_without_memory(name: str) -> Non
 
 
 def test_what_adds_work_is_refused_without_memory_and_what_ends_it_is_not() -> None:
-    for name in ("submit", "send", "restore", "register"):
+    for name in ("submit", "send", "restore"):
         assert "allow-oom" not in load(name).text
-    for name in ("claim", "commit", "effect", "fail", "renew", "release", "cancel", "sweep", "audit"):
+    for name in ("register", "claim", "commit", "effect", "fail", "renew", "release", "cancel", "sweep", "audit"):
         assert "flags = { 'allow-oom' }" in load(name).text
 
 

@@ -30,10 +30,10 @@ local function stop_deliveries(run, rid)
   -- First: an entry stays while a live delivery of another step points at it, and none of these is one any more.
   redis.call('UNLINK', live_key(rid))
   for i = 1, #all, 2 do
-    local did, rec = all[i], cmsgpack.unpack(all[i + 1])
+    local did, rec = all[i], record_of(all[i + 1])
     members[#members + 1] = rid .. '|' .. did
-    if rec.st == 'l' then workers[rec.w] = true end
-    retire_record(run, rid, did, rec)
+    if rec and rec.st == 'l' then workers[rec.w] = true end
+    if rec then retire_record(run, rid, did, rec) end
   end
   unwatch(members)
   for worker in pairs(workers) do push_inbox(worker, { kind = 'stop', run = rid }) end

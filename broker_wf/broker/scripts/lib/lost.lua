@@ -4,7 +4,7 @@
 
 -- How many deliveries were put into a stream again.
 local function find_entry(member, now)
-  local at = string.find(member, '|', 1, true)
+  local at = string.find(member, '|', 1, true) or #member + 1
   local rid, did = string.sub(member, 1, at - 1), string.sub(member, at + 1)
   local run = load_run(rid)
   local rec = run and run.status == 'running' and load_record(rid, did)

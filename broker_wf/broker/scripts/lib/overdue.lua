@@ -5,8 +5,8 @@
 local function time_out(run, rid, now)
   local active, seen = {}, {}
   for _, raw in ipairs(redis.call('HVALS', live_key(rid))) do
-    local rec = cmsgpack.unpack(raw)
-    if rec.st == 'l' and not seen[rec.s] then
+    local rec = record_of(raw)
+    if rec and rec.st == 'l' and not seen[rec.s] then
       seen[rec.s] = true
       active[#active + 1] = rec.s
     end

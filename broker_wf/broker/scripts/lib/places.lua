@@ -7,7 +7,9 @@ local function unheld_places(lane, step, limit, now)
   local key = running_key(base_lane(lane), step)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. now)
   local used, free = {}, {}
-  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do used[tonumber(string.match(member, '^%d+'))] = true end
+  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    used[tonumber(string.match(member, '^%d+')) or 0] = true
+  end
   for place = 1, limit do
     if not used[place] then free[#free + 1] = place end
   end

@@ -17,21 +17,38 @@ local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'wind
   'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms', 'max_runs', 'recovered', 'exposed', 'waits',
   'parent', 'children', 'trace' }
 
+local DAY_MS = 86400000
+
 local function load_run(rid)
   local v = redis.call('HMGET', run_key(rid), unpack(RUN_FIELDS))
   if not v[1] then return nil end
   return {
-    status = v[1], workflow = v[2], lane = v[3], digest = v[4], timeout_ms = tonumber(v[5]) or 0,
-    window = tonumber(v[6]), keep_ms = tonumber(v[7]), keep_failed_ms = tonumber(v[8]), inboxes = v[9] or '',
-    locks = v[10], buffers = v[11], started = v[12], check_ms = tonumber(v[13]),
+    status = v[1], workflow = v[2] or '', lane = v[3] or '', digest = v[4] or '', timeout_ms = tonumber(v[5]) or 0,
+    window = tonumber(v[6]) or 1000, keep_ms = tonumber(v[7]) or DAY_MS, keep_failed_ms = tonumber(v[8]) or DAY_MS,
+    inboxes = v[9] or '', locks = v[10], buffers = v[11], started = v[12], check_ms = tonumber(v[13]) or 30000,
     max_runs = tonumber(v[14]), recovered = v[15], exposed = v[16], waits = v[17],
     parent = v[18], children = v[19], trace = v[20],
   }
 end
 
+-- nil if the bytes are none of ours: then it is as if there were none, until an audit fails the run.
+local NAMED = { 'st', 's', 't' }
+
+local function record_of(raw, did)
+  local whole, rec = pcall(cmsgpack.unpack, raw)
+  if not whole or type(rec) ~= 'table' then return nil end
+  for _, name in ipairs(NAMED) do
+    if type(rec[name]) ~= 'string' then return nil end
+  end
+  if type(rec.c) ~= 'number' or type(rec.a) ~= 'number' or rec.p ~= nil and type(rec.p) ~= 'string' then return nil end
+  if rec.i ~= nil and not (type(rec.i) == 'string' and string.find(rec.i, '^%d+%-%d+$')) then return nil end
+  if did and string.sub(did, -(#rec.s + 1)) ~= '@' .. rec.s then return nil end
+  return rec
+end
+
 local function load_record(rid, did)
   local raw = redis.call('HGET', live_key(rid), did)
-  return raw and cmsgpack.unpack(raw) or nil
+  return raw and record_of(raw, did) or nil
 end
 
 local function save_record(rid, did, rec)

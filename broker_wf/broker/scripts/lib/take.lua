@@ -1,4 +1,4 @@
---! use lease groups
+--! use lease groups guard
 -- Reading the groups of a lane, each entry once: it becomes a lease, or it is dropped or set aside.
 -- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, greedy, runs, out, refs, capped,
 -- per_run (num_workers_per_run by step, of the lane that is read).
@@ -44,6 +44,15 @@ local function take(claim, key, digest, step, entry, place)
   return 0
 end
 
+-- As take; an entry that breaks it is dropped.
+local function taken(claim, key, digest, step, entry, place)
+  local fine, count = guarded(claim.now, { key, step, entry[1] }, take, claim, key, digest, step, entry, place)
+  if fine then return count end
+  redis.call('XACK', key, step, entry[1])
+  redis.call('XDEL', key, entry[1])
+  return 0
+end
+
 -- How many of a stream's entries one worker takes while others serve the lane too.
 local function share(claim, lane, key)
   if claim.greedy then return claim.free end
@@ -68,7 +77,7 @@ local function read_limited(claim, lane, digest, pair, key, step, limit, count)
     for _ = 1, ROUNDS do
       local entries = read_group(key, step, tostring(places[i]), 1)
       if #entries == 0 then return true end
-      if take(claim, key, digest, step, entries[1], places[i]) == 1 then break end
+      if taken(claim, key, digest, step, entries[1], places[i]) == 1 then break end
     end
   end
   return false
@@ -77,17 +86,17 @@ end
 -- True if the group has no more.
 local function read_unlimited(claim, digest, key, step, count)
   for _ = 1, ROUNDS do
-    local entries, taken = read_group(key, step, claim.worker, count), 0
-    for _, entry in ipairs(entries) do taken = taken + take(claim, key, digest, step, entry, nil) end
+    local entries, leased = read_group(key, step, claim.worker, count), 0
+    for _, entry in ipairs(entries) do leased = leased + taken(claim, key, digest, step, entry, nil) end
     if #entries < count then return true end
-    count = count - taken
+    count = count - leased
     if count == 0 then return false end
   end
   return false
 end
 
 local function serve(claim, lane, digest, limits, pair)
-  local kind, name, step = string.match(pair, '^(%a):([^|]+)|(.+)$')
+  local kind, name, step = string.match(pair, '^([aw]):([^|]+)|(.+)$')
   local key = kind == 'a' and again_key(lane, name) or work_key(lane, name)
   local count, exhausted = math.min(claim.free, share(claim, lane, key)), false
   if limits[step] then
