@@ -13,7 +13,7 @@ from broker_wf.errors import SettingsError, without_password
 
 PREFIX = "BROKER_WF_"
 BUNDLED = "bundled://"
-_SCHEMES = ("redis", "rediss", "unix", "bundled")
+_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix", "bundled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,9 @@ class Settings:
     """
 
     url: str | None = None
-    """The server: ``redis://``, ``rediss://``, ``unix://``, or ``bundled://`` for the bundled one. None: the bundled
-    one, and runs execute in the process that starts them."""
+    """The server: ``redis://``, ``rediss://`` (TLS), ``unix://``, ``redis+sentinel://host:port,host:port/service`` for
+    the master that sentinels name (``rediss+sentinel://`` over TLS), or ``bundled://`` for the bundled one. None: the
+    bundled one, and runs execute in the process that starts them."""
     password_file: str | None = None
     """A file whose first line is the server's password, for a URL that holds none."""
     allow_insecure: bool = False
@@ -100,6 +101,8 @@ class Settings:
             raise SettingsError("namespace", self.namespace, "may hold letters, digits, '.', '_' and '-'")
         if self.url is not None and urlsplit(self.url).scheme not in _SCHEMES:
             raise SettingsError("url", without_password(self.url), f"must begin with one of {', '.join(_SCHEMES)}")
+        if self.url is not None and "+sentinel" in self.url and not urlsplit(self.url).path.strip("/"):
+            raise SettingsError("url", without_password(self.url), "must name the service: …host:port/service")
 
     @classmethod
     def load(cls, **given: object) -> Settings:

@@ -35,6 +35,7 @@ from redis.retry import Retry
 
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import Script, is_missing
+from broker_wf.broker.sentinel import AsyncMaster, SyncMaster, is_watched
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.errors import BackpressureError, BrokerError, ServerRefusedError, ServerUnreachableError
 
@@ -110,16 +111,20 @@ def async_client(url: str, timeouts: Timeouts, *, blocked: bool = False) -> Redi
     """
     wait_ms = timeouts.socket_ms + (timeouts.block_ms if blocked else 0)
     options: dict[str, Any] = _options(timeouts, wait_ms)
-    client: object = cast(Any, aredis.Redis).from_url(
-        url, retry=AsyncRetry(NoBackoff(), 0), max_connections=4, **options
-    )
+    options |= {"retry": AsyncRetry(NoBackoff(), 0), "max_connections": 4}
+    if is_watched(url):
+        return cast(RedisClient, AsyncMaster(aredis.Sentinel, url, options))
+    client: object = cast(Any, aredis.Redis).from_url(url, **options)
     return cast(RedisClient, client)
 
 
 def sync_client(url: str, timeouts: Timeouts) -> SyncClient:
     """A blocking client, for a thread of its own."""
     options: dict[str, Any] = _options(timeouts, timeouts.socket_ms)
-    client: object = cast(Any, redis.Redis).from_url(url, retry=Retry(NoBackoff(), 0), **options)
+    options |= {"retry": Retry(NoBackoff(), 0)}
+    if is_watched(url):
+        return cast(SyncClient, SyncMaster(redis.Sentinel, url, options))
+    client: object = cast(Any, redis.Redis).from_url(url, **options)
     return cast(SyncClient, client)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import ssl
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +27,10 @@ from broker_wf.settings import Settings
 log = logging.getLogger("broker_wf.connection")
 
 _OLDEST = 7
+_TLS_CURE = (
+    "Name the certificate of its authority in the URL, rediss://…?ssl_ca_certs=/path/to/ca.pem, and the host as the "
+    "certificate does."
+)
 _PASSWORD_WORDS = ("NOAUTH", "WRONGPASS", "NOPERM")
 
 
@@ -102,6 +107,8 @@ async def _info(client: RedisClient, url: str, patience_ms: int) -> object:
         except LOST as error:
             if wants_password(error):
                 raise password_refused(url, error) from None
+            if _is_about_certificates(error):
+                raise ServerRefusedError(url, f"its certificate is not accepted ({_plain(error)})", _TLS_CURE) from None
             if isinstance(error.__context__, NOBODY) or loop.time() + wait_ms / 1000 > give_up:
                 raise ServerUnreachableError(url, _plain(error)) from None
         except RefusedByServer as error:
@@ -112,6 +119,14 @@ async def _info(client: RedisClient, url: str, patience_ms: int) -> object:
             ) from None
         await clock.sleep_ms(wait_ms)
         wait_ms = min(wait_ms * 2, LONGEST_WAIT_MS)
+
+
+def _is_about_certificates(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _plain(error: BaseException) -> str:

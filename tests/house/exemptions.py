@@ -12,6 +12,7 @@ THEIRS = "owed to the signatures of the original"
 ADAPTER = ("asked", "context", "handler", "inside", "resources", "seeds", "steps", "store", "workflow")
 ANY = {
     "broker_wf/broker/connection.py": "redis-py's options and replies; the one cast stands here",
+    "broker_wf/broker/sentinel.py": "redis-py's options and clients, as in connection.py",
     "broker_wf/context/backend.py": OWED,
     "broker_wf/context/json_serializer.py": OWED,
     "broker_wf/context/paths.py": OWED,

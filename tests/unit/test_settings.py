@@ -14,6 +14,12 @@ def test_a_setting_that_is_true_or_false(text: str, value: bool) -> None:
     assert Settings.of({"BROKER_WF_ALLOW_INSECURE": text}, {}).allow_insecure is value
 
 
+def test_sentinels_are_told_which_service() -> None:
+    with pytest.raises(SettingsError, match="must name the service") as caught:
+        Settings.of({"BROKER_WF_URL": "redis+sentinel://u:hidden@a:1,b:2"}, {})
+    assert "hidden" not in str(caught.value)
+
+
 def test_what_is_neither_true_nor_false() -> None:
     with pytest.raises(SettingsError, match=r"BROKER_WF_ALLOW_VOLATILE.*must be 1 or 0"):
         Settings.of({"BROKER_WF_ALLOW_VOLATILE": "perhaps"}, {})

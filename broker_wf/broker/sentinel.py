@@ -1,0 +1,107 @@
+"""Clients that ask sentinels where the master is, at every new connection: after a failover they find the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+SCHEMES = ("redis+sentinel", "rediss+sentinel")
+_DEFAULT_PORT = 26379
+_OF_SENTINELS = ("username", "password")
+_CERTIFICATES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What ``redis+sentinel://user:password@host:port,host:port/service/db?sentinel_password=…`` says.
+
+    Attributes:
+        sentinels: where they listen.
+        service: under which name they know the master.
+        server: options of a connection to it.
+        own: options of a connection to a sentinel.
+    """
+
+    sentinels: tuple[tuple[str, int], ...]
+    service: str
+    server: Mapping[str, object]
+    own: Mapping[str, object]
+
+
+def is_watched(url: str) -> bool:
+    """Whether the URL names sentinels and not the server itself."""
+    return urlsplit(url).scheme in SCHEMES
+
+
+def watched(url: str) -> Watched:
+    """Read such a URL."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    service, _, db = unquote(parts.path).strip("/").partition("/")
+    hosts = [urlsplit(f"//{one}") for one in parts.netloc.rpartition("@")[2].split(",")]
+    server: dict[str, object] = {"db": int(db or query.get("db", "0"))}
+    if parts.username or query.get("username"):
+        server["username"] = unquote(parts.username or query["username"])
+    if parts.password or query.get("password"):
+        server["password"] = unquote(parts.password) if parts.password else query["password"]
+    own: dict[str, object] = {
+        name: query[f"sentinel_{name}"] for name in _OF_SENTINELS if query.get(f"sentinel_{name}")
+    }
+    if parts.scheme == "rediss+sentinel":
+        tls: dict[str, object] = {"ssl": True, **{name: query[name] for name in _CERTIFICATES if name in query}}
+        server, own = {**server, **tls}, {**own, **tls}
+    return Watched(
+        sentinels=tuple((one.hostname or "localhost", one.port or _DEFAULT_PORT) for one in hosts),
+        service=service,
+        server=server,
+        own=own,
+    )
+
+
+class AsyncMaster:
+    """A client of redis.asyncio for whichever server is the master."""
+
+    def __init__(self, sentinel: object, url: str, options: Mapping[str, object]) -> None:
+        found = watched(url)
+        asked = cast(Any, sentinel)(found.sentinels, sentinel_kwargs=_own(found, options))
+        self._sentinels: list[Any] = asked.sentinels
+        self._client: Any = asked.master_for(found.service, **options, **found.server)
+
+    async def execute_command(self, *args: object) -> object:
+        """As the client library has it."""
+        return await self._client.execute_command(*args)
+
+    def pipeline(self, transaction: bool = True) -> Any:  # noqa: FBT001, FBT002, ANN401 - redis-py's signature
+        """As the client library has it."""
+        return self._client.pipeline(transaction=transaction)
+
+    async def aclose(self) -> None:
+        """Drop the connections, those to the sentinels too, which the client library leaves open."""
+        for one in (self._client, *self._sentinels):
+            await one.aclose()
+
+
+class SyncMaster:
+    """The blocking client for it."""
+
+    def __init__(self, sentinel: object, url: str, options: Mapping[str, object]) -> None:
+        found = watched(url)
+        asked = cast(Any, sentinel)(found.sentinels, sentinel_kwargs=_own(found, options))
+        self._sentinels: list[Any] = asked.sentinels
+        self._client: Any = asked.master_for(found.service, **options, **found.server)
+
+    def execute_command(self, *args: object) -> object:
+        """As the client library has it."""
+        return self._client.execute_command(*args)
+
+    def close(self) -> None:
+        """Drop the connections."""
+        for one in (self._client, *self._sentinels):
+            one.close()
+
+
+def _own(found: Watched, options: Mapping[str, object]) -> dict[str, object]:
+    wait = options["socket_connect_timeout"]
+    return {"socket_timeout": wait, "socket_connect_timeout": wait, **found.own}

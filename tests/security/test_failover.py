@@ -1,0 +1,75 @@
+"""The master dies and its sentinels name another: runs go on there (D14)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from broker_wf.errors import ServerUnreachableError
+from broker_wf.home import close_homes
+from broker_wf.settings import Settings
+from tests.security.app import Security
+from tests.security.network import ENOUGH_S, free_port, serving_worker
+from tests.security.sentinels import PASSWORD, Guarded, guarded
+
+QUICK = {
+    "audit_ms": 500,
+    "sweep_ms": 200,
+    "lease_ms": 2_000,
+    "heartbeat_ms": 500,
+    "queued_check_ms": 1_000,
+    "block_ms": 500,
+}
+
+
+@pytest.fixture(autouse=True)
+async def homes() -> AsyncIterator[None]:
+    yield
+    await close_homes()
+
+
+async def in_step(group: Guarded) -> None:
+    """Whatever was acknowledged is on the replicas too."""
+    with redis.Redis(port=group.master_port(), password=PASSWORD) as client:
+        await asyncio.to_thread(client.wait, 1, 5_000)
+
+
+async def play(tmp_path: Path, failovers: int, runs: int) -> None:
+    log = tmp_path / "worker.log"
+    with guarded(tmp_path, replicas=failovers) as group, serving_worker(group.url, log, **QUICK):
+        flow = Security(broker=Settings.load(url=group.url, namespace="security", **QUICK))
+        for n in range(failovers):
+            begun = [flow.run(n=4) for _ in range(runs)]
+            await asyncio.gather(*(one.followed.broker() for one in begun))
+            await in_step(group)
+            killed = time.monotonic()
+            await asyncio.to_thread(group.fail_over)
+            assert await asyncio.wait_for(asyncio.gather(*begun), ENOUGH_S) == [0 + 1 + 2 + 3] * runs
+            assert await asyncio.wait_for(flow.run(n=2), ENOUGH_S) == 1
+            print(f"failover {n}: all {runs} runs and a new one ended {time.monotonic() - killed:.1f} s after the kill")
+        assert "Traceback" not in log.read_text()
+        assert PASSWORD not in log.read_text()
+
+
+async def test_runs_go_on_at_the_next_master(tmp_path: Path) -> None:
+    await play(tmp_path, failovers=1, runs=40)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+async def test_runs_go_on_through_five_failovers(tmp_path: Path) -> None:
+    await play(tmp_path, failovers=5, runs=200)
+
+
+async def test_sentinels_that_do_not_answer_are_told_without_the_password() -> None:
+    url = f"redis+sentinel://:{PASSWORD}@127.0.0.1:{free_port()},127.0.0.1:{free_port()}/mymaster?sentinel_password={PASSWORD}"
+    flow = Security(broker=Settings.load(url=url, connect_timeout_ms=300))
+    with pytest.raises(ServerUnreachableError) as caught:
+        await asyncio.wait_for(flow.run(), ENOUGH_S)
+    assert PASSWORD not in f"{caught.value!r} {caught.value.__cause__!r}"
+    assert "mymaster" in str(caught.value)
