@@ -12,6 +12,7 @@ from broker_wf.events import Event, StartEvent, StopEvent
 class Piece(Event):
     n: int
     text: str = ""
+    sleeps: float = 0
 
 
 class Done(Event):
@@ -26,11 +27,11 @@ class Security(Workflow):
         if ev.get("fails"):
             raise WorkflowRuntimeError("told to fail")
         await ctx.store.set("pieces", ev.get("n", 3))
-        return [Piece(n=n, text=ev.get("text", "")) for n in range(ev.get("n", 3))]
+        return [Piece(n=n, text=ev.get("text", ""), sleeps=ev.get("sleeps", 0)) for n in range(ev.get("n", 3))]
 
     @step
     async def work(self, ctx: Context, ev: Piece) -> Done:
-        await asyncio.sleep(ev.n * 0)
+        await asyncio.sleep(ev.sleeps)
         return Done(n=ev.n)
 
     @step

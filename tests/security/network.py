@@ -104,7 +104,8 @@ def until(predicate: object, what: str, within_s: float = ENOUGH_S) -> None:
 def worker_process(url: str, log: Path, namespace: str = "security", **settings: object) -> subprocess.Popen[bytes]:
     """A real worker; what it says is in a file."""
     variables = {f"BROKER_WF_{name.upper()}": str(value) for name, value in settings.items()}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "BROKER_WF_URL": url, "BROKER_WF_NAMESPACE": namespace}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path, "BROKER_WF_URL": url, "BROKER_WF_NAMESPACE": namespace}
     with log.open("ab") as sink:
         return subprocess.Popen(
             [sys.executable, "-m", "broker_wf", "worker", APP],
