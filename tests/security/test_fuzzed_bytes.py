@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgpack
-import pytest
 import redis
 
 from broker_wf.broker.keys import Keys
@@ -84,11 +83,3 @@ def work_streams(keys: Keys, flow: Security) -> list[str]:
 async def test_a_worker_survives_garbage_of_every_kind(tmp_path: Path) -> None:
     with port_server(tmp_path) as server:
         await play(server, tmp_path, seed=1, entries=120, members=90, runs=12)
-
-
-@pytest.mark.nightly
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
-async def test_a_worker_survives_a_thousand_entries_of_garbage(tmp_path: Path, seed: int) -> None:
-    with port_server(tmp_path) as server:
-        await play(server, tmp_path, seed, entries=1_000, members=700, runs=60)
