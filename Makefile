@@ -71,10 +71,11 @@ test: $(VENV)/.test ## every test on the bundled Valkey, with the coverage gate,
 	else echo "== NOT run on Redis: no redis-server on PATH (apt-get install redis-server)"; fi; \
 	exit $$failed
 
-faults: $(VENV)/.test ## the experiments with faults at their size of every day, and a minute of the model check
+faults: $(VENV)/.test ## the experiments with faults at their size of every day, and the model check
 	$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py -ra $(PYTEST_ARGS)
 
 faults-nightly: $(VENV)/.test ## the same at full size; prints a table of figures
+	@mkdir -p $(dir $(FIGURES))
 	@rm -f $(FIGURES)
 	BROKER_WF_TEST_FIGURES=$(abspath $(FIGURES)) BROKER_WF_TEST_EXAMPLES=$${BROKER_WF_TEST_EXAMPLES:-2000} \
 		$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py -m "nightly or not nightly" -ra $(PYTEST_ARGS); \

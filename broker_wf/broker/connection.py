@@ -223,6 +223,8 @@ class Pipe:
             if self.connected:
                 await asyncio.wait([self._sender], timeout=2.0)
             self._sender.cancel()
+            # A connection that it is just making would outlive the client.
+            await asyncio.wait([self._sender])
         for call in self._waiting:
             call.reply.cancel()
         await self.client.aclose()
