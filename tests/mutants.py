@@ -71,6 +71,7 @@ _DIRECTED = {
     "groups begin at the end",
     "nonces of attempts",
     "one nonce for all",
+    "places are not freed",
     "the last event after the script",
     "the feed never expires",
     "work streams are trimmed",

@@ -243,6 +243,15 @@ def test_a_place_of_a_crashed_holder_goes_to_the_next(rig: Rig) -> None:
     assert len(rig.claim("w2")) == 1
 
 
+def test_places_that_are_not_freed_keep_work_waiting(server_url: str, namespace: str) -> None:
+    with mutated("places are not freed"):
+        for rig in rigged(server_url, namespace, 1000):
+            hand_on(rig, begun(rig), Task(), Task(), Task())
+            first, _ = rig.claim("w1")
+            hand_on(rig, first)
+            assert rig.claim("w2") == ()
+
+
 def test_an_event_sent_twice_from_outside_arrives_once(rig: Rig) -> None:
     begun(rig)
     for _ in range(2):

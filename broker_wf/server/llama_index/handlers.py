@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
+from broker_wf.core.ids import RunId
 from broker_wf.errors import DecodeError
 from broker_wf.inspector.standing import Standing, standings_of
 from broker_wf.inspector.views import moment
 from broker_wf.server.llama_index.envelopes import read_envelope
-from broker_wf.server.service import Service
+from broker_wf.server.service import Served, Service
 
 _STATUSES = {
     "running": "running",
@@ -43,6 +46,24 @@ async def handler_data(service: Service, standing: Standing) -> dict[str, object
         "updated_at": changed.isoformat(),
         "completed_at": standing.ended_at.isoformat() if standing.ended_at else None,
         "state": standing.status,
+    }
+
+
+def just_accepted(served: Served, run_id: RunId) -> dict[str, object]:
+    """A run as ``HandlerData`` at the moment of its acceptance, which asks the server nothing."""
+    now = datetime.now(timezone.utc).isoformat()
+    return {
+        "handler_id": run_id,
+        "workflow_name": served.name,
+        "run_id": run_id,
+        "error": None,
+        "result": None,
+        "result_unreadable": False,
+        "status": "running",
+        "started_at": now,
+        "updated_at": now,
+        "completed_at": None,
+        "state": "running",
     }
 
 

@@ -23,7 +23,7 @@ from broker_wf.errors import (
 from broker_wf.representation import get_workflow_representation
 from broker_wf.server.llama_index.answers import json_answer
 from broker_wf.server.llama_index.envelopes import EventRefusedError, read_envelope, written_event
-from broker_wf.server.llama_index.handlers import handler_data, list_handlers, status_code
+from broker_wf.server.llama_index.handlers import handler_data, just_accepted, list_handlers, status_code
 from broker_wf.server.llama_index.running import json_object, started, whole_run
 from broker_wf.server.llama_index.streaming import stream
 from broker_wf.server.schemas import schema_of
@@ -99,9 +99,8 @@ async def _run(api: _Api, request: Request) -> Answer:
 
 
 async def _run_nowait(api: _Api, request: Request) -> Answer:
-    run_id = await started(api.service, api.served(request), request)
-    data = await handler_data(api.service, await api.service.standing(run_id))
-    return json_answer(data)
+    served = api.served(request)
+    return json_answer(just_accepted(served, await started(api.service, served, request)))
 
 
 async def _handlers(api: _Api, request: Request) -> Answer:

@@ -31,7 +31,9 @@ export async function post(path, body) {
 
 async function answered(response) {
   let found = null;
-  try { found = await response.json(); } catch { /* no JSON: told below */ }
+  try { found = await response.json(); } catch (error) {
+    if (response.ok) throw error; // given up while it was read; an error without JSON is told below
+  }
   if (response.ok) return found;
   if (response.status === 401) document.dispatchEvent(new Event("unauthorized"));
   throw new Refused(response.status, found?.error ?? response.statusText, found?.detail ?? `The server answered ${response.status}.`);
