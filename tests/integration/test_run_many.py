@@ -19,7 +19,9 @@ class Numbered(StartEvent):
     name: str
     n: int
     waits_for: int = 0
-    """How many others must have ended before."""
+    """How many others' steps must have ended before."""
+    waits_for_outcomes: int = 0
+    """How many outcomes of others must have come before."""
 
 
 class Counting(Workflow):
@@ -27,6 +29,7 @@ class Counting(Workflow):
     async def work(self, ev: Numbered) -> StopEvent:
         with probe.inside(ev.name):
             await until(lambda: probe.count(ev.name, "ended") >= ev.waits_for)
+            await until(lambda: probe.count(ev.name, "came") >= ev.waits_for_outcomes)
             if ev.n == 13:
                 raise LookupError("thirteen")
         probe.mark(ev.name, "ended")
@@ -47,8 +50,16 @@ async def test_every_input_becomes_one_run_and_no_more_are_in_flight_than_allowe
 
 async def test_outcomes_come_as_runs_end(stage: Stage) -> None:
     flow, name = await stage.put_on(Counting), stage.settings.namespace
-    inputs = [Numbered(name=name, n=0, waits_for=2), Numbered(name=name, n=1), Numbered(name=name, n=2, waits_for=1)]
-    assert [one.result for one in await within(all_of(run_many(flow, inputs)))] == [1, 2, 0]
+    inputs = [Numbered(name=name, n=n, waits_for_outcomes=others) for n, others in ((0, 2), (1, 0), (2, 1))]
+    results: list[object] = []
+
+    async def take() -> None:
+        async for one in run_many(flow, inputs):
+            results.append(one.result)
+            probe.mark(name, "came")
+
+    await within(take())
+    assert results == [1, 2, 0]
 
 
 async def test_outcomes_may_come_in_the_order_of_their_inputs(stage: Stage) -> None:
