@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 SCHEMES = ("redis+sentinel", "rediss+sentinel")
 _DEFAULT_PORT = 26379
+_HOSTS = re.compile(r"([^:]+://(?:[^/?#]*@)?)([^/?#]*)")
 _OF_SENTINELS = ("username", "password")
 _CERTIFICATES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 
@@ -32,15 +34,17 @@ class Watched:
 
 def is_watched(url: str) -> bool:
     """Whether the URL names sentinels and not the server itself."""
-    return urlsplit(url).scheme in SCHEMES
+    return url.partition("://")[0] in SCHEMES
 
 
 def watched(url: str) -> Watched:
     """Read such a URL."""
-    parts = urlsplit(url)
+    # Several hosts in one URL are no URL for urlsplit, where one of them stands in brackets.
+    head, hosts_given = cast("re.Match[str]", _HOSTS.match(url)).group(1, 2)
+    parts = urlsplit(head + "hosts" + url[len(head) + len(hosts_given) :])
     query = dict(parse_qsl(parts.query))
     service, _, db = unquote(parts.path).strip("/").partition("/")
-    hosts = [urlsplit(f"//{one}") for one in parts.netloc.rpartition("@")[2].split(",")]
+    hosts = [urlsplit(f"//{one}") for one in hosts_given.split(",")]
     server: dict[str, object] = {"db": int(db or query.get("db", "0"))}
     if parts.username or query.get("username"):
         server["username"] = unquote(parts.username or query["username"])
@@ -64,10 +68,7 @@ class AsyncMaster:
     """A client of redis.asyncio for whichever server is the master."""
 
     def __init__(self, sentinel: object, url: str, options: Mapping[str, object]) -> None:
-        found = watched(url)
-        asked = cast(Any, sentinel)(found.sentinels, sentinel_kwargs=_own(found, options))
-        self._sentinels: list[Any] = asked.sentinels
-        self._client: Any = asked.master_for(found.service, **options, **found.server)
+        self._client, self._sentinels = _clients(sentinel, url, options)
 
     async def execute_command(self, *args: object) -> object:
         """As the client library has it."""
@@ -87,10 +88,7 @@ class SyncMaster:
     """The blocking client for it."""
 
     def __init__(self, sentinel: object, url: str, options: Mapping[str, object]) -> None:
-        found = watched(url)
-        asked = cast(Any, sentinel)(found.sentinels, sentinel_kwargs=_own(found, options))
-        self._sentinels: list[Any] = asked.sentinels
-        self._client: Any = asked.master_for(found.service, **options, **found.server)
+        self._client, self._sentinels = _clients(sentinel, url, options)
 
     def execute_command(self, *args: object) -> object:
         """As the client library has it."""
@@ -102,6 +100,9 @@ class SyncMaster:
             one.close()
 
 
-def _own(found: Watched, options: Mapping[str, object]) -> dict[str, object]:
-    wait = options["socket_connect_timeout"]
-    return {"socket_timeout": wait, "socket_connect_timeout": wait, **found.own}
+def _clients(sentinel: object, url: str, options: Mapping[str, object]) -> tuple[Any, list[Any]]:
+    """A client for the master, and those for the sentinels."""
+    found, wait = watched(url), options["socket_connect_timeout"]
+    own = {"socket_timeout": wait, "socket_connect_timeout": wait, **found.own}
+    asked = cast(Any, sentinel)(found.sentinels, sentinel_kwargs=own)
+    return asked.master_for(found.service, **options, **found.server), asked.sentinels
