@@ -70,7 +70,7 @@ class Asking:
     Attributes:
         free: deliveries it can start.
         held: deliveries it executes.
-        greedy: take more than a fair share.
+        waited: how often in a row it has left work to others; it takes more than a fair share then.
         frail_at: crashes after which a delivery is frail: one more makes it poison.
         frail_free: the worker holds no frail delivery; it may have one at a time.
     """
@@ -79,7 +79,7 @@ class Asking:
     fence: Fence
     free: int
     held: int
-    greedy: bool
+    waited: int
     lease_ms: int
     serves: bytes
     frail_at: int = 2
@@ -134,7 +134,7 @@ class DeliveryStore:
         return _claimed(reply, asking.fence)
 
     def _claim_args(self, asking: Asking, again: int) -> tuple[object, ...]:
-        head = (asking.worker, asking.fence, asking.free, asking.held, int(asking.greedy), again)
+        head = (asking.worker, asking.fence, asking.free, asking.held, asking.waited, again)
         return (*head, asking.lease_ms, asking.frail_at, int(asking.frail_free), asking.serves)
 
     async def apply(

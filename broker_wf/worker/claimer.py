@@ -18,7 +18,7 @@ from broker_wf.errors import BrokerError
 log = logging.getLogger("broker_wf.worker")
 
 _SHARE_PATIENCE_S = 0.05
-"""How long others may take their share of a fan-out before one worker takes what is left."""
+"""How long others may take their share of a fan-out before one worker takes more of what is left."""
 _LARGEST_CLAIM = 128
 
 
@@ -53,7 +53,8 @@ class Claimer:
     _open: bool = True
     _asking: asyncio.Task[None] | None = None
     _asked_again: bool = False
-    _greedy_later: asyncio.TimerHandle | None = None
+    _waited: int = 0
+    _more_later: asyncio.TimerHandle | None = None
 
     def serve(self, lanes: list[Serving]) -> None:
         """Claim from these lanes from now on; each is the first in its turn, so that none waits behind another."""
@@ -71,8 +72,11 @@ class Claimer:
         """Whether no delivery can be taken: no place is free, or claiming has ended."""
         return not self._open or self.held() >= self.concurrency
 
-    def ask(self, *, greedy: bool = False) -> None:
-        """Claim now, unless nothing is free; after the claim that is under way, if there is one."""
+    def ask(self, *, waited: int = 0) -> None:
+        """Claim now, unless nothing is free; after the claim that is under way, if there is one.
+
+        ``waited``: how often in a row this worker has left work to others, who have not come for it.
+        """
         if self.is_full:
             return
         if self._asking is not None and not self._asking.done():
@@ -84,7 +88,7 @@ class Claimer:
             fence=new_fence(),
             free=min(self.concurrency - self.held(), _LARGEST_CLAIM),
             held=self.held(),
-            greedy=greedy,
+            waited=waited,
             lease_ms=self.lease_ms,
             frail_at=self.frail_at,
             frail_free=not self.holds_frail(),
@@ -96,8 +100,8 @@ class Claimer:
     async def close(self) -> None:
         """Stop claiming; what a claim under way brings is still started."""
         self._open = False
-        if self._greedy_later is not None:
-            self._greedy_later.cancel()
+        if self._more_later is not None:
+            self._more_later.cancel()
         if self._asking is not None and not self._asking.done():
             await asyncio.wait([self._asking], timeout=2.0)
 
@@ -113,16 +117,19 @@ class Claimer:
         for delivery in claimed.deliveries:
             self.start(delivery)
         self.settled()
-        if claimed.capped and self._open and self._greedy_later is None:
-            self._greedy_later = asyncio.get_running_loop().call_later(_SHARE_PATIENCE_S, self._take_the_rest)
-        if claimed.deliveries or self._asked_again:
+        if not claimed.capped:
+            self._waited = 0
+        elif self._open and self._more_later is None:
+            self._more_later = asyncio.get_running_loop().call_later(_SHARE_PATIENCE_S, self._take_more)
+        if (claimed.deliveries and not claimed.capped) or self._asked_again:
             asyncio.get_running_loop().call_soon(self.ask)
         else:
             self.idle()
 
-    def _take_the_rest(self) -> None:
-        self._greedy_later = None
-        self.ask(greedy=True)
+    def _take_more(self) -> None:
+        self._more_later = None
+        self._waited += 1
+        self.ask(waited=self._waited)
 
 
 def new_fence() -> Fence:

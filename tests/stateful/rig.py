@@ -107,15 +107,15 @@ class Rig:
         self.run(self.broker.runs.send(RunId(run_id), EventId(event_id), event, encoded, route))
 
     def claim(
-        self, worker: str, free: int = 1000, *, greedy: bool = True, frail_free: bool = True
+        self, worker: str, free: int = 1000, *, held: int = 0, waited: int = 4, frail_free: bool = True
     ) -> tuple[Delivery, ...]:
         self.fences += 1
         asking = Asking(
             worker=WorkerId(worker),
             fence=Fence(f"f{self.fences}"),
             free=free,
-            held=0,
-            greedy=greedy,
+            held=held,
+            waited=waited,
             lease_ms=LEASE_MS,
             frail_at=FRAIL_AT,
             frail_free=frail_free,

@@ -297,3 +297,20 @@ def test_a_worker_has_at_most_one_delivery_that_may_be_poison(rig: Rig) -> None:
     second = only(rig.claim("w2"))
     assert {first.id, second.id} == {"0@begin.0@work", "0@begin.1@work"}
     assert (second.attempt, second.crashes) == (1, 2)
+
+
+def test_a_worker_takes_more_than_its_share_by_and_by_so_that_a_late_one_finds_something(rig: Rig) -> None:
+    for worker in ("w1", "w2", "w3"):
+        rig.heartbeat(worker)
+    hand_on(rig, begun(rig), *(Loose(n=n) for n in range(60)))
+    took = [len(rig.claim("w1", held=0, waited=0)), len(rig.claim("w2", held=0, waited=0))]
+    assert took == [20, 20]
+    rig.raw.delete(rig.key("bell", rig.lane))
+    held, more = 20, list[int]()
+    for waited in (1, 2, 3):
+        more.append(len(rig.claim("w1", held=held, waited=waited)))
+        held += more[-1]
+    assert more == [2, 3, 7]
+    assert rig.raw.llen(rig.key("bell", rig.lane)) == 1, "the late one is called once more"
+    assert len(rig.claim("w3", held=0, waited=0)) == 8
+    assert rig.claim("w2", held=20, waited=4) == ()

@@ -65,7 +65,7 @@ class Twins(RuleBasedStateMachine):
         """Claim as a worker does: it has at most one delivery at a time that may be poison."""
         mine = [one for one in self.held() if self.holders[one.fence] == worker]
         frail_free = not any(one.crashes >= FRAIL_AT for one in mine)
-        found = self.rig.claim(worker, free, greedy=greedy, frail_free=frail_free)
+        found = self.rig.claim(worker, free, waited=4 if greedy else 0, frail_free=frail_free)
         assert len(found) <= free
         frail = [one for one in found if one.crashes >= FRAIL_AT]
         assert len(frail) <= frail_free

@@ -5,7 +5,7 @@
 --! arg nonce    str   fence of every lease made here
 --! arg free     int   deliveries the worker can start now
 --! arg held     int   deliveries it executes now
---! arg greedy   int   1: take more than a fair share
+--! arg waited   int   how often this worker has left work to others; each time it takes more than its fair share
 --! arg again    int   1: the reply to this very claim was lost
 --! arg lease_ms int
 --! arg frail_at int  crashes after which a delivery is frail: one more makes it poison
@@ -14,7 +14,7 @@
 --! reply pack {list of deliveries, 1 if work was left behind though there were places}
 
 local claim = { worker = worker, nonce = nonce, lease_ms = lease_ms, now = now_ms(), free = free, held = held,
-  greedy = greedy == 1, frail_at = frail_at, frail_free = frail_free == 1, runs = {}, out = {}, refs = {}, capped = 0 }
+  waited = waited, frail_at = frail_at, frail_free = frail_free == 1, runs = {}, out = {}, refs = {}, capped = 0 }
 
 -- What the claim took whose reply was lost.
 local function taken_before()

@@ -1,6 +1,6 @@
---! use lease groups guard
+--! use lease groups guard dispatch
 -- Reading the groups of a lane, each entry once: it becomes a lease, or it is dropped or set aside.
--- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, greedy, runs, out, refs, capped,
+-- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, waited, runs, out, refs, capped,
 -- per_run (num_workers_per_run by step, of the lane that is read).
 
 local function run_of(claim, rid)
@@ -53,14 +53,20 @@ local function taken(claim, key, digest, step, entry, place)
   return 0
 end
 
--- How many of a stream's entries one worker takes while others serve the lane too.
+-- After so many rounds in which others did not come for their shares, a worker takes what is left.
+local PATIENT_ROUNDS = 4
+
+-- How many of a stream's entries one worker takes while others serve the lane too: its fair share, and of what the
+-- others have not come for a little at first, then more. They may be about to: on a busy machine a worker can need
+-- long to hear its bell.
 local function share(claim, lane, key)
-  if claim.greedy then return claim.free end
+  if claim.waited >= PATIENT_ROUNDS then return claim.free end
   local length = redis.call('XLEN', key)
   if length <= 1 then return claim.free end
   local workers = redis.call('ZCARD', serving_key(lane))
   if workers <= 1 then return claim.free end
-  return math.max(1, math.ceil(length / workers) - claim.held - #claim.out)
+  local fair, more = length / workers, 1 + (claim.waited / PATIENT_ROUNDS) ^ 2
+  return math.max(1, math.ceil(fair * more) - claim.held - #claim.out)
 end
 
 -- Entries of other steps and of ended runs are read over, so many times a group's count; the next claim goes on.
@@ -108,6 +114,10 @@ local function serve(claim, lane, digest, limits, pair)
     redis.call('ZREM', ready_key(lane), pair)
   else
     redis.call('ZADD', ready_key(lane), 'XX', claim.now, pair)
-    if claim.free > 0 then claim.capped = 1 end
+    if claim.free > 0 then
+      claim.capped = 1
+      -- The bell that was meant for another may have been heard by who needed none.
+      if claim.waited > 0 and redis.call('LLEN', bell_key(lane)) == 0 then ring(lane, 1) end
+    end
   end
 end
