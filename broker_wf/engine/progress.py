@@ -30,7 +30,7 @@ class Progress:
             was_waiting, self._latest = self._latest is not None, event
             if self.effects.held or self._ended:
                 return
-            wait_ms = self._next_ms - self.effects.site.clock.monotonic_ms()
+            wait_ms = self._wait_ms()
             if wait_ms <= 0:
                 self._publish()
             elif not was_waiting:
@@ -48,15 +48,25 @@ class Progress:
         with self._guard:
             self._publish()
 
+    def _wait_ms(self) -> int:
+        return self._next_ms - self.effects.site.clock.monotonic_ms()
+
     def _wait(self, wait_ms: int) -> None:
         with self._guard:
-            if not self._ended:
+            if not self._ended and self._timer is None:
                 self._timer = self.effects.loop.call_later(wait_ms / 1000, self._due)
 
     def _due(self) -> None:
+        """The timer has gone off, for what it was set for or, if that was published meanwhile, for what came later."""
         with self._guard:
-            if not self.effects.held:
+            self._timer = None
+            if self._ended or self.effects.held or self._latest is None:
+                return
+            wait_ms = self._wait_ms()
+            if wait_ms <= 0:
                 self._publish()
+            else:
+                self._timer = self.effects.loop.call_later(wait_ms / 1000, self._due)
 
     def _publish(self) -> None:
         if self._latest is not None:
