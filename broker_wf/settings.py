@@ -89,6 +89,8 @@ class Settings:
     """How long the bundled server outlives its last user."""
     no_worker_warning_ms: int = 2_000
     """When a driver warns that nobody serves the workflow it submitted."""
+    run_logs: int = 1_000
+    """How many lines are kept of what the steps of a run have logged, the last ones. 0: none."""
     health_file: str | None = None
     """A file that a worker touches while its claim loop is alive."""
     log_level: str = "INFO"
@@ -194,6 +196,7 @@ _LEAST = {
     "blob_from": 1024,
     "linger_ms": 0,
     "no_worker_warning_ms": 0,
+    "run_logs": 0,
 }
 
 

@@ -12,6 +12,7 @@ from broker_wf.broker.deliveries import DeliveryStore
 from broker_wf.broker.feed import FeedStore
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.letters import LetterStore
+from broker_wf.broker.logs import LogStore
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import RunLimits, RunStore
 from broker_wf.broker.schedule import ScheduleStore
@@ -41,6 +42,7 @@ class Broker:
     schedule: ScheduleStore
     snapshots: SnapshotStore
     letters: LetterStore
+    logs: LogStore
 
 
 async def open_broker(
@@ -89,6 +91,7 @@ async def open_broker(
         schedule=ScheduleStore(pipe),
         snapshots=SnapshotStore(pipe, timeouts),
         letters=LetterStore(pipe),
+        logs=LogStore(pipe),
     )
 
 

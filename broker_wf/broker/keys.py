@@ -94,6 +94,7 @@ _ALL = (
         Life.RUN,
         "events the run publishes; id '<seq>-0'; the terminal event is last",
     ),
+    _family("logs", "STREAM", "run", Life.RUN, "lines its steps have logged, the last 1,000"),
     _family("effects", "SET", "run delivery", Life.LIVE, "ids of effects a live delivery has applied"),
     _family("collections", "HASH", "run", Life.LIVE, "collection id -> parent, joins, which of them fired"),
     _family(

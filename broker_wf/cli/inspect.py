@@ -16,12 +16,14 @@ from broker_wf.core.ids import RunId
 from broker_wf.driver.client import open_client
 from broker_wf.inspecting import opened_broker
 from broker_wf.inspector import Inspector
-from broker_wf.inspector.views import as_dict
+from broker_wf.inspector.logs import LEVELS, follow_logs, read_logs
+from broker_wf.inspector.views import LogView, as_dict
 from broker_wf.settings import Settings
 
 T = TypeVar("T")
 
 _EVENTS_AT_ONCE = 100
+_ALL_LINES = 1_000_000
 _STATUSES = ("running", "queued", "completed", "failed", "cancelled", "timed_out")
 _as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
@@ -166,6 +168,49 @@ async def _print_events(settings: Settings, run_id: str, after: int, follow: boo
             for view in page:
                 print_line(as_dict(view))
             after = page[-1].seq
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("-F", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("--after", metavar="CURSOR", default="", help="Begin behind the line of this cursor (see --json).")
+@click.option("--step", help="Only lines of this step.")
+@click.option(
+    "--level", type=click.Choice(tuple(LEVELS), case_sensitive=False), default="DEBUG", help="Only these and above."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, a line each.")
+@where
+def logs(
+    run_id: str,
+    follow: bool,
+    after: str,
+    step: str | None,
+    level: str,
+    as_json: bool,
+    url: str | None,
+    namespace: str | None,
+) -> None:
+    """Print what the steps of a run have logged."""
+
+    async def question(inspector: Inspector) -> None:
+        found, broker = await _whole_id(inspector, run_id), inspector.broker
+        put = _put_as_json if as_json else shown.log_line
+        if follow:
+            async for line in follow_logs(broker, found, after=after, step=step, level=level):
+                put(line)
+            return
+        lines, _ = await read_logs(broker, found, after=after, limit=_ALL_LINES, step=step, level=level)
+        for line in lines:
+            put(line)
+
+    try:
+        _asked(url, namespace, question)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _put_as_json(line: LogView) -> None:
+    print_line(as_dict(line))
 
 
 @runs.command()

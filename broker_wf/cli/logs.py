@@ -20,6 +20,9 @@ def set_up_logs(level: str, style: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    handler.setLevel(level)
+    of_runs = logging.getLogger("broker_wf.run")
+    of_runs.setLevel(min(of_runs.level, root.level))
     logging.captureWarnings(capture=True)
 
 

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from broker_wf.cli.output import age, print_table, print_text, size, span_ms
-from broker_wf.inspector.views import ErrorView, RunSummary, RunView, StatusView, WaitView, WorkerView, WorkflowView
+from broker_wf.inspector.views import (
+    ErrorView,
+    LogView,
+    RunSummary,
+    RunView,
+    StatusView,
+    WaitView,
+    WorkerView,
+    WorkflowView,
+)
 
 _BRIEF = 80
 
@@ -115,6 +124,13 @@ def run(view: RunView) -> None:
     if view.steps:
         print_text("")
         _steps(view)
+
+
+def log_line(view: LogView) -> None:
+    """A line of a run's log; the further lines of its text stand below it."""
+    attempt = f", attempt {view.attempt}" if view.attempt > 1 else ""
+    text = view.text.replace("\n", "\n    ")
+    print_text(f"{_moment(view.at)} {view.level:<7} {view.step}{attempt}: {text}")
 
 
 def _steps(view: RunView) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar
@@ -21,6 +22,10 @@ from broker_wf.retry_policy import RetryInfo
 
 EVENT_T = TypeVar("EVENT_T", bound=Event)
 RESULT_T = TypeVar("RESULT_T")
+
+_logger = logging.getLogger("broker_wf.run")
+if _logger.level == logging.NOTSET:
+    _logger.setLevel(logging.INFO)
 
 
 @dataclass
@@ -348,6 +353,15 @@ class Context(Generic[MODEL_T]):
         backend = self._in_step("progress")
         check_progress(done, total, text)
         backend.progress(done, total, text)
+
+    @property
+    def logger(self) -> logging.Logger:
+        """A logger whose lines are kept with the run, from INFO on: ``broker-wf runs logs`` and the page show them.
+
+        So are the lines of any other logger that a step, or what it calls, writes to, as far as its level lets them
+        through.
+        """
+        return _logger
 
     def _in_step(self, method: str) -> ContextBackend:
         match self.face:

@@ -194,6 +194,26 @@ class EventView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogView:
+    """One line that a step of a run has logged.
+
+    Attributes:
+        cursor: goes into ``after`` to ask for the lines behind it.
+        at: by the worker's clock.
+        text: the message, and the traceback behind it.
+    """
+
+    cursor: str
+    at: datetime
+    level: str
+    logger: str
+    step: str
+    attempt: int
+    worker: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerView:
     """A worker that is alive.
 
@@ -294,6 +314,7 @@ View = (
     | WaitView
     | ExecutionView
     | EventView
+    | LogView
     | WorkerView
     | StatusView
     | WorkflowView

@@ -30,8 +30,9 @@ from broker_wf.worker.active import Active, ActiveSet, Once
 from broker_wf.worker.apart import LeaseProcess
 from broker_wf.worker.claimer import Claimer
 from broker_wf.worker.leases import LeaseKeeper, LeaseThread
-from broker_wf.worker.log_fields import begin_logging
+from broker_wf.worker.log_fields import begin_logging, listen_to_logs
 from broker_wf.worker.mailbox import Mailbox, Message
+from broker_wf.worker.run_logs import RunLogs
 from broker_wf.worker.slots import Slots
 from broker_wf.worker.sweeper import Sweeper
 
@@ -83,7 +84,7 @@ class Worker:
         self._broker, self._settings, self._clock = broker, settings, clock or SystemClock()
         self._served: dict[Lane, Served] = {}
         self._active = ActiveSet()
-        self._ending = 0
+        self._ending = self._done = 0
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=STEP_THREADS)
         self._grants = Grants()
         self._claimer = Claimer(
@@ -111,7 +112,7 @@ class Worker:
         self._leases: LeaseKeeper = keeper(broker, settings, self._active, self._lost)
         self._tasks: list[asyncio.Task[None]] = []
         self._executing: set[asyncio.Task[None]] = set()
-        self._done = 0
+        self._logs = RunLogs(store=broker.logs, worker=self.id, most=settings.run_logs)
         self.spoiled = asyncio.Event()
         self._site = Site(
             broker=broker,
@@ -170,6 +171,8 @@ class Worker:
             self._prove_health(),
         )
         self._tasks = [loop.create_task(job) for job in jobs]
+        if self._settings.run_logs:
+            listen_to_logs()
         self._leases.start()
         self._claimer.ask()
 
@@ -272,7 +275,7 @@ class Worker:
         delivery, loop = active.delivery, asyncio.get_running_loop()
         began = loop.time()
         before_ms = delivery.started_ms - delivery.first_started_ms
-        begin_logging(delivery, self.id)
+        begin_logging(delivery, self.id, self._logs.take if self._settings.run_logs else None)
         log.debug("step %s of run %s begins, attempt %d", delivery.step, delivery.run_id, delivery.attempt)
         leaving = Once(self._begin_ending)
         ended: Ended | None = None
@@ -306,6 +309,7 @@ class Worker:
             await self._broker.deliveries.free_places(active.lane, [delivery])
 
     def _finished(self, active: Active, leaving: Once) -> None:
+        self._logs.flush()
         self._active.remove(active)
         self._leases.over(active)
         self._slots.forget(active.delivery)
@@ -318,6 +322,7 @@ class Worker:
         self._slots.grant()
 
     def _begin_ending(self) -> None:
+        self._logs.flush()
         self._ending += 1
         self._slot_is_free()
 

@@ -38,15 +38,17 @@ class Spread(Workflow):
     @step
     async def unpack(self, ctx: Context, ev: Order) -> Part | None:
         """One delivery for each part."""
+        ctx.logger.info("%s has ordered %d parts", ev.customer, ev.parts)
         await ctx.store.set("count", ev.parts)
         for number in range(ev.parts):
             ctx.send_event(Part(number=number, pause_s=ev.pause_s))
         return None
 
     @step
-    async def pack(self, ev: Part) -> Packed:
+    async def pack(self, ctx: Context, ev: Part) -> Packed:
         """Takes its time."""
         await asyncio.sleep(ev.pause_s)
+        ctx.logger.info("part %d is packed", ev.number)
         return Packed(number=ev.number)
 
     @step

@@ -21,6 +21,7 @@ class Echo(Workflow):
     @step
     async def say(self, ctx: Context, ev: StartEvent) -> StopEvent:
         ctx.write_event_to_stream(Said(text="heard"))
+        ctx.logger.info("heard too")
         return StopEvent(result={"pid": os.getpid(), **ev.to_dict()})
 
 

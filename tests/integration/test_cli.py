@@ -154,6 +154,20 @@ def test_events_may_be_followed_until_the_run_has_ended(audited: Console) -> Non
     audited.end(worker, signal.SIGTERM)
 
 
+def test_what_a_run_has_logged_is_printed_and_followed(audited: Console) -> None:
+    audited.run("run", f"{APP}:echo", "--detach", "--run-id", "told")
+    following = audited.start("runs", "logs", "told", "--follow", "--json")
+    worker = audited.worker(f"{APP}:echo")
+    (line,) = [json.loads(one) for one in audited.end(following).out.splitlines()]
+    assert (line["text"], line["level"], line["step"]) == ("heard too", "INFO", "say")
+    audited.end(worker, signal.SIGTERM)
+    assert "INFO    say: heard too" in audited.run("runs", "logs", "told", "--step", "say").out
+    assert audited.run("runs", "logs", "told", "--level", "error").out == ""
+    assert audited.run("runs", "logs", "told", "--after", line["cursor"]).out == ""
+    assert audited.run("runs", "logs", "told", "--after", "nowhere").code == 2
+    assert audited.run("runs", "logs", "nobody").code == 5
+
+
 def test_what_the_namespace_holds_is_told_as_json_and_for_people(audited: Console) -> None:
     audited.run("run", f"{APP}:failing", "--run-id", "bad")
     audited.run("run", f"{APP}:echo", "--run-id", "good")

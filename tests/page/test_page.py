@@ -46,6 +46,27 @@ async def test_a_run_is_started_from_its_form_and_watched_until_its_end(site: Si
     await expect(page.locator("details", has_text="Context")).to_contain_text("count")
 
 
+async def test_the_log_of_a_run_is_shown_as_it_comes_and_kept(site: Site) -> None:
+    page = site.page
+    run_id = await site.start(Spread, customer=HOSTILE, parts=3, pause_s=60)
+    await site.go(f"runs/{run_id}")
+    lines = page.locator(".log .item")
+    await expect(lines).to_have_count(1)
+    await expect(lines).to_contain_text("<img src=x onerror=")
+    await lines.get_by_role("button").click()
+    await expect(page.locator(".log + .data")).to_contain_text("broker_wf.run")
+    assert (await site.api.post(f"/api/v1/runs/{run_id}/cancel", json={})).status_code == 200
+    await site.go(f"runs/{await site.start(Spread, parts=3)}")
+    await expect(page.locator("h1 + .status")).to_have_text("completed")
+    await expect(lines).to_have_count(4)
+    await page.get_by_label("Step", exact=True).select_option("pack")
+    await expect(lines).to_have_count(3)
+    await page.get_by_label("Least level").select_option("ERROR")
+    await expect(page.locator("main")).to_contain_text("No line fits")
+    await site.go(f"runs/{await site.start(Failing)}")
+    await expect(page.locator(".log .level-warning")).to_contain_text("failed for good")
+
+
 async def test_the_list_of_runs_is_live_searched_and_filtered(site: Site) -> None:
     page = site.page
     await site.go("runs")

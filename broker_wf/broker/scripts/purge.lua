@@ -4,6 +4,7 @@
 --! key state      HASH
 --! key blob       HASH
 --! key feed       STREAM
+--! key logs       STREAM
 --! key ended_runs ZSET
 --! arg rid  str
 --! reply str: OK, or the status of a run that was left alone: running, missing
@@ -13,6 +14,6 @@ if not run then return 'missing' end
 if run.status == 'running' then return run.status end
 
 -- Writes.
-redis.call('UNLINK', run_key(rid), done_key(rid), state_key(rid), blob_key(rid), feed_key(rid))
+redis.call('UNLINK', run_key(rid), done_key(rid), state_key(rid), blob_key(rid), feed_key(rid), logs_key(rid))
 redis.call('ZREM', ended_runs_key(run.workflow), rid)
 return 'OK'

@@ -11,6 +11,7 @@ from broker_wf.inspector.views import (
     DeadLetterView,
     EventView,
     ExecutionView,
+    LogView,
     RunSummary,
     RunView,
     WaitView,
@@ -19,6 +20,9 @@ from broker_wf.inspector.views import (
 )
 
 Status = Literal["running", "queued", "completed", "failed", "cancelled", "timed_out"]
+
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 class _Asked(BaseModel):
@@ -43,6 +47,16 @@ class EventsQuery(_Asked):
 
     after: int = Field(default=0, ge=0, description="Events behind this sequence number.")
     limit: int = Field(default=500, ge=1, le=5_000, description="Of the page; a stream has no limit.")
+    sse: bool = Field(default=False, description="As server-sent events until the run ends. So does the Accept header.")
+
+
+class LogsQuery(_Asked):
+    """Which lines of a run's log to read."""
+
+    after: str = Field(default="", pattern=r"^(\d{1,20}-\d{1,20})?$", description="Lines behind this cursor.")
+    limit: int = Field(default=1_000, ge=1, le=10_000, description="Of the page; a stream has no limit.")
+    step: str | None = Field(default=None, description="Only lines of this step.")
+    level: Level = Field(default="DEBUG", description="Only lines of this level and above.")
     sse: bool = Field(default=False, description="As server-sent events until the run ends. So does the Accept header.")
 
 
@@ -129,6 +143,13 @@ class Events(BaseModel):
     """Events a run has published."""
 
     events: list[EventView]
+
+
+class Logs(BaseModel):
+    """Lines that the steps of a run have logged, oldest first; the last ones are kept."""
+
+    logs: list[LogView]
+    next: str = Field(description="Goes into `after`, to ask for what was logged since.")
 
 
 class State(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from broker_wf.representation import WorkflowGraph
-from broker_wf.server.api import acting, fleet, reading
+from broker_wf.server.api import acting, fleet, logs, reading
 from broker_wf.server.api.changes import Changes
 from broker_wf.server.api.endpoint import Call, Endpoint
 from broker_wf.server.api.host import Host
@@ -23,6 +23,8 @@ from broker_wf.server.api.models import (
     Health,
     Letters,
     LimitQuery,
+    Logs,
+    LogsQuery,
     NewRun,
     Queues,
     RunDetail,
@@ -90,6 +92,14 @@ _RUNS = (
         handle=reading.list_events,
         query=EventsQuery,
         answers=Events,
+    ),
+    Endpoint(
+        method="GET",
+        path="/runs/{run_id}/logs",
+        summary="What its steps have logged; followed as server-sent events",
+        handle=logs.list_logs,
+        query=LogsQuery,
+        answers=Logs,
     ),
     Endpoint(
         method="POST",

@@ -50,9 +50,12 @@ class Api:
         return (await self.get(f"/runs/{run_id}"))["run"]
 
     async def events(self, run_id: str, **headers: str) -> list[Any]:
+        return await self.followed(f"/runs/{run_id}/events", **headers)
+
+    async def followed(self, path: str, **headers: str) -> list[Any]:
         found: list[Any] = []
         sse = {"accept": "text/event-stream", **headers}
-        async with self.client.stream("GET", f"{API}/runs/{run_id}/events", headers=sse) as answer:
+        async with self.client.stream("GET", API + path, headers=sse) as answer:
             async for line in answer.aiter_lines():
                 if line == "event: end":
                     break
@@ -107,6 +110,23 @@ async def test_the_state_of_a_run_is_shown_as_plain_data(api: Api) -> None:
     state = (await api.get(f"/runs/{run_id}/state"))["state"]
     assert state["count"] == 2
     assert await api.refused("/runs/nobody/state") == (404, "RunNotFoundError")
+
+
+async def test_the_log_of_a_run_is_paged_filtered_and_followed(api: Api) -> None:
+    run_id = await api.start(SPREAD, parts=2, customer="who")
+    await api.ended(run_id)
+    lines = await within(api.followed(f"/runs/{run_id}/logs"))
+    assert sorted(one["text"] for one in lines) == ["part 0 is packed", "part 1 is packed", "who has ordered 2 parts"]
+    assert (lines[0]["step"], lines[0]["level"], lines[0]["attempt"]) == ("unpack", "INFO", 1)
+    page = await api.get(f"/runs/{run_id}/logs", limit=1)
+    assert (page["logs"], page["next"]) == (lines[:1], lines[0]["cursor"])
+    assert (await api.get(f"/runs/{run_id}/logs", after=page["next"]))["logs"] == lines[1:]
+    assert (await api.get(f"/runs/{run_id}/logs", step="pack"))["logs"] == lines[1:]
+    assert (await api.get(f"/runs/{run_id}/logs", level="ERROR"))["logs"] == []
+    assert await within(api.followed(f"/runs/{run_id}/logs", **{"last-event-id": lines[1]["cursor"]})) == lines[2:]
+    assert await api.refused("/runs/nobody/logs") == (404, "RunNotFoundError")
+    assert await api.refused(f"/runs/{run_id}/logs", level="LOUD") == (422, "ValidationError")
+    assert await api.refused(f"/runs/{run_id}/logs", after="x") == (422, "ValidationError")
 
 
 def test_what_utf_8_cannot_say_is_escaped() -> None:

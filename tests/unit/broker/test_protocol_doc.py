@@ -86,5 +86,5 @@ def test_every_field_of_a_live_record_is_described() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_what_may_be_refused_without_memory_is_said(name: str) -> None:
-    assert ("allow-oom" not in load(name).text) == (name in {"submit", "restore", "send"})
-    assert "`submit`, `restore` and `send`" in chapters()["Scripts"].replace("\n", " ")
+    assert ("allow-oom" not in load(name).text) == (name in {"submit", "restore", "send", "log"})
+    assert "`submit`, `restore`, `send` and `log`" in chapters()["Scripts"].replace("\n", " ")

@@ -7,6 +7,7 @@ import { waterfall } from "./waterfall.js";
 import { asked } from "./form.js";
 import { cancel } from "./runs.js";
 import { Windowed } from "./list.js";
+import { logList } from "./logs.js";
 
 const FAST = 400, SLOW = 2500;
 
@@ -14,10 +15,10 @@ export function run({ main, id, signal }) {
   const parts = { head: h("div", { class: "head run" }), facts: h("dl", { class: "facts" }), trouble: h("div"), questions: h("div"), result: h("div") };
   const figure = h("figure", { class: "figure", tabindex: "0" });
   const falls = waterfall();
-  const events = eventList(id, signal);
+  const events = eventList(id, signal), logs = logList(id, signal);
   const now = h("div"), state = h("div");
   put(main, parts.head, parts.facts, parts.trouble, parts.questions,
-    card("Steps", figure), card("Timeline", falls.element), parts.result, now, card("Events", events.element), state);
+    card("Steps", figure), card("Timeline", falls.element), parts.result, now, card("Events", events.element), card("Log", logs.element), state);
   let detail = null, graph = null, executions = [], pause = FAST, timer = 0;
 
   async function look() {
@@ -29,6 +30,7 @@ export function run({ main, id, signal }) {
       pause = was === JSON.stringify(found) ? Math.min(SLOW, pause * 1.5) : FAST;
       if (graph === null) await loadGraph();
       draw();
+      logs.look(found.run.ended_at !== null);
       if (found.run.ended_at === null) timer = setTimeout(look, pause);
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -139,7 +141,7 @@ export function run({ main, id, signal }) {
   listen("runs", (changes) => {
     if (changes.some((one) => one.run_id === id) && detail?.run.ended_at === null) { clearTimeout(timer); pause = FAST; look(); }
   }, signal);
-  signal.addEventListener("abort", () => { clearTimeout(timer); falls.close(); events.close(); });
+  signal.addEventListener("abort", () => { clearTimeout(timer); falls.close(); events.close(); logs.close(); });
   look();
 }
 
