@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker_wf.broker.blobs import BlobStore
+from broker_wf.broker.changes import ChangeQueue
 from broker_wf.broker.connection import Pipe, Timeouts, async_client
 from broker_wf.broker.context_state import ContextStateStore
 from broker_wf.broker.deliveries import DeliveryStore
@@ -85,7 +86,7 @@ async def open_broker(
         deliveries=DeliveryStore(pipe, blobs),
         blobs=blobs,
         waits=WaitStore(pipe, blobs),
-        state=ContextStateStore(pipe),
+        state=ContextStateStore(pipe, ChangeQueue(pipe)),
         feed=FeedStore(pipe),
         roster=roster,
         schedule=ScheduleStore(pipe),

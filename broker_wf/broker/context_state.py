@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from broker_wf.broker.changes import Changed, ChangeQueue
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.script import load
 from broker_wf.core.delivery import Delivery
@@ -23,9 +24,10 @@ class Versioned:
 
 @dataclass(frozen=True, slots=True)
 class ContextStateStore:
-    """Reads of the state, and the run's lock. Writes are effects of a delivery."""
+    """Reads of the state, the run's lock, and changes in place. Other writes are effects of a delivery."""
 
     pipe: Pipe
+    changes: ChangeQueue
 
     async def get(self, run_id: RunId, key: str) -> Versioned:
         """One key as last committed; reads never wait for an edit."""
@@ -56,6 +58,14 @@ class ContextStateStore:
         if done == 0:
             raise RunNotFoundError(run_id)
         return done == 1
+
+    def change(self, delivery: Delivery, plan: Mapping[str, object]) -> Awaitable[Changed]:
+        """Change a number, list or set where it stands; see :class:`ChangeQueue`."""
+        return self.changes.put(delivery, plan)
+
+    async def change_from_outside(self, run_id: RunId, plan: Mapping[str, object]) -> Changed:
+        """Change a number, list or set where it stands, from outside a step; see :class:`ChangeQueue`."""
+        return await self.changes.from_outside(run_id, plan)
 
     async def lock(self, delivery: Delivery, token: str, worker: WorkerId) -> bool:
         """Ask for the run's lock.

@@ -13,7 +13,8 @@ from typing import Any, Generic, Protocol, cast, runtime_checkable
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypeVar
 
-from broker_wf.context.paths import MAX_DEPTH, get_by_path, set_by_path
+from broker_wf.context import changes
+from broker_wf.context.paths import MAX_DEPTH, get_by_path, set_by_path, split_path
 from broker_wf.events import DictLikeModel
 from broker_wf.events.dict_like import is_dict_like
 
@@ -73,6 +74,34 @@ class StateStore(Protocol[MODEL_T]):
         Raises:
             ValueError: the path is empty or has more than 1000 segments.
             RuntimeError: called inside an ``edit_state`` block.
+        """
+        ...
+
+    async def increment(self, path: str, by: Any = 1) -> Any:
+        """Raise the number at a dotted path, at once and exactly, and return what it is then.
+
+        Nothing there counts as 0. As every change of a step it is made once, however often the step begins.
+
+        Raises:
+            TypeError: no number stands there, or ``by`` is none; nothing was written.
+            ValueError: as for ``set``.
+            RuntimeError: called inside an ``edit_state`` block.
+        """
+        ...
+
+    async def append(self, path: str, *values: Any) -> int:
+        """Put values behind the list at a dotted path, as ``increment`` raises a number; return its length.
+
+        Raises:
+            TypeError: no list stands there; nothing was written.
+        """
+        ...
+
+    async def add(self, path: str, *values: Any) -> int:
+        """Put values into the set at a dotted path, as ``increment`` raises a number; return how many were new.
+
+        Raises:
+            TypeError: no set stands there, or a value cannot be in one; nothing was written.
         """
         ...
 
@@ -273,6 +302,25 @@ class InMemoryStateStore(Generic[MODEL_T]):
         """See ``StateStore``."""
         async with self._writing():
             self._state = set_by_path(self._state, path, value)
+
+    async def increment(self, path: str, by: Any = 1) -> Any:
+        """See ``StateStore``."""
+        return await self._changed(path, changes.increment(by))
+
+    async def append(self, path: str, *values: Any) -> int:
+        """See ``StateStore``."""
+        return await self._changed(path, changes.append(values))
+
+    async def add(self, path: str, *values: Any) -> int:
+        """See ``StateStore``."""
+        return await self._changed(path, changes.add(values))
+
+    async def _changed(self, path: str, change: changes.Change) -> Any:
+        split_path(path)
+        async with self._writing():
+            new, result = change.made(path, get_by_path(self._state, path, changes.ABSENT))
+            self._state = set_by_path(self._state, path, new)
+            return result
 
     async def get_state(self) -> MODEL_T:
         """See ``StateStore``."""

@@ -11,15 +11,19 @@ from typing import Any
 from pydantic import BaseModel
 
 from broker_wf.broker.broker import Broker
+from broker_wf.broker.changes import Changed
+from broker_wf.context.changes import Change, add, append, increment
 from broker_wf.context.paths import get_by_path, split_path
 from broker_wf.context.state_store import copy_state_for_edit
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import RunId
 from broker_wf.errors import ContextStateError
 from broker_wf.wire.codec import Codec
+from broker_wf.wire.envelope import PLAIN_HEAD
 from broker_wf.wire.state import (
     CLASS_KEY,
     StateClass,
+    change_in_place,
     class_in,
     cleared_state,
     decoded_state,
@@ -27,6 +31,7 @@ from broker_wf.wire.state import (
     may_be_of_subclass,
     replaced_state,
     value_at,
+    value_changed,
     value_with,
 )
 
@@ -70,6 +75,37 @@ class RunStateStore:
             if await broker.state.put(self.run_id, {key: encoded}, (), {key: found.version}):
                 return
             await self.clock.sleep_ms(_WRITTEN_AGAIN_AFTER_MS)
+
+    async def increment(self, path: str, by: Any = 1) -> Any:
+        """See ``StateStore``."""
+        return await self._grown(path, increment(by))
+
+    async def append(self, path: str, *values: Any) -> int:
+        """See ``StateStore``."""
+        return await self._grown(path, append(values))
+
+    async def add(self, path: str, *values: Any) -> int:
+        """See ``StateStore``."""
+        return await self._grown(path, add(values))
+
+    async def _grown(self, path: str, change: Change) -> Any:
+        """Make a change on the server, or work it out where the server cannot: at a class, or if it must be refused."""
+        self._refuse_inside_edit()
+        plan, broker = change_in_place(self.codec, self.state_type, path, change), await self.broker()
+        done = Changed("hard") if plan is None else await broker.state.change_from_outside(self.run_id, plan)
+        while done.word not in ("ok", "seen"):
+            if done.word == "locked":
+                await self.clock.sleep_ms(_WRITTEN_AGAIN_AFTER_MS)
+            done = await broker.state.change_from_outside(self.run_id, await self._worked_out(path, change))
+        return self.codec.decode_value(PLAIN_HEAD + done.result)
+
+    async def _worked_out(self, path: str, change: Change) -> dict[str, object]:
+        first = path.split(".")[0]
+        found = await (await self.broker()).state.get(self.run_id, first)
+        cls = await self._class_with(first)
+        key, value, result = value_changed(self.codec, cls, path, found.value, change)
+        encoded = self.codec.encode_value(result, what="a change of the state")
+        return {"key": key, "value": value, "version": found.version, "result": encoded[1:]}
 
     async def get_state(self) -> BaseModel:
         """See ``StateStore``."""

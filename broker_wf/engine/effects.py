@@ -73,6 +73,17 @@ class Effects:
         self._begin_sending()
         return await reply
 
+    async def sent(self) -> None:
+        """Send what is not held, and wait until it is there.
+
+        Raises:
+            BrokerError: an effect was refused by the server.
+        """
+        while self._broken is None and (self._is_sending() or self._free_count()):
+            await asyncio.wait([self._begin_sending()])
+        if self._broken is not None:
+            raise self._broken
+
     def hold(self) -> None:
         """Keep what comes from now on for the commit."""
         with self._guard:
@@ -89,8 +100,8 @@ class Effects:
             BrokerError: an effect was refused by the server.
         """
         while self._broken is None:
-            if self._sender is not None and not self._sender.done():
-                await asyncio.wait([self._sender])
+            if self._is_sending():
+                await asyncio.wait([self._begin_sending()])
             elif self._free_count() > EFFECTS_AT_ONCE:
                 self._begin_sending()
             else:
@@ -108,9 +119,13 @@ class Effects:
             self._pending = [one for one in self._pending if one.planned.plan["kind"] != kind]
         self.put(effect)
 
-    def _begin_sending(self) -> None:
+    def _is_sending(self) -> bool:
+        return self._sender is not None and not self._sender.done()
+
+    def _begin_sending(self) -> asyncio.Task[None]:
         if self._sender is None or self._sender.done():
             self._sender = self.loop.create_task(self._send())
+        return self._sender
 
     def _next_batch(self) -> list[_Put]:
         """What may be sent now: everything, or what was made before effects were held."""

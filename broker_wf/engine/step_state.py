@@ -13,6 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from broker_wf.broker.changes import Changed
+from broker_wf.context.changes import Change, add, append, increment
 from broker_wf.context.paths import get_by_path, split_path
 from broker_wf.context.state_store import copy_state_for_edit
 from broker_wf.core.delivery import Delivery
@@ -21,9 +23,11 @@ from broker_wf.engine.effects import Effects
 from broker_wf.engine.site import Site
 from broker_wf.errors import LeaseLostError
 from broker_wf.wire.codec import Codec
+from broker_wf.wire.envelope import PLAIN_HEAD
 from broker_wf.wire.state import (
     CLASS_KEY,
     StateClass,
+    change_in_place,
     class_in,
     cleared_state,
     decoded_state,
@@ -31,11 +35,14 @@ from broker_wf.wire.state import (
     may_be_of_subclass,
     replaced_state,
     value_at,
+    value_changed,
     value_with,
 )
 
 _editing: ContextVar[bool] = ContextVar("editing_state", default=False)
 _ASKED_AGAIN_AFTER_S = 2.0
+_WORKED_OUT = 4
+"""So often a change is worked out on what stands there, before the lock is taken so that nobody comes between."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,6 +88,18 @@ class StepState:
             if word != "conflict":
                 return None
 
+    async def increment(self, path: str, by: Any = 1) -> Any:
+        """See ``StateStore``."""
+        return await self._changed(path, increment(by))
+
+    async def append(self, path: str, *values: Any) -> int:
+        """See ``StateStore``."""
+        return await self._changed(path, append(values))
+
+    async def add(self, path: str, *values: Any) -> int:
+        """See ``StateStore``."""
+        return await self._changed(path, add(values))
+
     async def get_state(self) -> BaseModel:
         """See ``StateStore``."""
         return decoded_state(self.codec, self.state_type, await self._read_all())
@@ -120,6 +139,60 @@ class StepState:
         if self._held_token is not None:
             await self.site.broker.state.unlock(self.delivery.run_id, self._held_token)
 
+    async def _changed(self, path: str, change: Change) -> Any:
+        """Make a change on the server, or work it out where the server cannot: at a class, or if it must be refused."""
+        _refuse_inside_edit()
+        plan = change_in_place(self.codec, self.state_type, path, change)
+        await self.effects.sent()
+        if self.effects.held:
+            return await self._change_held(path, change)
+        name = self.effects.ids.next(change.kind, path, b"".join(self._encoded(value) for value in change.values))
+        done = Changed("hard") if plan is None else await self._ask({**plan, "id": name})
+        for _ in range(_WORKED_OUT):
+            if done.word not in ("hard", "conflict"):
+                break
+            done = await self._ask(await self._worked_out(path, change, name))
+        if done.word not in ("ok", "seen"):
+            done = await self._change_under_lock(path, change, name)
+        return self.codec.decode_value(PLAIN_HEAD + done.result)
+
+    async def _ask(self, plan: dict[str, object]) -> Changed:
+        return await self.site.broker.state.change(self.delivery, plan)
+
+    async def _worked_out(self, path: str, change: Change, name: str) -> dict[str, object]:
+        first = path.split(".")[0]
+        raw, version = await self._read(first)
+        key, value, result = value_changed(self.codec, await self._class_with(first), path, raw, change)
+        return {"id": name, "key": key, "value": value, "version": version, "result": self._encoded(result)[1:]}
+
+    async def _change_under_lock(self, path: str, change: Change, name: str) -> Changed:
+        async with self._own:
+            token = self._new_token()
+            await self._acquire(token)
+            word = ""
+            try:
+                done = await self._ask({**await self._worked_out(path, change, name), "token": token})
+                word = done.word
+            finally:
+                if word != "ok":
+                    await asyncio.shield(self.site.broker.state.unlock(self.delivery.run_id, token))
+        if word == "lost":
+            raise LeaseLostError(self.delivery.id, "the lock of the state was lost; the change was not made")
+        return done
+
+    async def _change_held(self, path: str, change: Change) -> Any:
+        async with self._locked(f"{change.kind}:{path}") as (before, commit):
+            raw, cls = before.get(path.split(".")[0]), class_in(self.codec, self.state_type, before)
+            key, encoded, result = value_changed(self.codec, cls, path, raw, change)
+            await commit({**before, key: encoded})
+            return result
+
+    def _encoded(self, value: object) -> bytes:
+        return self.codec.encode_value(value, what="a change of the state")
+
+    def _new_token(self) -> str:
+        return f"{self.delivery.fence}.{secrets.token_hex(6)}"
+
     async def _set_under_lock(self, path: str, value: object) -> None:
         async with self._locked(f"set:{path}") as (before, commit):
             cls = class_in(self.codec, self.state_type, before)
@@ -148,7 +221,7 @@ class StepState:
     async def _locked(self, place: str) -> AsyncGenerator[tuple[dict[str, bytes], _Commit], None]:
         """Hold the run's lock; what was last committed, and how to commit what it is to be."""
         async with self._own:
-            token = self._held_token or f"{self.delivery.fence}.{secrets.token_hex(6)}"
+            token = self._held_token or self._new_token()
             if self._held_token is None:
                 await self._acquire(token)
             commit = _Commit(self, token, place)

@@ -7,6 +7,7 @@ from typing import cast
 
 from pydantic import BaseModel
 
+from broker_wf.context.changes import ABSENT, Change
 from broker_wf.context.paths import get_by_path, get_in, set_by_path, split_path
 from broker_wf.context.state_store import create_cleared_state, merge_state
 from broker_wf.errors import DecodeError, EncodeError
@@ -14,10 +15,13 @@ from broker_wf.events import DictLikeModel
 from broker_wf.events.dict_like import is_dict_like
 from broker_wf.wire.classes import derives, is_class
 from broker_wf.wire.codec import Codec
+from broker_wf.wire.envelope import PLAIN_HEAD
+from broker_wf.wire.leaves import SCALARS
 
 StateClass = type[BaseModel]
 CLASS_KEY = "\0class"
 """The key that names the class of a state that is of a subclass of the declared one; not there for any other."""
+_DEEPEST_IN_PLACE = 50
 _CLASS = "the class of the state"
 _LIVE_OBJECTS = "what lives in one process, as clients and locks do, is given to steps as a Resource"
 
@@ -152,3 +156,49 @@ def value_with(codec: Codec, cls: StateClass, path: str, raw: bytes | None, new:
     before = {} if raw is None else {key: codec.decode_value(raw, what=f"state key {key!r}")}
     changed = cast(BaseModel, set_by_path(state_of(cls, before, is_part=True), path, new))
     return key, encoded_key(codec, key, state_values(changed)[key])
+
+
+def value_changed(
+    codec: Codec, cls: StateClass, path: str, raw: bytes | None, change: Change
+) -> tuple[str, bytes, object]:
+    """The first segment of a path, its encoded value after a change at the path, and the change's result.
+
+    Raises:
+        TypeError: what stands at the path is no number, list or set.
+        ValueError, EncodeError, LimitExceededError: as :func:`value_with`.
+    """
+    new, result = change.made(path, value_at(codec, cls, path, raw, ABSENT))
+    return *value_with(codec, cls, path, raw, new), result
+
+
+def change_in_place(codec: Codec, cls: StateClass, path: str, change: Change) -> dict[str, object] | None:
+    """A change as ``lib/changes.lua`` makes it by itself; None if only :func:`value_changed` can.
+
+    Raises:
+        ValueError: the path is empty or too long.
+        EncodeError, LimitExceededError: a value cannot travel.
+    """
+    key, *rest = split_path(path)
+    values = [_item(codec, key, len(rest) + 1, value) for value in change.values]
+    if len(rest) > _DEEPEST_IN_PLACE or not all(raw.startswith(PLAIN_HEAD) for raw in values):
+        return None
+    may_make = key not in cls.model_fields and issubclass(cls, DictLikeModel)
+    return {
+        "key": key,
+        "kind": change.kind,
+        "path": rest,
+        "values": [raw[1:] for raw in values],
+        "make": int(may_make),
+        "most_bytes": codec.limits.max_bytes,
+        "most_keys": codec.limits.max_keys,
+    }
+
+
+def _item(codec: Codec, key: str, depth: int, value: object) -> bytes:
+    """A value, encoded, that may have so many containers around it."""
+    raw = encoded_key(codec, key, value)
+    if type(value) not in SCALARS:
+        for _ in range(depth):
+            value = [value]
+        encoded_key(codec, key, value)
+    return raw

@@ -88,6 +88,8 @@ class Everything(Workflow):
         ctx.write_event_to_stream(Told(number=ev.number))
         async with ctx.store.edit_state() as state:
             state.total = state.get("total", 0) + ev.number
+        nth = await ctx.store.increment("begun")
+        await ctx.store.append("order", nth)
         await asyncio.sleep(ev.pause_s)
         return Gathered(number=ev.number)
 
@@ -97,6 +99,9 @@ class Everything(Workflow):
         found = ctx.collect_events(ev, [Gathered] * count)
         if found is None:
             return None
+        order, begun = await ctx.store.get("order"), await ctx.store.get("begun")
+        assert sorted(order) == list(range(1, begun + 1)), "a change was made twice, or gave another result again"
+        assert begun == count
         return StopEvent(result=[sorted(e.number for e in found), await ctx.store.get("total")])
 
 

@@ -174,6 +174,13 @@ class Scripts(Twins):
             self.applied(delivery, effects, n)
 
     @holding
+    @rule(n=index, name=st.sampled_from(["a", "b"]), by=st.sampled_from([1, -200, 70_000]))
+    def raise_a_number_twice(self, n: int, name: str, by: int) -> None:
+        for delivery in self.some_held(n, 1):
+            self.raised(delivery, f"{name}.{by}", by)
+            self.raised(delivery, f"{name}.{by}", by)
+
+    @holding
     @rule(n=index, count=st.integers(1, 3))
     def ask_for_the_lock(self, n: int, count: int) -> None:
         for delivery in self.some_held(n, count):

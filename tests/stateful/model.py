@@ -18,6 +18,7 @@ class Record:
     """A live delivery; ``q`` queued (in a stream or in the backlog), ``l`` leased, ``d`` delayed, ``w`` waiting.
 
     Attributes:
+        changes: what each change of the state gave, by id.
         waiters: by id.
         due: the time-out for which it is watched while it waits.
         parked: the fence of the lease that was parked last.
@@ -33,6 +34,7 @@ class Record:
     recoveries: int = 0
     fence: str | None = None
     effects: set[str] = field(default_factory=set[str])
+    changes: dict[str, int] = field(default_factory=dict[str, int])
     waiters: dict[str, Waiter] = field(default_factory=dict[str, "Waiter"])
     due: int | None = None
     parked: str | None = None

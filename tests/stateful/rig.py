@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import redis
 
 from broker_wf.broker.broker import Broker, open_broker
+from broker_wf.broker.changes import Changed
 from broker_wf.broker.deliveries import Asking, Ended, FailurePlan
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.plans import EffectIds, Plan, effect_map, recovery_map
@@ -20,6 +21,8 @@ from broker_wf.broker.runs import Beginning, Submission
 from broker_wf.broker.schedule import Swept
 from broker_wf.broker.script import load
 from broker_wf.broker.waits import Wait
+from broker_wf.context.changes import increment
+from broker_wf.context.state_store import DictState
 from broker_wf.core.commit import Recovery, StepCommit, plan_commit, plan_recovery
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import DriverId, EventId, EventName, Fence, Lane, RunId, StepName, WorkerId
@@ -28,6 +31,7 @@ from broker_wf.engine.program import Program
 from broker_wf.events import Event, StartEvent, StepFailedEvent
 from broker_wf.settings import Settings
 from broker_wf.wire.fingerprints import fingerprint
+from broker_wf.wire.state import change_in_place
 from tests.integration.key_audit import problems
 from tests.stateful.flow import Answer, Loose, program
 
@@ -142,6 +146,14 @@ class Rig:
         plans = [effect_map(one, ids, self.program.codec) for one in effects]
         ended, words = self.run(self.broker.deliveries.apply(delivery, plans, busy=False, sent=lambda: None))
         return ended, words, [cast(str, one.plan["id"]) for one in plans]
+
+    def change(self, delivery: Delivery, name: str, by: int) -> Changed:
+        plan = change_in_place(self.program.codec, DictState, "count", increment(by))
+        assert plan is not None
+        return self.run(self._changed(delivery, {**plan, "id": name}))
+
+    async def _changed(self, delivery: Delivery, plan: Plan) -> Changed:
+        return await self.broker.state.change(delivery, plan)
 
     def fail(self, delivery: Delivery, delay_ms: int | None) -> Ended:
         ending: Plan = {"status": "failed", "error": b"e", "name": "F", "payload": b"p"}

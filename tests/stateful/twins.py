@@ -6,15 +6,18 @@ import uuid
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
+import msgpack
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine
 
+from broker_wf.broker.changes import Changed
 from broker_wf.broker.deliveries import Ended
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import EventName, RunId, StepName, WorkerId
 from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateSet, Undecided, Written
 from broker_wf.errors import LeaseLostError, RunEndedError
 from broker_wf.events import Event
+from broker_wf.wire.envelope import PLAIN_HEAD
 from tests.stateful.flow import COLLECTED, LIMIT, Answer
 from tests.stateful.model import MAX_CRASHES, Run, Waiter
 from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig
@@ -242,6 +245,23 @@ class Twins(RuleBasedStateMachine):
             run.feed += isinstance(effect, Written)
             if isinstance(effect, StateSet):
                 run.state[effect.key] = effect.value
+
+    def raised(self, delivery: Delivery, name: str, by: int) -> None:
+        """Raise the number of the run, under a name that is of one change of the delivery."""
+        run = self.runs[delivery.run_id]
+        if run.refusal(delivery.id, delivery.fence) is not None:
+            with pytest.raises(LeaseLostError):
+                self.rig.change(delivery, name, by)
+            return
+        found, remembered = self.rig.change(delivery, name, by), run.live[delivery.id].changes
+        if name in remembered:
+            assert found == Changed("seen", msgpack.packb(remembered[name]))
+        elif run.asks:
+            assert found == Changed("locked")
+        else:
+            count = by + (msgpack.unpackb(run.state["count"][1:]) if "count" in run.state else 0)
+            remembered[name], run.state["count"] = count, PLAIN_HEAD + msgpack.packb(count)
+            assert found == Changed("ok", msgpack.packb(count))
 
     def failed(self, delivery: Delivery, delay_ms: int | None) -> None:
         run = self.runs[delivery.run_id]

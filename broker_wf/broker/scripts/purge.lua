@@ -1,5 +1,6 @@
 --! purge: forget a run that has ended.
 --! use record
+--! key changed    HASH
 --! key done       HASH
 --! key state      HASH
 --! key blob       HASH
@@ -14,6 +15,7 @@ if not run then return 'missing' end
 if run.status == 'running' then return run.status end
 
 -- Writes.
-redis.call('UNLINK', run_key(rid), done_key(rid), state_key(rid), blob_key(rid), feed_key(rid), logs_key(rid))
+redis.call('UNLINK', run_key(rid), done_key(rid), state_key(rid), blob_key(rid), feed_key(rid), logs_key(rid),
+  changed_key(rid, '!outside'))
 redis.call('ZREM', ended_runs_key(run.workflow), rid)
 return 'OK'

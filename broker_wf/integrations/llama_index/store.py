@@ -50,6 +50,21 @@ class LiveStore:
         if not isinstance(value, _IMMUTABLE):
             self._got[path] = (value, self._encode(path, value))
 
+    async def increment(self, path: str, by: Any = 1) -> Any:
+        """See ``StateStore``."""
+        self._forget(path)
+        return await self._store.increment(path, by)
+
+    async def append(self, path: str, *values: Any) -> int:
+        """See ``StateStore``."""
+        self._forget(path)
+        return await self._store.append(path, *values)
+
+    async def add(self, path: str, *values: Any) -> int:
+        """See ``StateStore``."""
+        self._forget(path)
+        return await self._store.add(path, *values)
+
     async def get_state(self) -> Any:
         """See ``StateStore``; a copy."""
         await self.keep()

@@ -128,3 +128,21 @@ async def test_the_end_of_an_attempt_waits_for_what_is_on_its_way(effects: Effec
     store.open.set()
     assert await settling == ([], [])
     assert await on_its_way == "ok"
+
+
+async def test_a_change_of_the_state_waits_for_what_was_made_before_it(effects: Effects, store: Store) -> None:
+    effects.put(written("a"))
+    effects.put(written("b"))
+    await effects.sent()
+    assert store.applied == [["a", "b"]]
+    effects.hold()
+    effects.put(written("c"))
+    await effects.sent()
+    assert store.applied == [["a", "b"]]
+
+
+async def test_who_waits_for_what_was_made_before_is_told_why_it_was_refused(effects: Effects, store: Store) -> None:
+    store.answer = BackpressureError("no room")
+    effects.put(written("a"))
+    with pytest.raises(BackpressureError, match="no room"):
+        await effects.sent()

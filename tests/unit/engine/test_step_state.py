@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from broker_wf.broker.changes import Changed
 from broker_wf.broker.context_state import Versioned
 from broker_wf.context.state_store import DictState
 from broker_wf.engine import step_state
@@ -22,7 +23,8 @@ from tests.unit.core.deliveries import delivery
 class Server:
     """A state and a lock that others hold for as many questions as `held` says."""
 
-    def __init__(self, held: int = 0) -> None:
+    def __init__(self, held: int = 0, *replies: Changed) -> None:
+        self.replies, self.plans = list(replies), list[dict[str, object]]()
         self.held, self.asked, self.unlocked = held, 0, list[str]()
         self.was_asked, self.asked_again = asyncio.Event(), asyncio.Event()
 
@@ -32,6 +34,10 @@ class Server:
         if self.asked > 1:
             self.asked_again.set()
         return self.asked > self.held
+
+    async def change(self, _: object, plan: dict[str, object]) -> Changed:
+        self.plans.append(plan)
+        return self.replies.pop(0)
 
     async def unlock(self, run_id: str, token: str) -> None:
         self.unlocked.append(token)
@@ -48,7 +54,10 @@ class Words:
 
     def __init__(self, *words: str) -> None:
         self.held, self.words, self.applied = False, list(words), list[object]()
-        self.ids = SimpleNamespace(next_edit=lambda place: place)
+        self.ids = SimpleNamespace(next_edit=lambda place: place, next=lambda kind, target, value: kind)
+
+    async def sent(self) -> None:
+        pass
 
     async def apply(self, effect: object) -> str:
         self.applied.append(effect)
@@ -113,6 +122,33 @@ async def test_a_write_to_a_path_that_somebody_else_has_changed_is_made_again() 
     effects = Words("conflict", "ok")
     await state(Server(), effects).set("a.b", 1)
     assert len(effects.applied) == 2
+
+
+async def test_a_change_that_others_come_before_again_and_again_is_made_under_the_lock() -> None:
+    server = Server(0, *[Changed("conflict")] * 5, Changed("ok", b"\x07"))
+    assert await state(server, Words()).increment("a.b") == 7
+    assert [plan.get("token") is not None for plan in server.plans] == [False] * 5 + [True]
+    assert {plan["id"] for plan in server.plans} == {"increment"}
+    assert server.unlocked == []
+
+
+async def test_a_change_whose_lock_was_lost_says_that_nothing_was_changed() -> None:
+    server = Server(0, Changed("locked"), Changed("lost"))
+    with pytest.raises(LeaseLostError, match="was not made"):
+        await state(server, Words()).append("a", 1)
+    assert len(server.unlocked) == 1
+
+
+async def test_a_change_that_turns_out_to_have_been_made_gives_the_lock_back() -> None:
+    server = Server(0, Changed("locked"), Changed("seen", b"\x01"))
+    assert await state(server, Words()).add("a", 1) == 1
+    assert len(server.unlocked) == 1
+
+
+async def test_what_is_too_long_to_be_put_in_place_is_worked_out_here() -> None:
+    server = Server(0, Changed("ok", b"\x01"))
+    assert await state(server, Words()).append("a", "x" * 70_000) == 1
+    assert server.plans[0]["version"] == 0
 
 
 async def test_the_empty_path_is_the_whole_state() -> None:

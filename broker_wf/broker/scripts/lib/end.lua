@@ -1,4 +1,4 @@
---! use effects places waits
+--! use effects changes places waits
 --! key watch ZSET
 -- The end of one delivery, shared by what ends it: commit, fail, poison.
 
@@ -15,6 +15,7 @@ local function end_delivery(tx, did, rec, outcome)
   free_place(tx.run, rid, did, rec)
   free_lock(tx.run, rid, did, rec.n)
   forget_effects(rid, did, rec)
+  forget_changes(rid, did, rec)
   forget_waits(rid, did, rec)
   if rec.j and rec.j ~= 'slots' then drop_key(rid, batch_key(rid, rec.j, rec.s)) end
 end

@@ -10,7 +10,7 @@
 -- start, l place, g last error, u nonce of the attempt that failed last, y it has effects, z workers whose leases ran
 -- out, r recoveries along its lineage, v the slot that was filled last, K the limit of its step in one run (while
 -- it is inside or held or paused), H it is paused, V the number of an execution that has been published, q what it has
--- beside (w waiters, o remembered results), e nonce of the lease that was parked last, S until when an outage spared
+-- beside (w waiters, o remembered results, c changes of the state), e nonce of the lease that was parked last, S until when an outage spared
 -- its lease.
 
 local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',

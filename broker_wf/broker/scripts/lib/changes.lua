@@ -1,0 +1,56 @@
+--! use splice lock aux
+--! key state   HASH
+--! key changed HASH
+-- A change of the state that depends on what stands there: a number raised, a list or a set grown. It is made here, or
+-- worked out by Python on a version that must still stand. Its result is remembered for the delivery under its id: made
+-- again, it changes nothing and gives the same.
+-- A change: did, nonce, id, key, token of the run's lock if that is held for it; to be made here: kind, path (behind the
+-- key), values (encoded, without their first byte), make (1: there may be no such key yet), most_bytes, most_keys;
+-- else: value, version, result.
+
+local function version_and_value(rid, key)
+  local raw = redis.call('HGET', state_key(rid), key)
+  if not raw then return 0, nil end
+  local digits = string.match(raw, '^%d+')
+  return tonumber(digits), string.sub(raw, #digits + 2)
+end
+
+-- Once a delivery has made a change, its end forgets what it remembers.
+local function note_change(rid, did, rec)
+  if rec.q and rec.q.c then return end
+  note_key(rid, changed_key(rid, did))
+  rec.q = rec.q or {}
+  rec.q.c = 1
+  save_record(rid, did, rec)
+end
+
+-- {'ok' or 'seen', result} | {'locked'} | {'lost'}: the lock | {'conflict'} | {'hard'}: worked out by Python, please.
+local function change_state(run, rid, change)
+  local known = redis.call('HGET', changed_key(rid, change.did), change.id)
+  if known then return { 'seen', known } end
+  if change.token then
+    if redis.call('HGET', lock_key(rid), 'token') ~= change.token then return { 'lost' } end
+  elseif run.locks and redis.call('EXISTS', lock_key(rid)) == 1 then
+    return { 'locked' }
+  end
+  local version, before = version_and_value(rid, change.key)
+  local value, result = change.value, change.result
+  if value then
+    if change.version ~= version then return { 'conflict' } end
+  else
+    if not before and change.make ~= 1 then return { 'hard' } end
+    local splice = splicing().changed
+    local fine, new, found = pcall(splice, before, change.kind, change.path, change.values, change.most_keys)
+    if not fine and new ~= HARD then error(new, 0) end
+    if not fine or #new > change.most_bytes then return { 'hard' } end
+    value, result = new, found
+  end
+  redis.call('HSET', state_key(rid), change.key, string.format('%.0f:', version + 1) .. value)
+  redis.call('HSET', changed_key(rid, change.did), change.id, result)
+  if change.token then grant_next(rid) end
+  return { 'ok', result }
+end
+
+local function forget_changes(rid, did, rec)
+  if rec.q and rec.q.c then drop_key(rid, changed_key(rid, did)) end
+end
