@@ -32,6 +32,7 @@ from broker_wf.handler import WorkflowHandler
 from broker_wf.home import Home, home_of
 from broker_wf.settings import Settings
 from broker_wf.wire.blobs import Encoded, Fetched
+from broker_wf.wire.envelope import unsigned
 from broker_wf.wire.state import decoded_state, encoded_state
 
 _RUN_ID_ALPHABET = string.ascii_letters + string.digits
@@ -288,8 +289,8 @@ def saved_run(ctx: Context[Any] | None) -> Saved | None:
 
 
 def start_hash(encoded: Encoded) -> str:
-    """What tells whether two start events are the same."""
-    return hashlib.blake2b(encoded.payload, digest_size=16).hexdigest()
+    """What tells whether two start events are the same, whichever key has signed them."""
+    return hashlib.blake2b(unsigned(encoded.payload), digest_size=16).hexdigest()
 
 
 def parent_step(settings: Settings) -> Children | None:

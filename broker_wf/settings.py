@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -34,6 +34,10 @@ class Settings:
     """Use a server on another machine that lets anybody in without a password."""
     allow_volatile: bool = False
     """Use a server on another machine that keeps no log (``appendonly no``) and so loses runs when it restarts."""
+    signing_key: str = field(default="", repr=False)
+    """Keys joined by commas, the same in drivers and workers: the first signs events, results and state, and what none
+    of them has signed is refused. At least 16 characters each; ``unsigned`` in place of one stands for no signature.
+    Empty: nothing is signed. See ``docs/security.md``."""
     namespace: str = "default"
     """Prefix of every key. Letters, digits, ``. _ -``."""
     data: str = ""
@@ -101,6 +105,10 @@ class Settings:
                 raise SettingsError(name, getattr(self, name), f"must be at least {least}")
         if not self.namespace or not all(c.isalnum() or c in "._-" for c in self.namespace):
             raise SettingsError("namespace", self.namespace, "may hold letters, digits, '.', '_' and '-'")
+        if self.signing_key and not all(_is_key(word.strip()) for word in self.signing_key.split(",")):
+            raise SettingsError(
+                "signing_key", "…", f"must be keys of {_SHORTEST_KEY} characters or more, or 'unsigned'"
+            )
         if self.url is not None and urlsplit(self.url).scheme not in _SCHEMES:
             raise SettingsError("url", without_password(self.url), f"must begin with one of {', '.join(_SCHEMES)}")
         if self.url is not None and "+sentinel" in self.url and not urlsplit(self.url).path.strip("/"):
@@ -119,12 +127,12 @@ class Settings:
     @classmethod
     def of(cls, source: Mapping[str, str], given: Mapping[str, object]) -> Settings:
         """As :meth:`load`, with the variables of ``source``."""
-        known = {field.name: field for field in fields(cls)}
+        known = {one.name: one for one in fields(cls)}
         values: dict[str, object] = {}
-        for name, field in known.items():
+        for name, one in known.items():
             text = source.get(PREFIX + name.upper())
             if text is not None and text != "":
-                values[name] = _parsed(name, str(field.type), text)
+                values[name] = _parsed(name, str(one.type), text)
         for name, value in given.items():
             if name not in known:
                 raise SettingsError(name, value, f"is not a setting; there are {', '.join(known)}")
@@ -170,6 +178,11 @@ def _loaded(source: tuple[tuple[str, str], ...], given: tuple[tuple[str, type, o
     return Settings.of(dict(source), {name: value for name, _, value in given})
 
 
+def _is_key(word: str) -> bool:
+    return word == "unsigned" or len(word) >= _SHORTEST_KEY
+
+
+_SHORTEST_KEY = 16
 _TRUTHS = {True: ("1", "true", "yes", "on"), False: ("0", "false", "no", "off")}
 _LEAST = {
     "concurrency": 1,

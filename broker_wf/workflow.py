@@ -45,11 +45,11 @@ from broker_wf.representation.drawing import workflow_drawing
 from broker_wf.resource import ResourceManager
 from broker_wf.settings import Settings
 from broker_wf.types import StartT, StopT
-from broker_wf.wire.codec import Codec
 from broker_wf.wire.known import registered, values_defined_in
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.registry import EventRegistry
 from broker_wf.wire.remote_errors import known_errors
+from broker_wf.wire.signing import codec_for
 
 log = logging.getLogger("broker_wf")
 
@@ -335,7 +335,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         return Program(
             spec=spec,
             router=Router(spec),
-            codec=Codec(self._registry(spec, is_open=is_open), limits),
+            codec=codec_for(self._registry(spec, is_open=is_open), limits, settings.signing_key),
             resources=self._resource_manager,
             verbose=self._verbose,
         )

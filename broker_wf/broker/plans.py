@@ -16,6 +16,7 @@ from broker_wf.core.routing import Route
 from broker_wf.events import Event
 from broker_wf.wire.blobs import Blob
 from broker_wf.wire.codec import Codec
+from broker_wf.wire.envelope import unsigned
 
 Plan = dict[str, object]
 
@@ -60,7 +61,9 @@ class EffectIds:
 
     def next(self, kind: str, target: str, value: bytes) -> str:
         """``<delivery>.<attempt>.<hash>.<nth of that hash>``."""
-        digest = hashlib.blake2b(b"\0".join((kind.encode(), target.encode(), value)), digest_size=9).digest()
+        # Without its signature: the restart may be where another key comes first.
+        content = b"\0".join((kind.encode(), target.encode(), unsigned(value)))
+        digest = hashlib.blake2b(content, digest_size=9).digest()
         nth = self._seen[digest] = self._seen.get(digest, 0) + 1
         return f"{self.delivery.child_base}.{self.delivery.attempt}.{digest.hex()}.{nth}"
 

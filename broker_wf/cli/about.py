@@ -45,6 +45,8 @@ def config(as_json: bool, url: str | None, namespace: str | None) -> None:
 
 def _shown(settings: Settings, name: str) -> object:
     value: object = getattr(settings, name)
+    if name == "signing_key" and value:
+        return "(hidden)"
     return without_password(value) if name == "url" and isinstance(value, str) else value
 
 

@@ -20,7 +20,7 @@ from broker_wf.errors import DecodeError
 from broker_wf.wire.arrays import ARRAY, ARRAY_SCALAR
 from broker_wf.wire.blobs import NOTHING_FETCHED, Fetched
 from broker_wf.wire.containers import CODES, ERROR, PAIR_CODES
-from broker_wf.wire.envelope import Reference, references, unseal
+from broker_wf.wire.envelope import Reference, references, unseal, unsigned
 from broker_wf.wire.leaves import LEAF_READERS
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.parts import ADDITIONAL, BLOB, CLASS, CUSTOM, DYNAMIC, RESULT, TYPE
@@ -59,11 +59,13 @@ class _Mark:
 def plain_value(data: bytes, blobs: Fetched = NOTHING_FETCHED) -> object:
     """What the codec wrote, as plain data; a part that is kept apart and not in ``blobs`` as a note of its size.
 
+    A signature is not looked at: who looks on has no key.
+
     Raises:
         DecodeError: the bytes are malformed, or of another version of the wire.
     """
     try:
-        return _plain(_Reader(references(data), blobs).tree(unseal(data, Limits())))
+        return _plain(_Reader(references(data), blobs).tree(unseal(unsigned(data), Limits())))
     except _MALFORMED as error:
         raise DecodeError("a value", f"{type(error).__name__}: {error}") from error
 

@@ -18,14 +18,19 @@ VERSION = 1
 PLAIN = 0
 ZLIB = 1
 REFERRING = 2
-"""Beside PLAIN or ZLIB: the table is there. The scripts know these bytes too. Forms 4 … 15 are reserved."""
+"""Beside PLAIN or ZLIB: the table is there. The scripts know these bytes too. Forms 4 … 7 and 12 … 15 are reserved."""
+SIGNED = 8
+"""Beside any of these: a signature is behind everything else, see ``signing``."""
+KEY_ID_BYTES, MAC_BYTES = 4, 16
+SIGNATURE_BYTES = KEY_ID_BYTES + MAC_BYTES
 
 _LEVEL = 1
 CHEAP_COPY_BYTES = 4095
 """A shorter envelope is faster copied than looked into."""
 PLAIN_HEAD = bytes([VERSION << 4 | PLAIN])
 _ZLIB_HEAD = bytes([VERSION << 4 | ZLIB])
-_REFERRING_HEADS = (VERSION << 4 | PLAIN | REFERRING, VERSION << 4 | ZLIB | REFERRING)
+_SIGNED_HEADS = tuple(VERSION << 4 | SIGNED | form for form in (PLAIN, ZLIB, REFERRING, REFERRING | ZLIB))
+_REFERRING_HEADS = tuple(VERSION << 4 | REFERRING | form for form in (PLAIN, ZLIB, SIGNED, SIGNED | ZLIB))
 _COUNT = struct.Struct(">I")
 _ROW = struct.Struct(">16sI")
 
@@ -64,6 +69,16 @@ def references(data: bytes) -> tuple[Reference, ...]:
     return tuple(Reference(*row) for row in _ROW.iter_unpack(table))
 
 
+def is_signed(data: bytes) -> bool:
+    """Whether a signature, which may be anything, is behind a payload."""
+    return data != b"" and data[0] in _SIGNED_HEADS and len(data) > SIGNATURE_BYTES
+
+
+def unsigned(data: bytes) -> bytes:
+    """A payload without its signature, if it has one; nobody looks at that."""
+    return bytes([data[0] & ~SIGNED]) + data[1:-SIGNATURE_BYTES] if is_signed(data) else data
+
+
 def unseal(data: bytes, limits: Limits) -> bytes | memoryview:
     """Take the body out; it is never longer than the limit, whatever the bytes claim.
 
@@ -86,6 +101,8 @@ def unseal(data: bytes, limits: Limits) -> bytes | memoryview:
         return memoryview(data)[_end_of_table(data) :]
     if form == REFERRING | ZLIB:
         return _inflated(memoryview(data)[_end_of_table(data) :], limits.max_bytes - 1)
+    if form & SIGNED:
+        raise ValueError("it is signed, and this process has no BROKER_WF_SIGNING_KEY")
     raise ValueError(f"unknown form {form}")
 
 

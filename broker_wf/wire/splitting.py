@@ -143,6 +143,11 @@ def put_back(tree: object, rows: Sequence[Reference], value_of: Callable[[Refere
         part.holder[part.key] = value
 
 
+def hash_of(body: bytes | memoryview) -> bytes:
+    """What a blob is known by: the hash of its content before compression."""
+    return hashlib.blake2b(body, digest_size=_HASH_BYTES).digest()
+
+
 def _copied(tree: object) -> object:
     """Copy what holds the parts of an event, and nothing else."""
     tag, fields, *extras = cast("list[object]", tree)
@@ -165,7 +170,7 @@ def _blob_of(value: object, pack: Callable[[object], bytes], limits: Limits, cac
     packed = pack(value)
     if len(packed) <= limits.blob_from:
         return None
-    hash_ = hashlib.blake2b(packed, digest_size=_HASH_BYTES).digest()
+    hash_ = hash_of(packed)
     kept = cache.find(hash_)
     blob = kept.blob if kept else Blob(hash=hash_, size=len(packed), sealed=seal(packed, limits))
     if isinstance(value, str | bytes):

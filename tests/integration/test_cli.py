@@ -259,6 +259,12 @@ def test_every_setting_is_told_with_its_source(console: Console) -> None:
     assert "concurrency" in console.run("config").out
 
 
+def test_config_does_not_show_keys(console: Console) -> None:
+    told = console.run("config", BROKER_WF_SIGNING_KEY="a-key-that-is-long-enough")
+    assert "a-key" not in told.out
+    assert "(hidden)" in told.out
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -23,3 +23,17 @@ def test_sentinels_are_told_which_service() -> None:
 def test_what_is_neither_true_nor_false() -> None:
     with pytest.raises(SettingsError, match=r"BROKER_WF_ALLOW_VOLATILE.*must be 1 or 0"):
         Settings.of({"BROKER_WF_ALLOW_VOLATILE": "perhaps"}, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["short-secret", "a-key-that-is-long-enough,short-secret", "a-key-that-is-long-enough,"]
+)
+def test_a_key_that_is_too_short_is_not_shown(text: str) -> None:
+    with pytest.raises(SettingsError, match="keys of 16 characters or more, or 'unsigned'") as caught:
+        Settings.of({"BROKER_WF_SIGNING_KEY": text}, {})
+    assert "secret" not in str(caught.value)
+
+
+def test_keys_are_not_shown() -> None:
+    settings = Settings.of({"BROKER_WF_SIGNING_KEY": "unsigned, a-key-that-is-long-enough"}, {})
+    assert "long-enough" not in repr(settings)

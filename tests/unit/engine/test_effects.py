@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from broker_wf.broker.deliveries import Ended
-from broker_wf.broker.plans import Planned
+from broker_wf.broker.plans import EffectIds, Planned
 from broker_wf.core.outcome import StateSet
 from broker_wf.engine.effects import Effects
 from broker_wf.errors import BackpressureError, BrokerError, LeaseLostError
 from broker_wf.wire.codec import Codec
 from broker_wf.wire.registry import EventRegistry
+from broker_wf.wire.signing import Signer
 from tests.unit.core.deliveries import delivery
 
 
@@ -146,3 +147,11 @@ async def test_who_waits_for_what_was_made_before_is_told_why_it_was_refused(eff
     effects.put(written("a"))
     with pytest.raises(BackpressureError, match="no room"):
         await effects.sent()
+
+
+def test_an_effect_is_the_same_whichever_key_has_signed_it() -> None:
+    ids = [
+        EffectIds(delivery()).next("set", "k", Signer(key).signed(b"\x10value"))
+        for key in ("unsigned", "the-key-of-long-ago", "the-key-of-today")
+    ]
+    assert len(set(ids)) == 1

@@ -1,6 +1,6 @@
 --! key blob HASH
 -- Large parts of a run's events: hash of the content -> encoded part. Payloads refer to them in a table behind their
--- first byte, which is as wire/envelope.py writes it. 'p' .. hash marks a blob that the feed or a dead letter refers to: it
+-- first byte, which is as wire/envelope.py writes it, with 8 more if they are signed. 'p' .. hash marks a blob that the feed or a dead letter refers to: it
 -- is kept as long as the run is, the others until the run ends.
 
 local PLAIN_REFERRING, ZLIB_REFERRING = 0x12, 0x13
@@ -19,6 +19,7 @@ end
 
 local function publish_blobs(rid, payload)
   local head = string.byte(payload, 1)
+  if head and head % 16 >= 8 then head = head - 8 end
   if head ~= PLAIN_REFERRING and head ~= ZLIB_REFERRING then return end
   local a, b, c, d = string.byte(payload, 2, 5)
   local count = d and ((a * 256 + b) * 256 + c) * 256 + d or 0
