@@ -51,7 +51,8 @@ class Settings:
     lease_ms: int = 15_000
     """How long a delivery stays a worker's without a renewal. Renewed every third of it. At least 300."""
     stall_limit_ms: int = 60_000
-    """How long the event loop of a ``broker-wf worker`` may stand still; then its leases are renewed no longer."""
+    """How long the event loop of a ``broker-wf worker`` may stand still; then its leases are renewed no longer, and one
+    lease later the process is ended."""
     renewal_process: int = 1
     """Whether the leases of a ``broker-wf worker`` are renewed by a process of their own, which code that holds the
     interpreter's lock cannot stop. 0: by a thread, as those of in-process runs are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -71,6 +72,7 @@ def worker(
     set_up_logs(_level(settings), log_format)
     # Nobody sits beside a worker to ask again with -v: what it dies of goes into its log whole.
     sys.excepthook = sys.__excepthook__
+    faulthandler.register(signal.SIGQUIT)
     if link is not None:
         return _as_child(targets, settings, link)
     if settings.processes == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import subprocess
@@ -20,6 +21,7 @@ from broker_wf.broker.renewal import LeaseKey
 from broker_wf.settings import Settings
 from broker_wf.worker.active import Active, ActiveSet
 from broker_wf.worker.leases import LeaseThread
+from broker_wf.worker.renewer import INIT
 
 log = logging.getLogger("broker_wf.worker")
 
@@ -83,6 +85,8 @@ class LeaseProcess:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        if os.getpid() == INIT:
+            faulthandler.cancel_dump_traceback_later()
         await self._thread.close()
         process = self._forget()
         if process is not None:
@@ -125,6 +129,9 @@ class LeaseProcess:
         """Say that the event loop turns."""
         self._ticked = self._loop.time()
         self._send()
+        if os.getpid() == INIT:
+            patience_ms = self._settings.stall_limit_ms + 2 * self._settings.lease_ms
+            faulthandler.dump_traceback_later(patience_ms / 1000, exit=True)
         every_s = min(_LONGEST_TICK_S, self._settings.lease_ms / 6000, self._settings.stall_limit_ms / 4000)
         self._timer = self._loop.call_later(every_s, self._tick)
 

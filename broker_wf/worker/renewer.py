@@ -1,4 +1,4 @@
-"""The process that renews the leases of one worker process, whatever holds that one up.
+"""The process that renews the leases of one worker process, whatever holds that one up, and ends it if it hangs.
 
 It reads messages from its standard input, each a msgpack value: first what to connect to, then lists of what has begun,
 what is over and what was stopped in the worker; an empty one says that the worker's event loop turns. It answers on its
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict, cast
@@ -32,6 +33,9 @@ Message = tuple[Sequence[object], Sequence[object], Sequence[object]]
 _BATCH = 500
 _STOP_WITHIN_MS = 5_000
 _SOON_S = 0.5
+INIT = 1
+_TO_TELL_S = 0.5
+"""How long a worker that hangs gets to print where it does."""
 
 
 class Plan(TypedDict):
@@ -87,23 +91,50 @@ class Book:
                 self._held[_three(key)].stopped = True
         self.heard = time.monotonic()
 
+    @property
+    def stood_ms(self) -> float:
+        """How long the event loop has stood still."""
+        return (time.monotonic() - self.heard) * 1000
+
     def wanted(self) -> tuple[list[Held], int]:
         """The leases that are to be renewed, and how many of the others were given up."""
-        stood_ms, everything = (time.monotonic() - self.heard) * 1000, list(self._held.values())
+        stood_ms, everything = self.stood_ms, list(self._held.values())
         wanted = [one for one in everything if not one.is_given_up(stood_ms, self.stall_limit_ms)]
         return wanted, len(everything) - len(wanted)
 
 
+@dataclass(slots=True)
+class Patience:
+    """How long a worker is waited for that hangs: what it held is begun elsewhere by then.
+
+    Attributes:
+        well: when the worker was last seen not to hang, or not to execute at all.
+    """
+
+    lasts_s: float
+    well: float = field(default_factory=time.monotonic)
+
+    def is_over(self, *, hangs: bool) -> bool:
+        """Whether it has hung for longer than that."""
+        if not hangs:
+            self.well = time.monotonic()
+        return time.monotonic() - self.well > self.lasts_s
+
+
 @dataclass(slots=True, kw_only=True)
 class Renewer:
-    """Renews what is in the book, each third of a lease."""
+    """Renews what is in the book, each third of a lease; ends a worker that hangs a lease after they were given up."""
 
     book: Book
     renewal: Renewal
     lease_ms: int
     parent: int
     report_fd: int
+    _patience: Patience = field(init=False)
     _given_up: int = 0
+
+    def __post_init__(self) -> None:
+        self._patience = Patience(self.lease_ms / 1000)
 
     def run(self) -> None:
         """Renew until the worker has gone."""
@@ -113,11 +144,17 @@ class Renewer:
             try:
                 if executes(self.parent):
                     self.renew()
+                else:
+                    self._patience.is_over(hangs=False)
             except FAILED as error:
                 self._say([], f"leases could not be renewed: {error}; trying again")
                 self.renewal.close()
                 pause_s = min(_SOON_S, pause_s)
+            began = time.monotonic()
             time.sleep(pause_s)
+            if time.monotonic() - began > 2 * pause_s + 1:
+                # This process did not execute either, and what the worker has said since is not read yet.
+                self._patience.is_over(hangs=False)
 
     def renew(self) -> None:
         """Renew all once.
@@ -129,6 +166,8 @@ class Renewer:
         if given_up > self._given_up:
             self._say([], f"the event loop has stood still: {given_up} leases are renewed no longer")
         self._given_up = given_up
+        if self._patience.is_over(hangs=given_up > 0 or self.book.stood_ms > self.book.stall_limit_ms):
+            end_worker(self.parent, self.book.stood_ms / 1000)
         leases = [one for one in wanted if not one.stopped and not one.lost]
         for start in range(0, len(leases), _BATCH):
             batch = leases[start : start + _BATCH]
@@ -159,6 +198,21 @@ def executes(parent: int) -> bool:
     except OSError:
         return True
     return stat.rpartition(")")[2].split()[0] not in "TtXZ"
+
+
+def end_worker(pid: int, stood_s: float) -> None:
+    """End a worker that hangs; it prints before where its threads are, for even then its signals are heard.
+
+    The first process of a container cannot be killed from within, and sees to its end itself.
+    """
+    if pid == INIT:
+        return
+    told = f"worker process {pid} has stood still for {stood_s:.0f} s and is ended; what it did is begun elsewhere"
+    os.write(sys.stderr.fileno(), f"{told}\n".encode())
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGQUIT)
+        time.sleep(_TO_TELL_S)
+        os.kill(pid, signal.SIGKILL)
 
 
 def read_for_ever(source: int, unpacker: msgpack.Unpacker, book: Book) -> None:

@@ -22,9 +22,10 @@ class Job(StartEvent):
     hold_s: float = 0.0
 
 
-def begun_before(ledger: str, word: str) -> bool:
+def begun_before(ledger: str, word: str, but: int = 1) -> bool:
+    """Whether it was begun, not counting so many starts."""
     with Path(ledger).open() as lines:
-        return sum(line.startswith(word) for line in lines) > 1
+        return sum(line.startswith(word) for line in lines) > but
 
 
 async def hang_once(ledger: str, word: str) -> StopEvent:
@@ -91,4 +92,26 @@ class Spin(Holding):
     how = "spin"
 
 
+def hang(ledger: str, word: str) -> None:
+    """Never give the lock of the interpreter back."""
+    note(ledger, word)
+    re.match(r"(a+)+$", "a" * 80 + "b")  # takes longer than anybody lives
+
+
+class HangsOnce(Workflow):
+    @step
+    async def hang(self, ev: Job) -> StopEvent:
+        if not Path(ev.ledger).exists() or not begun_before(ev.ledger, "once", 0):
+            hang(ev.ledger, "once")
+        return StopEvent(result=os.getpid())
+
+
+class HangsAlways(Workflow):
+    @step
+    async def hang(self, ev: Job) -> StopEvent:
+        hang(ev.ledger, "always")
+        return StopEvent()
+
+
+hanging = [HangsOnce, HangsAlways, Spin]
 holding = [Regex, Sleep, Spin]

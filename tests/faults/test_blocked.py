@@ -55,11 +55,11 @@ async def test_a_thread_alone_could_not_renew_the_lease_of_what_holds_the_interp
 
 async def test_a_worker_that_stands_still_for_longer_than_it_may_loses_its_leases(cluster: Cluster) -> None:
     first = cluster.work(1, target=TARGET, stall_limit_ms=LEASE_MS)
-    handler = holding(cluster, Sleep, 20.0)
+    handler = holding(cluster, Sleep, 60.0)
     await meanwhile(lambda: cluster.starts()["sleep"] == 1, "the first start")
     cluster.work(1, target=TARGET)
     await meanwhile(lambda: cluster.starts()["sleep"] == 2, "the start elsewhere")
-    assert first.poll() is None
+    await meanwhile(lambda: first.poll() == -signal.SIGKILL, "its end, for it still stands")
     await handler.cancel_run()
 
 

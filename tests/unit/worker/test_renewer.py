@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
 import pytest
 
 from broker_wf.broker.packing import unpack
-from broker_wf.worker.renewer import Book, Held, Renewer, executes, is_alive
+from broker_wf.worker.renewer import Book, Held, Patience, Renewer, end_worker, executes, is_alive
 
 FIRST, SECOND = ("run", "1@step", "nonce"), ("run", "2@step", "nonce")
 PLACE = ("lane", "step", "1")
@@ -89,3 +92,28 @@ def test_a_process_that_runs_executes_and_is_somebodys_child() -> None:
     assert executes(os.getpid())
     assert is_alive(os.getppid())
     assert not is_alive(os.getpid())
+
+
+def test_a_worker_is_waited_for_from_the_moment_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    patience = Patience(10.0)
+    now = 150.0
+    assert not patience.is_over(hangs=False)
+    now = 159.0
+    assert not patience.is_over(hangs=True)
+    now = 161.0
+    assert patience.is_over(hangs=True)
+    assert not patience.is_over(hangs=False)
+    assert not patience.is_over(hangs=True)
+
+
+def test_a_worker_that_hangs_is_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        end_worker(process.pid, 70.0)
+        assert process.wait() in (-signal.SIGQUIT, -signal.SIGKILL)
+    end_worker(process.pid, 70.0)
+
+
+def test_the_first_process_is_left_to_itself() -> None:
+    end_worker(1, 70.0)
