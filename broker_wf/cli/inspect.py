@@ -17,7 +17,8 @@ from broker_wf.driver.client import open_client
 from broker_wf.inspecting import opened_broker
 from broker_wf.inspector import Inspector
 from broker_wf.inspector.logs import LEVELS, follow_logs, read_logs
-from broker_wf.inspector.views import LogView, as_dict
+from broker_wf.inspector.unserved import unserved_runs
+from broker_wf.inspector.views import LogView, StatusView, UnservedView, as_dict
 from broker_wf.settings import Settings
 
 T = TypeVar("T")
@@ -43,12 +44,16 @@ def _asked(url: str | None, namespace: str | None, question: Callable[[Inspector
 @_as_json
 @where
 def status(as_json: bool, url: str | None, namespace: str | None) -> None:
-    """Server, workers, and what waits and runs of each workflow."""
-    view = _asked(url, namespace, lambda inspector: inspector.status())
+    """Server, workers, what waits and runs of each workflow, and runs that no live worker can execute."""
+
+    async def question(inspector: Inspector) -> tuple[StatusView, tuple[UnservedView, ...]]:
+        return await inspector.status(), await unserved_runs(inspector.broker)
+
+    view, unserved = _asked(url, namespace, question)
     if as_json:
-        print_json(as_dict(view))
+        print_json({**as_dict(view), "unserved": [as_dict(one) for one in unserved]})
     else:
-        shown.status(view)
+        shown.status(view, unserved)
 
 
 @click.group()

@@ -13,6 +13,7 @@ from broker_wf.inspector.views import (
     RunSummary,
     RunView,
     StatusView,
+    UnservedView,
     WaitView,
     WorkerView,
     WorkflowView,
@@ -21,8 +22,8 @@ from broker_wf.inspector.views import (
 _BRIEF = 80
 
 
-def status(view: StatusView) -> None:
-    """One screen: server, workers, workflows."""
+def status(view: StatusView, unserved: Sequence[UnservedView]) -> None:
+    """One screen: server, workers, workflows, runs that wait for a worker."""
     server = view.server
     limit = f" of {size(server.max_memory_bytes)}" if server.max_memory_bytes else ""
     print_text(
@@ -35,6 +36,14 @@ def status(view: StatusView) -> None:
     if view.workflows:
         print_text("")
         _workflows(view.workflows)
+    if unserved:
+        print_text("")
+    for one in unserved:
+        lack = "has this version" if one.has_workers else "serves the workflow"
+        print_text(
+            f"UNSERVED   {one.runs} live runs of {one.workflow}, version {one.digest}: no live worker {lack}; "
+            f"the oldest is of {_moment(one.oldest_at)} ({', '.join(one.examples)})"
+        )
 
 
 def _workflows(views: Sequence[WorkflowView]) -> None:

@@ -287,6 +287,25 @@ class StatusView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnservedView:
+    """Live runs of one version of a workflow that no live worker can execute.
+
+    Attributes:
+        digest: the version they began with.
+        has_workers: whether the workflow has workers, of other versions; such runs fail after ``skew_timeout_ms``.
+        oldest_at: when the first of them was accepted.
+        examples: a few of their ids.
+    """
+
+    workflow: str
+    digest: str
+    has_workers: bool
+    runs: int
+    oldest_at: datetime
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterView:
     """A delivery, or bytes, that were given up on.
 
@@ -318,6 +337,7 @@ View = (
     | WorkerView
     | StatusView
     | WorkflowView
+    | UnservedView
     | DeadLetterView
 )
 

@@ -112,7 +112,13 @@ def test_a_detached_run_goes_on_without_the_command(audited: Console) -> None:
     waiting = audited.run("run", f"{APP}:echo", "--detach", "--run-id", "later")
     assert (waiting.code, waiting.json) == (0, {"run_id": "later", "status": "running"})
     assert "broker-wf worker" in waiting.err
+    (unserved,) = audited.run("status", "--json").json["unserved"]
+    assert (unserved["runs"], unserved["has_workers"], unserved["examples"]) == (1, False, ["later"])
+    assert "1 live runs of" in audited.run("status").out
+    assert "no live worker serves the workflow" in audited.run("status").out
     worker = audited.worker(f"{APP}:echo")
+    assert audited.run("status", "--json").json["unserved"] == []
+    assert "UNSERVED" not in audited.run("status").out
     until(lambda: audited.status_of("later") == "completed")
     audited.end(worker, signal.SIGTERM)
 

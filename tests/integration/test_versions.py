@@ -13,6 +13,7 @@ from broker_wf.errors import NoWorkerForStepError, WorkflowConflictError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.inspecting import open_inspector
 from broker_wf.inspector.inspector import Inspector
+from broker_wf.inspector.unserved import unserved_runs
 from tests.integration.stage import Stage, until, within
 
 
@@ -161,6 +162,41 @@ async def test_a_run_that_nobody_has_the_version_of_is_reported_and_fails_in_tim
         assert view.error is not None
         assert view.error.type.endswith("NoWorkerForStepError")
         assert view.unserved_at is None
+
+
+async def test_runs_that_no_live_worker_can_execute_are_counted_by_version(cluster: Stage) -> None:
+    first, second = (cluster.flow(version(number)) for number in (1, 2))
+    handlers = [flow.run() for flow in (first, first, second)]
+    async with open_inspector(cluster.settings) as inspector:
+        broker = inspector.broker
+        for handler in handlers:
+            await until_true(lambda one=handler: _is_known(inspector, one.run_id))
+        both = {view.digest: (view.runs, view.has_workers) for view in await unserved_runs(broker)}
+        assert both == {first.spec.digest: (2, False), second.spec.digest: (1, False)}
+        await cluster.add_worker(version(2))
+        (left,) = await unserved_runs(broker)
+        assert (left.digest, left.runs, left.has_workers) == (first.spec.digest, 2, True)
+        assert set(left.examples) == {handler.run_id for handler in handlers[:2]}
+        await cluster.add_worker(version(1))
+        assert await unserved_runs(broker) == ()
+    assert await within(asyncio.gather(*handlers)) == ["version 1", "version 1", "version 2"]
+
+
+async def test_runs_of_a_process_are_not_unserved_while_it_lives(alone: Stage) -> None:
+    gate = asyncio.Event()
+
+    class Held(Workflow):
+        @step
+        async def hold(self, ev: StartEvent) -> StopEvent:
+            await gate.wait()
+            return StopEvent()
+
+    handler = alone.flow(Held).run()
+    async with open_inspector(alone.settings) as inspector:
+        await until_true(lambda: _is_known(inspector, handler.run_id))
+        assert await unserved_runs(inspector.broker) == ()
+    gate.set()
+    await within(handler)
 
 
 async def test_runs_of_a_workflow_that_nobody_serves_wait_for_their_first_worker(cluster: Stage) -> None:
