@@ -20,6 +20,7 @@ What a distributed engine adds::
     ├── ServerRefusedError          the server cannot be used as it is
     ├── LeaseLostError              the delivery belongs to somebody else now
     ├── RunEndedError               the run has ended; nothing was written
+    ├── NothingToRerunError         the run cannot be done again, or not from there; nothing was written
     ├── RunNotFoundError            no such run, or its record has expired
     ├── RunConflictError            the run id is taken by another start event
     ├── WorkflowConflictError       two classes under one workflow name
@@ -138,6 +139,15 @@ class RunEndedError(BrokerError):
         super().__init__(f"run {run_id} has already ended: {status}; nothing was written")
         self.run_id = run_id
         self.status = status
+
+
+class NothingToRerunError(BrokerError):
+    """The run cannot be done again, or not from there; nothing was written."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(f"run {run_id} cannot be done again so: {reason}")
+        self.run_id = run_id
+        self.reason = reason
 
 
 class RunNotFoundError(BrokerError):

@@ -14,6 +14,7 @@ from broker_wf.broker.feed import FeedStore
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.letters import LetterStore
 from broker_wf.broker.logs import LogStore
+from broker_wf.broker.reruns import RerunStore
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import RunLimits, RunStore
 from broker_wf.broker.schedule import ScheduleStore
@@ -44,6 +45,7 @@ class Broker:
     snapshots: SnapshotStore
     letters: LetterStore
     logs: LogStore
+    reruns: RerunStore
 
 
 async def open_broker(
@@ -76,13 +78,13 @@ async def open_broker(
     except BaseException:
         await client.aclose()
         raise
-    blobs = BlobStore(pipe)
+    blobs, runs = BlobStore(pipe), RunStore(pipe, _limits(settings))
     return Broker(
         url=url,
         keys=keys,
         timeouts=timeouts,
         pipe=pipe,
-        runs=RunStore(pipe, _limits(settings)),
+        runs=runs,
         deliveries=DeliveryStore(pipe, blobs),
         blobs=blobs,
         waits=WaitStore(pipe, blobs),
@@ -93,6 +95,7 @@ async def open_broker(
         snapshots=SnapshotStore(pipe, timeouts),
         letters=LetterStore(pipe),
         logs=LogStore(pipe),
+        reruns=RerunStore(pipe, runs, roster),
     )
 
 

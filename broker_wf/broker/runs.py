@@ -123,9 +123,29 @@ class RunStore:
         }
         return self._status(await self.pipe.call(load("submit"), begin.run_id, plan), begin, submission.parent)
 
-    async def restore(self, begin: Beginning, content: RunContent) -> str:
-        """Accept a run that goes on where another one was, once. Returns and raises as :meth:`submit`."""
-        plan = {**self._accepted(begin), **content.plan(self.pipe.keys, begin.run_id)}
+    async def submit_again(
+        self, begin: Beginning, rerun_of: RunId, payload: bytes, routes: Mapping[bytes, Mapping[bytes, object]]
+    ) -> str:
+        """Accept a run that begins as another one did, whose blobs it has. Returns and raises as :meth:`submit`."""
+        given = {"payload": payload, "blobs": dict[bytes, bytes](), "routes": routes, "rerun_of": rerun_of}
+        plan: dict[str, object] = {**self._accepted(begin), **given}
+        return self._status(await self.pipe.call(load("submit"), begin.run_id, plan), begin, None)
+
+    async def restore(
+        self, begin: Beginning, content: RunContent, *, rerun_of: RunId | None = None, start: bytes | None = None
+    ) -> str:
+        """Accept a run that goes on where another one was, once. Returns and raises as :meth:`submit`.
+
+        Args:
+            rerun_of: that other one, if it has ended and this is its rerun.
+            start: what the record keeps of its start event.
+        """
+        given = {"rerun_of": rerun_of, "start": start}
+        plan = {
+            **self._accepted(begin),
+            **{name: value for name, value in given.items() if value is not None},
+            **content.plan(self.pipe.keys, begin.run_id),
+        }
         return self._status(await self.pipe.call(load("restore"), begin.run_id, plan), begin, None)
 
     def _status(self, raw: object, begin: Beginning, parent: RunId | None) -> str:

@@ -20,7 +20,8 @@ from broker_wf.wire.blobs import Blob, Encoded
 FORMAT = 1
 _START = "start"
 """The family of a run that has not begun: its start event, and nothing else."""
-_FLAGS = ("buffers", "recovered", "waits")
+FLAGS = ("buffers", "recovered", "waits")
+"""Fields of a run's record that say what it has used."""
 _ONLY_THERE = frozenset({"inside", "numbers"})
 """Families that say who executes now: nobody does in the run that goes on."""
 _RECORDS = frozenset({"live", "waiting", "held"})
@@ -181,12 +182,13 @@ def parse_export(keys: Keys, run_id: RunId, reply: object) -> RunExport | None:
         status=status.decode(),
         state={k.decode(): v.partition(b":")[2] for k, v in zip(state[::2], state[1::2], strict=True)},
         used_ms=used_ms,
-        flags={name: fields[name] for name in _FLAGS if name in fields},
-        parts=tuple(_part(keys, run_id, one) for one in parts),
+        flags={name: fields[name] for name in FLAGS if name in fields},
+        parts=tuple(part_of(keys, run_id, one) for one in parts),
     )
 
 
-def _part(keys: Keys, run_id: RunId, one: list[object]) -> Part:
+def part_of(keys: Keys, run_id: RunId, one: list[object]) -> Part:
+    """A part as ``lib/export.lua`` gives it."""
     key, kind, content = cast("tuple[bytes, bytes, list[bytes]]", one)
     family, rest = keys.part_of_run(key.decode(), run_id)
     return family, rest, kind.decode(), content

@@ -8,6 +8,7 @@ from broker_wf.errors import (
     BackpressureError,
     BrokerError,
     LoadTargetError,
+    NothingToRerunError,
     NoWorkerForStepError,
     RunConflictError,
     RunEndedError,
@@ -96,7 +97,7 @@ def _of_a_run(error: BrokerError) -> Failure:
                 why="the id is wrong, it lives in another namespace or on another server, or it is kept no longer",
                 mend="broker-wf runs ls shows the runs there are; --namespace and --url say where to look.",
             )
-        case RunConflictError() | WorkflowConflictError() | RunEndedError():
+        case RunConflictError() | WorkflowConflictError() | RunEndedError() | NothingToRerunError():
             return Failure(code=CONFLICT, what=str(error))
         case NoWorkerForStepError():
             return Failure(code=NO_WORKER, what=str(error))

@@ -18,6 +18,7 @@ from tests.integration.large import Chain, Data, Done, Held, SameText, Text, pub
 from tests.integration.stage import Stage, until, within
 
 MIB = 1024 * 1024
+LARGE = "t" * 2_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -117,15 +118,33 @@ async def test_after_the_end_only_what_can_be_asked_for_is_kept_and_expires(stag
         assert 0 < cast("int", server.client.pttl(server.blob_key)) <= stage.settings.keep_ms
 
 
-async def test_a_run_that_kept_nothing_for_later_leaves_no_blob(stage: Stage) -> None:
+async def test_of_a_run_that_kept_nothing_for_later_only_what_it_began_with_is_left(stage: Stage) -> None:
     flow = await stage.put_on(SameText)
     handler = flow.run(text="t" * 2_000_000)
     await within(handler)
     with server_of(stage, handler.run_id) as server:
+        assert server.client.hlen(server.blob_key) == 2  # the part, and the mark that it is to be kept
+        assert 0 < cast("int", server.client.pttl(server.blob_key)) <= stage.settings.keep_ms
+
+
+class MakesText(Workflow):
+    """Hands a large event from step to step."""
+
+    @step
+    async def make(self, ev: StartEvent) -> Text:
+        return Text(text=LARGE, n=1)
+
+    @step
+    async def drop(self, ev: Text) -> StopEvent:
+        return StopEvent(result=len(ev.text))
+
+
+async def test_a_run_that_kept_nothing_for_later_leaves_no_blob(stage: Stage) -> None:
+    flow = await stage.put_on(MakesText)
+    handler = flow.run()
+    assert await within(handler) == len(LARGE)
+    with server_of(stage, handler.run_id) as server:
         assert not server.client.exists(server.blob_key)
-
-
-LARGE = "t" * 2_000_000
 
 
 class Losing(Workflow):

@@ -1,5 +1,5 @@
 --! audit: hold the indexes of some live runs against their truth, and repair them.
---! use emit finish end skew guard
+--! use emit finish end skew guard rest
 --! arg workflow str
 --! arg offset   int  position among the workflow's live runs
 --! arg limit    int  runs looked at
@@ -49,6 +49,7 @@ local function audit_run(rid)
   end
   local step, is_over = look_for_skew(run, rid, live, now, fresh_ms, skew_ms)
   if is_over then
+    keep_rest(run, rid)
     return fail_run(run, rid, { kind = 'no_worker', workflow = run.workflow, step = step, digest = run.digest })
   end
   if step then unserved = unserved + 1 end

@@ -1,5 +1,5 @@
 --! fail: end one attempt that raised: try again at a later time, hand it to its handler, or end the run.
---! use end finish dead blobs
+--! use end finish dead blobs rest
 --! arg rid  str
 --! arg did  str
 --! arg plan pack  nonce, busy, effects, error (bytes), delay_ms or nil, dead (a letter) or nil, ends {status, error, name, payload} or nil,
@@ -26,6 +26,7 @@ apply_effects(tx, did, rec, plan.effects)
 if tx.lost then notes().lose(tx, false) end
 refill(tx)
 if plan.ends then
+  keep_rest(run, rid, did)
   end_delivery(tx, did, rec, 'failed')
   plan.ends.step = rec.s
   if plan.dead then

@@ -4,7 +4,7 @@
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
 --!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, app_version,
---!                max_runs or nil, parent (a run) or nil
+--!                max_runs or nil, parent (a run) or nil, rerun_of or nil
 --! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs} | {'GONE', the parent's status}
 
 local now = now_ms()
@@ -18,8 +18,10 @@ if plan.parent then
 end
 
 -- Writes.
+plan.start = cmsgpack.pack({ plan.payload, plan.routes, plan.state })
 accept(rid, plan, now)
 for hash, part in pairs(plan.blobs) do keep_blob(rid, hash, part) end
+publish_blobs(rid, plan.payload)
 if plan.parent then add_child(plan.parent, rid) end
 local tx = begin(load_run(rid), rid, now)
 emit(tx, plan.routes, '0', plan.start_name, plan.payload, nil)

@@ -2,9 +2,11 @@
 --! key live_runs ZSET
 --! key workflows SET
 --! key state     HASH
+--! key blob      HASH
 -- The record of a new run, and its place among the live ones.
 -- plan: workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox, start_name,
--- start_hash, state {key = value}, max_live_runs, exposed or nil, trace or nil, max_runs or nil.
+-- start_hash, state {key = value}, max_live_runs, exposed or nil, trace or nil, max_runs or nil, start (packed {payload,
+-- routes, state}) or nil, rerun_of (a run that has ended) or nil.
 
 -- Why a run is not made: the reply for one that exists, or for too many; nil.
 local function not_accepted(rid, plan)
@@ -21,6 +23,13 @@ local function not_accepted(rid, plan)
   return nil
 end
 
+-- Its large parts are those of the run that is done again: they are shared out here, and not sent back and forth.
+local function accept_rerun(rid, of)
+  redis.call('HSET', run_key(rid), 'rerun_of', of)
+  if redis.call('EXISTS', run_key(of)) == 1 then redis.call('HSET', run_key(of), 'rerun_as', rid) end
+  if redis.call('COPY', blob_key(of), blob_key(rid)) == 1 then redis.call('PERSIST', blob_key(rid)) end
+end
+
 local function accept(rid, plan, now)
   redis.call('HSET', run_key(rid), 'status', 'running', 'workflow', plan.workflow, 'lane', plan.lane,
     'digest', plan.digest, 'created_ms', string.format('%.0f', now), 'timeout_ms', plan.timeout_ms,
@@ -29,6 +38,8 @@ local function accept(rid, plan, now)
     'start_hash', plan.start_hash)
   if plan.exposed then redis.call('HSET', run_key(rid), 'exposed', 1) end
   if plan.trace then redis.call('HSET', run_key(rid), 'trace', plan.trace) end
+  if plan.start then redis.call('HSET', run_key(rid), 'start', plan.start) end
+  if plan.rerun_of then accept_rerun(rid, plan.rerun_of) end
   for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end
   redis.call('ZADD', live_runs_key(plan.workflow), now, rid)
   redis.call('SADD', workflows_key(), plan.workflow)

@@ -12,10 +12,15 @@ local READ = {
   set = function(key) return redis.call('SMEMBERS', key) end,
 }
 
-local function parts_of(rid)
+-- What it has to do, and what that needs.
+local function work_keys(rid)
   local keys = redis.call('SMEMBERS', aux_key(rid))
-  for _, key in ipairs({ live_key(rid), waiting_key(rid), done_key(rid), backlog_key(rid), collections_key(rid),
-    buffers_key(rid), early_key(rid), blob_key(rid) }) do keys[#keys + 1] = key end
+  for _, key in ipairs({ live_key(rid), waiting_key(rid), backlog_key(rid), collections_key(rid), buffers_key(rid),
+    early_key(rid) }) do keys[#keys + 1] = key end
+  return keys
+end
+
+local function parts_of(keys)
   local parts = {}
   for _, key in ipairs(keys) do
     local kind = redis.call('TYPE', key).ok
@@ -29,6 +34,11 @@ local function exported(rid, now)
   local record = redis.call('HGETALL', run_key(rid))
   if not record[1] then return nil end
   local status = redis.call('HGET', run_key(rid), 'status')
-  local parts = status == 'running' and parts_of(rid) or {}
+  local parts = {}
+  if status == 'running' then
+    local keys = work_keys(rid)
+    keys[#keys + 1], keys[#keys + 2] = done_key(rid), blob_key(rid)
+    parts = parts_of(keys)
+  end
   return { status, string.format('%.0f', now), record, redis.call('HGETALL', state_key(rid)), parts }
 end

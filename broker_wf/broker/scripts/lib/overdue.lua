@@ -1,4 +1,4 @@
---! use end finish dead
+--! use end finish dead rest
 --! key watch ZSET
 -- What a run ends with when its time is over, or when a delivery was the death of too many workers.
 
@@ -12,6 +12,7 @@ local function time_out(run, rid, now)
     end
   end
   table.sort(active)
+  keep_rest(run, rid)
   local why = cmsgpack.pack({ kind = 'timeout', timeout_ms = run.timeout_ms, steps = active })
   finish(run, rid, now, { status = 'timed_out', error = '!' .. why, name = '!timed_out', payload = why })
 end
@@ -21,6 +22,7 @@ local function poison(run, rid, did, rec, now)
     workers = rec.z, workflow = run.workflow }
   local packed = cmsgpack.pack(why)
   why.payload, why.at, why.slots = rec.p, now, rec.j == 'slots' or nil
+  keep_rest(run, rid, did)
   end_delivery(begin(run, rid, now), did, rec, 'poison')
   dead_letter(why)
   finish(run, rid, now, { status = 'failed', error = '!' .. packed, name = '!poison', payload = packed, step = rec.s })

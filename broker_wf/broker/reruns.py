@@ -1,0 +1,211 @@
+"""Runs that have ended, done again: whole, or going on from what they had not finished."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from broker_wf.broker.connection import Pipe
+from broker_wf.broker.packing import pack, unpack
+from broker_wf.broker.roster import RosterStore
+from broker_wf.broker.runs import Beginning, RunStore
+from broker_wf.broker.snapshots import FLAGS, Part, Record, RunContent, part_of, records_in
+from broker_wf.core.ids import Digest, DriverId, EventName, Lane, RunId, WorkflowName
+from broker_wf.errors import NothingToRerunError, RunNotFoundError
+
+_FORGOTTEN = (b"a", b"f", b"g", b"y", b"u", b"e")
+"""What a delivery that has failed begins anew without."""
+_OF_CRASHES = (b"c", b"z")
+_BY_CALL = ("effects", "changed")
+"""Families that say what a delivery has done by call: a new attempt does it anew."""
+Fields = Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What a run had not finished when it failed or timed out.
+
+    Attributes:
+        failed: the delivery that has failed; empty if none has.
+    """
+
+    failed: bytes
+    parts: tuple[Part, ...]
+    hash: str
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps that had something to do."""
+        return sorted({cast(bytes, record[b"s"]).decode() for _, record in records_in(self.parts)})
+
+    def anew(self) -> tuple[Part, ...]:
+        """The parts with what has failed as if it never had been tried, and with nobody's crashes held against it."""
+        behind = f":{self.failed.decode()}"
+        kept = (part for part in self.parts if not (part[0] in _BY_CALL and part[1] == behind))
+        return tuple((family, rest, kind, self._begun(family, content)) for family, rest, kind, content in kept)
+
+    def _begun(self, family: str, content: list[bytes]) -> list[bytes]:
+        if family not in ("live", "waiting"):
+            return content
+        pairs = zip(content[::2], content[1::2], strict=True)
+        return [one for delivery, raw in pairs for one in (delivery, self._fresh(delivery, raw))]
+
+    def _fresh(self, delivery: bytes, raw: bytes) -> bytes:
+        drop = (*_OF_CRASHES, *_FORGOTTEN) if delivery == self.failed else _OF_CRASHES
+        record = {name: value for name, value in cast(Record, unpack(raw)).items() if name not in drop}
+        return pack({b"a": 1, **record, b"c": 0})
+
+
+@dataclass(frozen=True, slots=True)
+class RerunStore:
+    """Begins runs where others have ended. A new run has an id of its own, and names the old one."""
+
+    pipe: Pipe
+    runs: RunStore
+    roster: RosterStore
+
+    async def rest(self, run_id: RunId) -> Rest | None:
+        """What a run had not finished; None: nothing is kept of it, for it did not fail, or it was too large."""
+        raw = cast("bytes | None", await self.pipe.command("GET", self.pipe.keys.of("rest", run_id)))
+        if raw is None:
+            return None
+        failed, parts = cast("tuple[bytes, list[list[object]]]", unpack(raw))
+        read = tuple(part_of(self.pipe.keys, run_id, one) for one in parts or ())
+        return Rest(failed=failed, parts=read, hash=hashlib.blake2b(raw, digest_size=16).hexdigest())
+
+    async def whole(self, run_id: RunId, new_id: RunId) -> str:
+        """Begin a run with the start event and the first state that another one had, once per new id.
+
+        Returns:
+            ``running``, or how the run with that id stands already.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            RunConflictError: the new id belongs to a run that began otherwise.
+            BackpressureError: too many live runs.
+            NothingToRerunError: its start event is not known, or nobody takes such an event any more.
+        """
+        old = await self._old(run_id)
+        if old.start is None:
+            raise NothingToRerunError(run_id, "it went on from a saved context, and its start event is not known")
+        payload, routes, state = cast("tuple[bytes, dict[bytes, dict[bytes, object]], dict[bytes, bytes]]", old.start)
+        first = dict(state or {})
+        begin = old.begin(new_id, {key.decode(): value for key, value in first.items()}, old.text("start_hash"))
+        name = old.text("start_name").encode()
+        return await self.runs.submit_again(begin, run_id, payload, {name: old.route_now(routes[name])})
+
+    async def unfinished(self, run_id: RunId, new_id: RunId, step: str | None = None) -> str:
+        """Begin a run that goes on where another one has failed or timed out, once per new id.
+
+        What was finished is not done again; everything else is, whichever step is named.
+
+        Args:
+            step: must be one that was not finished; None: it is all the same.
+
+        Returns and raises as :meth:`whole`.
+        """
+        old, rest = await self._old(run_id), await self.rest(run_id)
+        if rest is None:
+            why = (
+                "what it had not finished is not kept: it did not fail or time out, or had more than 10,000 items to do"
+            )
+            raise NothingToRerunError(run_id, why)
+        if step is not None and step not in rest.steps:
+            raise NothingToRerunError(
+                run_id, f"step {step!r} has nothing to do in it; left are {', '.join(rest.steps)}"
+            )
+        gone = [one for one in rest.steps if not old.knows(one)]
+        if gone:
+            raise NothingToRerunError(run_id, f"its workflow has no step {', '.join(gone)} any more")
+        content = RunContent(used_ms=0, flags=old.flags, parts=rest.anew())
+        begin = old.begin(new_id, await self._state(run_id), rest.hash)
+        return await self.runs.restore(begin, content, rerun_of=run_id, start=old.fields.get("start"))
+
+    async def _state(self, run_id: RunId) -> dict[str, bytes]:
+        raw = await self.pipe.command("HGETALL", self.pipe.keys.of("state", run_id))
+        return {key: value.partition(b":")[2] for key, value in _fields(raw).items()}
+
+    async def _old(self, run_id: RunId) -> _Old:
+        fields = _fields(await self.pipe.command("HGETALL", self.pipe.keys.of("run", run_id)))
+        if "status" not in fields:
+            raise RunNotFoundError(run_id)
+        if fields["status"] == b"running":
+            raise NothingToRerunError(run_id, "it has not ended")
+        found = await self.roster.definition(WorkflowName(fields["workflow"].decode()))
+        if found is None and b"@" in fields["lane"]:
+            raise NothingToRerunError(
+                run_id, "it executed in the process that began it, and no worker knows its workflow"
+            )
+        return _Old(fields, found[0] if found else None, _facts(found[1]) if found else {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """A run that has ended, and what is known of its workflow now."""
+
+    fields: Fields
+    digest: Digest | None
+    facts: Mapping[bytes, object] = field(default_factory=dict[bytes, object])
+
+    @property
+    def start(self) -> object:
+        return unpack(self.fields["start"]) if "start" in self.fields else None
+
+    @property
+    def flags(self) -> dict[str, bytes]:
+        return {name: self.fields[name] for name in FLAGS if name in self.fields}
+
+    def text(self, name: str) -> str:
+        return self.fields[name].decode()
+
+    def begin(self, new_id: RunId, state: Mapping[str, bytes], start_hash: str) -> Beginning:
+        """As the old one, in the version that the workflow's workers have now."""
+        workflow = WorkflowName(self.text("workflow"))
+        return Beginning(
+            run_id=new_id,
+            workflow=workflow,
+            lane=Lane(workflow),
+            digest=self.digest or Digest(self.text("digest")),
+            timeout_ms=int(self.fields["timeout_ms"]),
+            start_name=EventName(self.text("start_name")),
+            start_hash=start_hash,
+            state=state,
+            inbox=DriverId(""),
+            max_runs=int(self.fields["max_runs"]) if "max_runs" in self.fields else None,
+        )
+
+    def knows(self, step: str) -> bool:
+        """Whether its workflow has such a step now, as far as that is known."""
+        return not self.facts or step.encode() in self._steps()
+
+    def route_now(self, route: Mapping[bytes, object]) -> Mapping[bytes, object]:
+        """Who takes its start event now.
+
+        Raises:
+            NothingToRerunError: nobody does.
+        """
+        if not self.facts or self.digest == self.text("digest"):
+            return route
+        if self.facts.get(b"start") != self.fields["start_name"]:
+            now = cast(bytes, self.facts.get(b"start", b"")).decode()
+            raise NothingToRerunError(
+                self.text("workflow"), f"it began with {self.text('start_name')}; its workflow begins with {now} now"
+            )
+        return {**route, b"to": self.facts.get(b"start_to") or []}
+
+    def _steps(self) -> set[object]:
+        return {cast("dict[bytes, object]", one)[b"name"] for one in cast("list[object]", self.facts[b"steps"])}
+
+
+def _facts(raw: bytes) -> Mapping[bytes, object]:
+    found = unpack(raw) if raw else None
+    return cast("dict[bytes, object]", found) if isinstance(found, dict) else {}
+
+
+def _fields(raw: object) -> dict[str, bytes]:
+    if isinstance(raw, dict):
+        return {key.decode(): value for key, value in cast("dict[bytes, bytes]", raw).items()}
+    flat = cast("list[bytes]", raw or [])
+    return {key.decode(): value for key, value in zip(flat[::2], flat[1::2], strict=True)}
