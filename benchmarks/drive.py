@@ -56,11 +56,15 @@ async def edits(size: int) -> dict[str, float]:
     return await _one(flows.edits, size, size)
 
 
+async def counts(size: int) -> dict[str, float]:
+    return await _one(flows.counts, size, size)
+
+
 async def heavy(size: int) -> dict[str, float]:
     return await _one(flows.heavy, size, size)
 
 
-WORKLOADS = {one.__name__: one for one in (chain, single, fan, patient, loop, edits, heavy)}
+WORKLOADS = {one.__name__: one for one in (chain, single, fan, patient, loop, edits, counts, heavy)}
 
 
 async def main() -> None:

@@ -147,6 +147,33 @@ class Edits(Workflow):
         return StopEvent(result=await ctx.store.get("total"))
 
 
+class Raise(Event):
+    times: int
+
+
+class Raised(Event):
+    times: int
+
+
+class Counts(Workflow):
+    """W6 without a lock: the same number raised in one script each. The original has nothing of the kind."""
+
+    @step
+    async def spread(self, ctx: Context, ev: Wide) -> list[Raise]:
+        await ctx.store.set("total", 0)
+        return [Raise(times=ev.count // 100) for _ in range(100)]
+
+    @step(num_workers=100)
+    async def add(self, ctx: Context, ev: Raise) -> Raised:
+        for _ in range(ev.times):
+            await ctx.store.increment("total")
+        return Raised(times=ev.times)
+
+    @step
+    async def gather(self, ctx: Context, ev: list[Raised]) -> StopEvent:
+        return StopEvent(result=await ctx.store.get("total"))
+
+
 class Burn(Event):
     n: int
 
@@ -179,6 +206,7 @@ fan = Fan(timeout=120)
 patient = Patient(timeout=120)
 loop = Loop(timeout=120)
 edits = Edits(timeout=120)
+counts = Counts(timeout=120)
 heavy = Heavy(timeout=120)
 idle = [type(f"Idle{n}", (Chain,), {})(timeout=120) for n in range(17)]
 """51 steps of 17 workflows, for a worker that has nothing to do."""

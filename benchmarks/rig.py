@@ -169,7 +169,7 @@ class Rig:
         return cpu["used_cpu_user"] + cpu["used_cpu_sys"]
 
 
-FLOWS = ("chain", "fan", "patient", "loop", "edits")
+FLOWS = ("chain", "fan", "patient", "loop", "edits", "counts")
 
 
 @contextmanager

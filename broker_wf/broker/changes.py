@@ -6,13 +6,14 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.script import load
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import RunId
-from broker_wf.errors import BrokerError, LeaseLostError, RunNotFoundError
+from broker_wf.errors import LeaseLostError, RunNotFoundError
 
 CHANGES_AT_ONCE = 200
 """More in one script would hold the server up for everybody else."""
@@ -23,9 +24,10 @@ class Changed:
     """What became of a change.
 
     Attributes:
-        word: ``ok``; ``seen``: it had been made before; ``locked``: somebody edits the state; ``lost``: the lock;
+        word: ``ok``, or of an edit that handed the lock on ``yours``, or ``queued`` where that has to wait for it;
+            ``seen``: it had been made before; ``locked``: somebody edits the state; ``lost``: the lock;
             ``conflict``: another version stands there; ``hard``: the server cannot make it, or must not.
-        result: of ``ok`` and ``seen``: the encoded result, without its first byte.
+        result: of what was made: the encoded result, without its first byte; of an edit nothing.
     """
 
     word: str
@@ -45,7 +47,6 @@ class ChangeQueue:
 
     pipe: Pipe
     _waiting: dict[RunId, list[_Asked]] = field(default_factory=dict[RunId, "list[_Asked]"])
-    _senders: dict[RunId, asyncio.Task[None]] = field(default_factory=dict[RunId, "asyncio.Task[None]"])
     _seen: dict[RunId, list[str]] = field(default_factory=dict[RunId, "list[str]"])
 
     def put(self, delivery: Delivery, plan: Mapping[str, object]) -> asyncio.Future[Changed]:
@@ -55,11 +56,14 @@ class ChangeQueue:
             LeaseLostError: the delivery is no longer ours, or its run has ended; nothing was changed.
             BrokerError: the server refuses.
         """
-        loop = asyncio.get_running_loop()
+        loop, run_id = asyncio.get_running_loop(), delivery.run_id
         asked = _Asked(delivery, plan, loop.create_future())
-        self._waiting.setdefault(delivery.run_id, []).append(asked)
-        if delivery.run_id not in self._senders:
-            self._senders[delivery.run_id] = loop.create_task(self._send(delivery.run_id))
+        waiting = self._waiting.get(run_id)
+        if waiting is None:
+            self._waiting[run_id] = [asked]
+            loop.call_soon(self._send, run_id)
+        else:
+            waiting.append(asked)
         return asked.reply
 
     async def from_outside(self, run_id: RunId, plan: Mapping[str, object]) -> Changed:
@@ -78,29 +82,35 @@ class ChangeQueue:
             self._seen.setdefault(run_id, []).append(id_)
         return _changed(reply)
 
-    async def _send(self, run_id: RunId) -> None:
+    def _send(self, run_id: RunId) -> None:
         waiting = self._waiting[run_id]
-        try:
-            while waiting:
-                batch = waiting[:CHANGES_AT_ONCE]
-                del waiting[:CHANGES_AT_ONCE]
-                await self._make(run_id, batch)
-        finally:
-            del self._waiting[run_id], self._senders[run_id]
-
-    async def _make(self, run_id: RunId, batch: list[_Asked]) -> None:
-        plans = [{**one.plan, "did": one.delivery.id, "nonce": one.delivery.fence} for one in batch]
-        try:
-            replies = cast("list[list[bytes]]", await self.pipe.call(load("change"), run_id, plans))
-        except (BrokerError, asyncio.CancelledError) as error:
-            for one in batch:
-                if not one.reply.done():
-                    one.reply.set_exception(error) if isinstance(error, BrokerError) else one.reply.cancel()
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        batch = waiting[:CHANGES_AT_ONCE]
+        del waiting[:CHANGES_AT_ONCE]
+        if not batch:
+            del self._waiting[run_id]
             return
-        for one, reply in zip(batch, replies, strict=True):
-            _settle(one, reply)
+        plans = [{**one.plan, "did": one.delivery.id, "nonce": one.delivery.fence} for one in batch]
+        reply = asyncio.ensure_future(self.pipe.call(load("change"), run_id, plans))
+        reply.add_done_callback(partial(self._came, run_id, batch))
+
+    def _came(self, run_id: RunId, batch: list[_Asked], reply: asyncio.Future[object]) -> None:
+        error = None if reply.cancelled() else reply.exception()
+        if reply.cancelled() or error is not None:
+            for one in batch:
+                _refuse(one.reply, error)
+        else:
+            for one, its in zip(batch, cast("list[list[bytes]]", reply.result()), strict=True):
+                _settle(one, its)
+        self._send(run_id)
+
+
+def _refuse(reply: asyncio.Future[Changed], error: BaseException | None) -> None:
+    if reply.done():
+        return
+    if error is None:
+        reply.cancel()
+    else:
+        reply.set_exception(error)
 
 
 def _settle(asked: _Asked, reply: list[bytes]) -> None:

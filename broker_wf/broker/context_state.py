@@ -76,15 +76,27 @@ class ContextStateStore:
         Raises:
             LeaseLostError: the delivery is no longer ours, or its run has ended.
         """
-        ask = {"did": delivery.id, "nonce": delivery.fence, "token": token, "worker": worker}
+        ask = ask_for_lock(delivery, token, worker)
         reply = cast("list[bytes]", await self.pipe.call(load("lock"), delivery.run_id, ask))
         if reply[0] not in (b"OK", b"WAIT"):
             raise LeaseLostError(delivery.id)
         return reply[0] == b"OK"
 
-    async def unlock(self, run_id: RunId, token: str) -> None:
-        """Drop the lock, or the wait for it, without a change."""
-        await self.pipe.call(load("unlock"), run_id, token)
+    async def unlock(self, run_id: RunId, token: str, after: Mapping[str, str] | None = None) -> str:
+        """Drop the lock, or the wait for it, without a change.
+
+        Args:
+            after: who of this worker is to have it next.
+
+        Returns:
+            What became of that one: ``yours``: it has the lock; ``queued``: it waits for it; else neither.
+        """
+        return cast(bytes, await self.pipe.call(load("unlock"), run_id, token, after or {})).decode()
+
+
+def ask_for_lock(delivery: Delivery, token: str, worker: WorkerId) -> Mapping[str, str]:
+    """Who wants the lock, as the scripts read it: always with its fields in this order."""
+    return {"did": delivery.id, "nonce": delivery.fence, "token": token, "worker": worker}
 
 
 def _split(raw: bytes) -> Versioned:

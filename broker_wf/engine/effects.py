@@ -138,9 +138,13 @@ class Effects:
     async def _send(self) -> None:
         while batch := self._next_batch():
             plans = [one.planned for one in batch]
+            makes_work = any(one.event is not None for one in plans)
             try:
                 ended, words = await self.site.broker.deliveries.apply(
-                    self.delivery, plans, busy=self.site.is_busy(), sent=self.site.work_made
+                    self.delivery,
+                    plans,
+                    busy=self.site.is_busy(),
+                    sent=self.site.work_made if makes_work else _nothing,
                 )
             except BrokerError as error:
                 self._broken = error
@@ -152,6 +156,10 @@ class Effects:
             for one, word in zip(batch, words, strict=True):
                 if one.reply is not None and not one.reply.done():
                     one.reply.set_result(word)
+
+
+def _nothing() -> None:
+    """No work was made."""
 
 
 def _refuse(batch: list[_Put], error: BaseException) -> None:

@@ -13,6 +13,7 @@ from broker_wf.broker.broker import Broker
 from broker_wf.core.clock import Clock
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import RunId, StepName, WorkerId
+from broker_wf.engine.locks import LockLines
 from broker_wf.engine.program import Program
 from broker_wf.settings import Settings
 
@@ -80,6 +81,7 @@ class Site:
         work_made: new deliveries are on their way into streams; look for work.
         threads: where steps run that are not async.
         turns: of executions that are run again.
+        locks: who of this worker waits for the locks of runs.
         settings: of the worker; runs that its steps begin have the same.
         serve: execute a workflow here too, if no worker does.
         stuck: the code of a delivery goes on though it was cancelled for its step's time-out.
@@ -98,3 +100,4 @@ class Site:
     serve: Callable[[Program], Awaitable[None]]
     stuck: Callable[[Delivery], None]
     turns: Turns = field(default_factory=Turns)
+    locks: LockLines = field(default_factory=LockLines)

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import inspect
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
 from broker_wf.broker.changes import Changed
+from broker_wf.broker.context_state import ask_for_lock
 from broker_wf.context.changes import Change, add, append, increment
 from broker_wf.context.paths import get_by_path, split_path
 from broker_wf.context.state_store import copy_state_for_edit
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import StateEdit, StateSet
 from broker_wf.engine.effects import Effects
+from broker_wf.engine.locks import Waiter
 from broker_wf.engine.site import Site
-from broker_wf.errors import LeaseLostError
+from broker_wf.errors import BrokerError, LeaseLostError
 from broker_wf.wire.codec import Codec
 from broker_wf.wire.envelope import PLAIN_HEAD
 from broker_wf.wire.state import (
@@ -169,14 +172,11 @@ class StepState:
         async with self._own:
             token = self._new_token()
             await self._acquire(token)
-            word = ""
             try:
                 done = await self._ask({**await self._worked_out(path, change, name), "token": token})
-                word = done.word
             finally:
-                if word != "ok":
-                    await asyncio.shield(self.site.broker.state.unlock(self.delivery.run_id, token))
-        if word == "lost":
+                await asyncio.shield(self._give_back(token, None))
+        if done.word == "lost":
             raise LeaseLostError(self.delivery.id, "the lock of the state was lost; the change was not made")
         return done
 
@@ -221,18 +221,41 @@ class StepState:
     async def _locked(self, place: str) -> AsyncGenerator[tuple[dict[str, bytes], _Commit], None]:
         """Hold the run's lock; what was last committed, and how to commit what it is to be."""
         async with self._own:
-            token = self._held_token or self._new_token()
-            if self._held_token is None:
-                await self._acquire(token)
-            commit = _Commit(self, token, place)
+            if self._held_token is not None:
+                commit = _Commit(self, self._held_token, place, await self._read_all())
+                yield commit.before, commit
+                return
+            token = self._new_token()
+            handed = await self._acquire(token)
+            commit = _Commit(self, token, place, handed or {})
             try:
-                commit.before = await self._read_all()
+                if handed is None:
+                    commit.before = await self._read_all()
                 yield commit.before, commit
             finally:
-                if not commit.released and self._held_token is None:
-                    await asyncio.shield(self.site.broker.state.unlock(self.delivery.run_id, token))
+                if not commit.released:
+                    await asyncio.shield(self._give_back(token, commit.before))
 
-    async def _acquire(self, token: str) -> None:
+    async def _acquire(self, token: str) -> dict[str, bytes] | None:
+        """Wait for the lock. Returns the state, if the lock was handed on together with it."""
+        run_id, lines = self.delivery.run_id, self.site.locks
+        waiter = lines.enter(run_id, ask_for_lock(self.delivery, token, self.site.worker))
+        handed = None
+        if waiter is not None:
+            timer = self.effects.loop.call_later(_ASKED_AGAIN_AFTER_S, lines.go_ahead, run_id, waiter)
+            try:
+                handed = await asyncio.shield(waiter.turn)
+            except asyncio.CancelledError:
+                if not lines.leave(run_id, waiter):
+                    await asyncio.shield(self._forsake(waiter, token))
+                raise
+            finally:
+                timer.cancel()
+        if handed is None:
+            await self._ask_for_lock(token)
+        return handed
+
+    async def _ask_for_lock(self, token: str) -> None:
         granted = self.site.grants.expect(token)
         try:
             while not await self.site.broker.state.lock(self.delivery, token, self.site.worker):
@@ -242,44 +265,87 @@ class StepState:
                     continue
                 return
         except asyncio.CancelledError:
-            await asyncio.shield(self.site.broker.state.unlock(self.delivery.run_id, token))
+            await asyncio.shield(self._give_back(token, None))
+            raise
+        except BrokerError:
+            self.site.locks.pass_on(self.delivery.run_id, None, None)
             raise
         finally:
             self.site.grants.forget(token)
 
-    async def commit_edit(self, token: str, place: str, before: dict[str, bytes], after: dict[str, bytes]) -> bool:
-        """Commit what differs. True if the lock has gone with it."""
-        sets = {key: value for key, value in after.items() if before.get(key) != value}
-        removed = tuple(key for key in before if key not in after)
+    async def _forsake(self, waiter: Waiter, token: str) -> None:
+        """Give back what is about to be handed on to us."""
+        await asyncio.wait([waiter.turn])
+        await self._give_back(token, waiter.turn.result())
+
+    async def _give_back(self, token: str, state: dict[str, bytes] | None) -> None:
+        """Drop the lock, or the wait for it; the state is as it was, if it is known."""
+        await self._pass_on(partial(self.site.broker.state.unlock, self.delivery.run_id, token), state)
+
+    async def _pass_on(
+        self, giving: Callable[[Mapping[str, str] | None], Awaitable[str]], state: dict[str, bytes] | None
+    ) -> str:
+        """Give the lock back, and let the next one of this worker go on."""
+        run_id, lines, word = self.delivery.run_id, self.site.locks, ""
+        next_one = lines.first(run_id)
+        try:
+            word = await giving(None if next_one is None else next_one.ask)
+        finally:
+            lines.pass_on(run_id, next_one, state if word == "yours" else None)
+        return word
+
+    async def commit_edit(self, commit: _Commit, after: dict[str, bytes]) -> None:
+        """Commit what differs; the lock goes with it."""
+        sets = {key: value for key, value in after.items() if commit.before.get(key) != value}
+        removed = tuple(key for key in commit.before if key not in after)
         if not sets and not removed:
-            self.effects.ids.next_edit(place)
-            return False
+            self.effects.ids.next_edit(commit.place)
+            return
         if self.effects.held:
-            self._hold(token, sets, removed)
-            return True
-        word = await self.effects.apply(StateEdit(token=token, place=place, sets=sets, removed=removed))
+            self._hold(commit, sets, removed)
+            return
+
+        async def giving(next_one: Mapping[str, str] | None) -> str:
+            await self.effects.sent()
+            name = self.effects.ids.next_edit(commit.place)
+            edit: dict[str, object] = {"id": name, "token": commit.token, "dels": removed, "sets": list(sets.items())}
+            return (await self._ask(edit if next_one is None else {**edit, "after": next_one})).word
+
+        commit.released = True
+        word = await self._pass_on(giving, after)
         if word == "lost":
             raise LeaseLostError(self.delivery.id, "the lock of edit_state was lost; the change was not written")
-        return word == "ok"
+        if word == "seen":
+            await asyncio.shield(self.site.broker.state.unlock(self.delivery.run_id, commit.token))
 
-    def _hold(self, token: str, sets: dict[str, bytes], removed: tuple[str, ...]) -> None:
-        self._held_token = token
+    def _hold(self, commit: _Commit, sets: dict[str, bytes], removed: tuple[str, ...]) -> None:
+        """Keep the change, and the lock, until the end of the attempt; others of this worker ask the server for it."""
+        if self._held_token is None:
+            self._held_token, commit.released = commit.token, True
+            self.site.locks.pass_on(self.delivery.run_id, None, None)
         self._overlay |= {**sets, **dict.fromkeys(removed)}
         held_sets = {key: value for key, value in self._overlay.items() if value is not None}
         held_removed = tuple(key for key, value in self._overlay.items() if value is None)
-        self.effects.replace_held("edit", StateEdit(token=token, place="held", sets=held_sets, removed=held_removed))
+        edit = StateEdit(token=self._held_token, place="held", sets=held_sets, removed=held_removed)
+        self.effects.replace_held("edit", edit)
 
 
 @dataclass(slots=True)
 class _Commit:
+    """What an edit is committed with.
+
+    Attributes:
+        released: the lock is not to be given back any more.
+    """
+
     state: StepState
     token: str
     place: str
-    before: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    before: dict[str, bytes]
     released: bool = False
 
     async def __call__(self, after: dict[str, bytes]) -> None:
-        self.released = await self.state.commit_edit(self.token, self.place, self.before, after)
+        await self.state.commit_edit(self, after)
 
 
 def _refuse_inside_edit() -> None:

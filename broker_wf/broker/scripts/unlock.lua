@@ -2,13 +2,13 @@
 --! use lock
 --! arg rid   str
 --! arg token str
---! reply 1 if it was held
+--! arg after pack  who of the same process is to have it next, as in lock; or empty
+--! reply '' (it was not held) | 'ok' | 'yours' | 'queued', see lib/lock.lua
 
 if redis.call('HGET', lock_key(rid), 'token') ~= token then
   for _, item in ipairs(redis.call('LRANGE', lockers_key(rid), 0, -1)) do
     if cmsgpack.unpack(item).token == token then redis.call('LREM', lockers_key(rid), 1, item) end
   end
-  return 0
+  return ''
 end
-grant_next(rid)
-return 1
+return hand_on(rid, after.token and after)

@@ -2,11 +2,11 @@
 --! key state   HASH
 --! key changed HASH
 -- A change of the state that depends on what stands there: a number raised, a list or a set grown. It is made here, or
--- worked out by Python on a version that must still stand. Its result is remembered for the delivery under its id: made
--- again, it changes nothing and gives the same.
--- A change: did, nonce, id, key, token of the run's lock if that is held for it; to be made here: kind, path (behind the
--- key), values (encoded, without their first byte), make (1: there may be no such key yet), most_bytes, most_keys;
--- else: value, version, result.
+-- worked out by Python on a version that must still stand, or under the run's lock, as an edit of several keys. Its result
+-- is remembered for the delivery under its id: made again, it changes nothing and gives the same.
+-- A change: did, nonce, id; token of the run's lock if that is held for it, and after: who of the same worker is to have
+-- that next, or nil. To be made here: key, kind, path (behind the key), values (encoded, without their first byte), make
+-- (1: there may be no such key yet), most_bytes, most_keys. Worked out: key, value, version, result. An edit: sets, dels.
 
 local function version_and_value(rid, key)
   local raw = redis.call('HGET', state_key(rid), key)
@@ -24,7 +24,30 @@ local function note_change(rid, did, rec)
   save_record(rid, did, rec)
 end
 
--- {'ok' or 'seen', result} | {'locked'} | {'lost'}: the lock | {'conflict'} | {'hard'}: worked out by Python, please.
+local function write_state(rid, key, version, value)
+  redis.call('HSET', state_key(rid), key, string.format('%.0f:', version + 1) .. value)
+end
+
+-- Makes the change that is not an edit. Its result, or nil and why it was not made.
+local function make_change(rid, change)
+  local version, before = version_and_value(rid, change.key)
+  local value, result = change.value, change.result
+  if value then
+    if change.version ~= version then return nil, 'conflict' end
+  else
+    if not before and change.make ~= 1 then return nil, 'hard' end
+    local splice = splicing().changed
+    local fine, new, found = pcall(splice, before, change.kind, change.path, change.values, change.most_keys)
+    if not fine and new ~= HARD then error(new, 0) end
+    if not fine or #new > change.most_bytes then return nil, 'hard' end
+    value, result = new, found
+  end
+  write_state(rid, change.key, version, value)
+  return result
+end
+
+-- {'ok', result}, of a change under the lock also 'yours' or 'queued', see lib/lock.lua | {'seen', result} | {'locked'} |
+-- {'lost'}: the lock | {'conflict'} | {'hard'}: worked out by Python, please.
 local function change_state(run, rid, change)
   local known = redis.call('HGET', changed_key(rid, change.did), change.id)
   if known then return { 'seen', known } end
@@ -33,22 +56,16 @@ local function change_state(run, rid, change)
   elseif run.locks and redis.call('EXISTS', lock_key(rid)) == 1 then
     return { 'locked' }
   end
-  local version, before = version_and_value(rid, change.key)
-  local value, result = change.value, change.result
-  if value then
-    if change.version ~= version then return { 'conflict' } end
+  local result, why = '', nil
+  if change.sets then
+    for _, pair in ipairs(change.sets) do write_state(rid, pair[1], (version_and_value(rid, pair[1])), pair[2]) end
+    for _, key in ipairs(change.dels) do redis.call('HDEL', state_key(rid), key) end
   else
-    if not before and change.make ~= 1 then return { 'hard' } end
-    local splice = splicing().changed
-    local fine, new, found = pcall(splice, before, change.kind, change.path, change.values, change.most_keys)
-    if not fine and new ~= HARD then error(new, 0) end
-    if not fine or #new > change.most_bytes then return { 'hard' } end
-    value, result = new, found
+    result, why = make_change(rid, change)
+    if not result then return { why } end
   end
-  redis.call('HSET', state_key(rid), change.key, string.format('%.0f:', version + 1) .. value)
   redis.call('HSET', changed_key(rid, change.did), change.id, result)
-  if change.token then grant_next(rid) end
-  return { 'ok', result }
+  return { change.token and hand_on(rid, change.after) or 'ok', result }
 end
 
 local function forget_changes(rid, did, rec)
