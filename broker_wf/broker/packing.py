@@ -27,7 +27,7 @@ def message_of(raw: bytes) -> dict[str, bytes]:
     """A message of an inbox: names and bytes. Empty for what is none, which anybody may have written there."""
     try:
         found = unpack(raw)
-    except (ValueError, msgpack.UnpackException):
+    except (ValueError, TypeError, msgpack.UnpackException):  # TypeError: a map whose key is a list
         return {}
     pairs = cast("Mapping[object, object]", found).items() if isinstance(found, dict) else ()
     return {

@@ -29,6 +29,7 @@ from broker_wf.settings import Settings
 from broker_wf.worker.active import Active, ActiveSet, Once
 from broker_wf.worker.apart import LeaseProcess
 from broker_wf.worker.claimer import Claimer
+from broker_wf.worker.lasting import lasting
 from broker_wf.worker.leases import LeaseKeeper, LeaseThread
 from broker_wf.worker.log_fields import begin_logging, listen_to_logs
 from broker_wf.worker.mailbox import Mailbox, Message
@@ -163,14 +164,14 @@ class Worker:
     def start(self) -> None:
         """Begin to claim, renew, sweep."""
         loop = asyncio.get_running_loop()
-        jobs = (
-            self._mailbox.run(),
-            self._sweeper.sweep_for_ever(),
-            self._sweeper.audit_for_ever(),
-            self._beat_for_ever(),
-            self._prove_health(),
-        )
-        self._tasks = [loop.create_task(job) for job in jobs]
+        jobs = {
+            "mailbox": self._mailbox.run,
+            "sweep": self._sweeper.sweep_for_ever,
+            "audit": self._sweeper.audit_for_ever,
+            "heartbeat": self._beat_for_ever,
+            "health file": self._prove_health,
+        }
+        self._tasks = [loop.create_task(lasting(what, job, self._clock)) for what, job in jobs.items()]
         if self._settings.run_logs:
             listen_to_logs()
         self._leases.start()

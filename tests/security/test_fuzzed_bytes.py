@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgpack
+import pytest
 import redis
 
 from broker_wf.broker.keys import Keys
@@ -18,7 +19,14 @@ from tests.security.app import Security
 from tests.security.fuzz import Fuzz
 from tests.security.network import ENOUGH_S, PortServer, port_server, serving_worker, until
 
-QUICK = {"audit_ms": 300, "sweep_ms": 100, "lease_ms": 1_000, "heartbeat_ms": 500, "queued_check_ms": 300}
+QUICK = {
+    "audit_ms": 300,
+    "sweep_ms": 100,
+    "lease_ms": 1_000,
+    "heartbeat_ms": 500,
+    "queued_check_ms": 300,
+    "skew_timeout_ms": 5_000,
+}
 NAMESPACE = "fuzz"
 
 
@@ -83,3 +91,9 @@ def work_streams(keys: Keys, flow: Security) -> list[str]:
 async def test_a_worker_survives_garbage_of_every_kind(tmp_path: Path) -> None:
     with port_server(tmp_path) as server:
         await play(server, tmp_path, seed=1, entries=120, members=90, runs=12)
+
+
+@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(3, 21))])
+async def test_a_worker_survives_a_thousand_entries_of_garbage(tmp_path: Path, seed: int) -> None:
+    with port_server(tmp_path) as server:
+        await play(server, tmp_path, seed, entries=1_000, members=700, runs=60)

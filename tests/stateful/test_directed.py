@@ -314,3 +314,41 @@ def test_a_worker_takes_more_than_its_share_by_and_by_so_that_a_late_one_finds_s
     assert rig.raw.llen(rig.key("bell", rig.lane)) == 1, "the late one is called once more"
     assert len(rig.claim("w3", held=0, waited=0)) == 8
     assert rig.claim("w2", held=20, waited=4) == ()
+
+
+def spoil(rig: Rig, did: str, **fields: object) -> None:
+    """Put other values into the record of a live delivery of ``r``; None takes a field out."""
+    record = rig.truth("r").live[did] | fields
+    kept = {name: value for name, value in record.items() if value is not None}
+    rig.raw.hset(rig.key("live", "r"), did, pack(kept))
+
+
+def test_a_queued_delivery_that_has_lost_its_entry_is_put_into_a_stream_again(rig: Rig) -> None:
+    rig.submit("r")
+    spoil(rig, "0@begin", i=None)
+    rig.raw.delete(rig.key("queued"))
+    rig.audit()
+    rig.make_due("queued")
+    assert rig.sweep(MAX_CRASHES) == 1
+    assert [one.run_id for one in rig.claim("w1")] == ["r"]
+    assert rig.audit() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"st": ""}, {"st": "x"}, {"p": None}, {"p": 5}, {"b": "x"}, {"c": "many"}, {"m": []}, {"i": "x"}]
+)
+def test_a_run_one_of_whose_records_is_none_of_ours_is_failed_by_the_audit(rig: Rig, fields: dict[str, object]) -> None:
+    rig.submit("r")
+    spoil(rig, "0@begin", **fields)
+    assert rig.claim("w1") == ()
+    assert rig.audit() == (0, 1)
+    assert rig.truth("r").status == "failed"
+    assert rig.audit() == (0, 0)
+
+
+def test_a_run_of_a_status_that_is_none_of_ours_is_failed_by_the_audit(rig: Rig) -> None:
+    rig.submit("r")
+    rig.raw.hset(rig.key("run", "r"), "status", b"\xff garbage")
+    assert rig.audit() == (0, 1)
+    assert rig.raw.hget(rig.key("run", "r"), "status") == b"failed"
+    assert rig.audit() == (0, 0)

@@ -17,13 +17,9 @@ end
 
 -- When a lease was last renewed is not in its record: it begins anew.
 local function ensure_watched(member, rec)
-  if rec.st == 'q' then
-    ensure(queued_key(), member, now)
-  elseif rec.st == 'l' then
-    ensure(watch_key(), member, now + rec.d - rec.x)
-  elseif rec.st == 'd' then
-    ensure(watch_key(), member, rec.d)
-  end
+  if rec.st == 'q' then ensure(queued_key(), member, now) end
+  if rec.st == 'l' then ensure(watch_key(), member, now + rec.d - rec.x) end
+  if rec.st == 'd' then ensure(watch_key(), member, rec.d) end
 end
 
 local function fail_run(run, rid, why)
@@ -32,11 +28,13 @@ local function fail_run(run, rid, why)
   stuck = stuck + 1
 end
 
+local STATUSES = ' running completed failed cancelled timed_out '
+
 local function audit_run(rid)
   local run = load_run(rid)
+  if run and not string.find(STATUSES, ' ' .. run.status .. ' ', 1, true) then error('its status is none of ours', 0) end
   if not run or run.status ~= 'running' then
-    redis.call('ZREM', live_runs_key(workflow), rid)
-    repairs = repairs + 1
+    repairs = repairs + redis.call('ZREM', live_runs_key(workflow), rid)
     return
   end
   if lost_parent(run) then return finish(run, rid, now, cancelled()) end

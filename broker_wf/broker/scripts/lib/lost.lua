@@ -12,7 +12,7 @@ local function find_entry(member, now)
     redis.call('ZREM', queued_key(), member)
     return 0
   end
-  if reachable(stream_of(run, rec), rec.s, rec.i) then
+  if rec.i and reachable(stream_of(run, rec), rec.s, rec.i) then
     local lane = lane_of(run, rec)
     redis.call('ZADD', queued_key(), now + run.check_ms, member)
     make_ready(lane, rec.k .. ':' .. rec.t .. '|' .. rec.s)

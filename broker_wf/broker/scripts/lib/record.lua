@@ -31,17 +31,24 @@ local function load_run(rid)
   }
 end
 
--- nil if the bytes are none of ours: then it is as if there were none, until an audit fails the run.
-local NAMED = { 'st', 's', 't' }
+local STATES = { q = true, l = true, d = true, w = true, h = true }
+local KINDS = { st = 'string', s = 'string', t = 'string', p = 'string', a = 'number', c = 'number', n = 'string',
+  w = 'string', i = 'string', k = 'string', h = 'string', o = 'string', m = 'string', j = 'string', g = 'string',
+  d = 'number', b = 'number', f = 'number', x = 'number', z = 'table', r = 'table', q = 'table' }
+local NEEDED = { 'st', 's', 't', 'p', 'a', 'c', 'b' }
 
+-- nil if the bytes are none of ours: then it is as if there were none, until an audit fails the run.
 local function record_of(raw, did)
   local whole, rec = pcall(cmsgpack.unpack, raw)
   if not whole or type(rec) ~= 'table' then return nil end
-  for _, name in ipairs(NAMED) do
-    if type(rec[name]) ~= 'string' then return nil end
+  for name, value in pairs(rec) do
+    if KINDS[name] and type(value) ~= KINDS[name] then return nil end
   end
-  if type(rec.c) ~= 'number' or type(rec.a) ~= 'number' or rec.p ~= nil and type(rec.p) ~= 'string' then return nil end
-  if rec.i ~= nil and not (type(rec.i) == 'string' and string.find(rec.i, '^%d+%-%d+$')) then return nil end
+  for _, name in ipairs(NEEDED) do
+    if rec[name] == nil then return nil end
+  end
+  if not STATES[rec.st] or rec.i and not string.find(rec.i, '^%d+%-%d+$') then return nil end
+  if rec.st == 'l' and not (rec.n and rec.w and rec.d and rec.x) or rec.st == 'd' and not rec.d then return nil end
   if did and string.sub(did, -(#rec.s + 1)) ~= '@' .. rec.s then return nil end
   return rec
 end
