@@ -88,7 +88,7 @@ class Settings:
     """Largest encoded event, state value or result."""
     compress_from: int = 64 * 1024
     """Encoded values from this size on are compressed. Bytes."""
-    blob_from: int = 1024 * 1024
+    blob_from: int = 256 * 1024
     """A field of an event that is longer when encoded is kept once per run, and events refer to it. Bytes."""
     linger_ms: int = 3_000
     """How long the bundled server outlives its last user."""

@@ -25,6 +25,10 @@ KEY_ID_BYTES, MAC_BYTES = 4, 16
 SIGNATURE_BYTES = KEY_ID_BYTES + MAC_BYTES
 
 _LEVEL = 1
+_SAMPLED_FROM = 256 * 1024
+_SAMPLES = 8
+_SAMPLE_BYTES = 4096
+_SHRUNK = 0.97
 CHEAP_COPY_BYTES = 4095
 """A shorter envelope is faster copied than looked into."""
 PLAIN_HEAD = bytes([VERSION << 4 | PLAIN])
@@ -44,11 +48,20 @@ class Reference(NamedTuple):
 
 def seal(body: bytes, limits: Limits) -> bytes:
     """Put the body into an envelope, compressed where that is worth it."""
-    if len(body) > limits.compress_from:
+    if len(body) > limits.compress_from and _seems_to_shrink(body):
         packed = zlib.compress(body, _LEVEL)
         if len(packed) < len(body):
             return _ZLIB_HEAD + packed
     return PLAIN_HEAD + body
+
+
+def _seems_to_shrink(body: bytes) -> bool:
+    """Try a sample of what is long: of bytes that do not shrink, all else would be time lost at every hop."""
+    if len(body) < _SAMPLED_FROM:
+        return True
+    step = len(body) // _SAMPLES
+    sample = b"".join(body[at : at + _SAMPLE_BYTES] for at in range(0, step * _SAMPLES, step))
+    return len(zlib.compress(sample, _LEVEL)) < len(sample) * _SHRUNK
 
 
 def seal_referring(body: bytes, blobs: Sequence[Blob], limits: Limits) -> bytes:

@@ -26,7 +26,7 @@ class Limits:
     max_depth: int = 64
     max_keys: int = 10_000
     compress_from: int = 64 * _KIB
-    blob_from: int = _MIB
+    blob_from: int = 256 * _KIB
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_depth <= _DEEPEST:

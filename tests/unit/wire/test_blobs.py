@@ -82,11 +82,12 @@ def test_a_part_of_exactly_the_threshold_stays_and_one_byte_more_goes() -> None:
         assert [row.size for row in references(encoded.payload)] == [FROM + 1]
 
 
-def test_the_threshold_is_a_mebibyte_unless_it_is_set() -> None:
-    assert Limits().blob_from == MIB
+def test_the_threshold_is_a_quarter_of_a_mebibyte_unless_it_is_set() -> None:
+    quarter = MIB // 4
+    assert Limits().blob_from == quarter
     codec = Codec(EventRegistry(NAMES), blobs=BlobCache(0))
-    assert codec.encode_event(dynamic(a="x" * (MIB - 5))).blobs == ()
-    assert sizes(codec.encode_event(dynamic(a="x" * (MIB - 4))).blobs) == [MIB + 1]
+    assert codec.encode_event(dynamic(a="x" * (quarter - 5))).blobs == ()
+    assert sizes(codec.encode_event(dynamic(a="x" * (quarter - 4))).blobs) == [quarter + 1]
 
 
 def test_a_large_event_of_small_parts_stays_whole() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -167,6 +168,14 @@ def test_only_what_is_longer_than_the_threshold_and_shrinks_is_compressed() -> N
     assert codec.decode_value(packed) == b"x" * (501 - frame)
     noise = bytes(i * i * 7 % 251 for i in range(30)) + bytes(range(256)) + bytes(range(255, -1, -1))
     assert codec.encode_value(noise, what="state")[0] == 0x10
+
+
+def test_of_what_is_long_a_sample_says_whether_it_is_compressed() -> None:
+    codec, noise = codec_of(limits=Limits()), random.Random(1).randbytes(600_000)
+    assert codec.encode_value(noise, what="state")[0] == 0x10
+    assert codec.encode_value(b"x" * 600_000, what="state")[0] == 0x11
+    half = codec.encode_value(noise[:300_000] + b"x" * 300_000, what="state")
+    assert (half[0], len(half) < 310_000) == (0x11, True)
 
 
 def test_a_bomb_is_not_inflated_beyond_the_limit() -> None:
