@@ -240,11 +240,11 @@ class Worker:
                 await self._broker.roster.keep_lane(lane, 0, groups_of(one.program.spec, lane))
 
     def _holds_frail(self) -> bool:
-        frail_at = max(1, self._settings.max_crashes - 1)
-        return any(one.delivery.crashes >= frail_at for one in self._active.all())
+        return any(one.delivery.crashes >= self._claimer.frail_at for one in self._active.all())
 
     def _held(self) -> int:
-        return len(self._active) - self._ending - self._slots.away
+        # An end on its way may be refused and the step begin anew, under the same lease and in no place: not too many.
+        return len(self._active) - min(self._ending, self._settings.concurrency) - self._slots.away
 
     def _has_slot(self) -> bool:
         return self._held() + self._claimer.promised < self._settings.concurrency

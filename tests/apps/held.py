@@ -105,4 +105,32 @@ class Everything(Workflow):
         return StopEvent(result=[sorted(e.number for e in found), await ctx.store.get("total")])
 
 
-workflows = [Held(timeout=120), Everything(timeout=120)]
+class Halves(StartEvent):
+    directory: str
+    run: str
+
+
+class Half(Event):
+    path: str
+
+
+class Pairs(Workflow):
+    """Two deliveries that gather each other. A gate for each execution: ``<run>.<alone or both>.<pid>``."""
+
+    @step
+    async def begin(self, ctx: Context, ev: Halves) -> Half | None:
+        for _ in range(2):
+            ctx.send_event(Half(path=f"{ev.directory}/{ev.run}"))
+        return None
+
+    @step
+    async def gather(self, ctx: Context, ev: Half) -> StopEvent | None:
+        found = ctx.collect_events(ev, [Half] * 2)
+        gate = Path(f"{ev.path}.{'alone' if found is None else 'both'}.{os.getpid()}")
+        gate.with_suffix(f".{os.getpid()}.came").touch()
+        while not gate.exists():  # noqa: ASYNC110 - another process opens it
+            await asyncio.sleep(0.01)
+        return None if found is None else StopEvent(result=os.getpid())
+
+
+workflows = [Held(timeout=120), Everything(timeout=120), Pairs(timeout=120)]
