@@ -20,6 +20,7 @@ What a distributed engine adds::
     ├── ServerRefusedError          the server cannot be used as it is
     ├── LeaseLostError              the delivery belongs to somebody else now
     ├── RunEndedError               the run has ended; nothing was written
+    ├── DeadLetterNotFoundError     the dead letter is not there
     ├── NothingToRerunError         the run cannot be done again, or not from there; nothing was written
     ├── RunNotFoundError            no such run, or its record has expired
     ├── RunConflictError            the run id is taken by another start event
@@ -148,6 +149,14 @@ class NothingToRerunError(BrokerError):
         super().__init__(f"run {run_id} cannot be done again so: {reason}")
         self.run_id = run_id
         self.reason = reason
+
+
+class DeadLetterNotFoundError(BrokerError):
+    """There is no such dead letter."""
+
+    def __init__(self, letter_id: str) -> None:
+        super().__init__(f"there is no dead letter {letter_id}: it was dropped, or was retried before")
+        self.letter_id = letter_id
 
 
 class RunNotFoundError(BrokerError):

@@ -79,6 +79,7 @@ async def open_broker(
         await client.aclose()
         raise
     blobs, runs = BlobStore(pipe), RunStore(pipe, _limits(settings))
+    reruns = RerunStore(pipe, runs, roster)
     return Broker(
         url=url,
         keys=keys,
@@ -93,9 +94,9 @@ async def open_broker(
         roster=roster,
         schedule=ScheduleStore(pipe),
         snapshots=SnapshotStore(pipe, timeouts),
-        letters=LetterStore(pipe),
+        letters=LetterStore(pipe, reruns),
         logs=LogStore(pipe),
-        reruns=RerunStore(pipe, runs, roster),
+        reruns=reruns,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from broker_wf.errors import (
     BackpressureError,
     BrokerError,
+    DeadLetterNotFoundError,
     LoadTargetError,
     NothingToRerunError,
     NoWorkerForStepError,
@@ -97,6 +98,8 @@ def _of_a_run(error: BrokerError) -> Failure:
                 why="the id is wrong, it lives in another namespace or on another server, or it is kept no longer",
                 mend="broker-wf runs ls shows the runs there are; --namespace and --url say where to look.",
             )
+        case DeadLetterNotFoundError():
+            return Failure(code=NOT_FOUND, what=str(error), mend="broker-wf dlq ls shows those there are.")
         case RunConflictError() | WorkflowConflictError() | RunEndedError() | NothingToRerunError():
             return Failure(code=CONFLICT, what=str(error))
         case NoWorkerForStepError():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import click
 
 from broker_wf.cli import shown
-from broker_wf.cli.failures import CONFLICT, USAGE, CommandError, Failure
+from broker_wf.cli.asking import as_json_option, asked, whole_id
+from broker_wf.cli.failures import CONFLICT, CommandError, Failure
 from broker_wf.cli.options import asked_where, where
 from broker_wf.cli.output import print_json, print_line, print_text
+from broker_wf.cli.rerun import rerun
 from broker_wf.core.ids import RunId
 from broker_wf.driver.client import open_client
 from broker_wf.inspecting import opened_broker
@@ -21,27 +21,13 @@ from broker_wf.inspector.unserved import unserved_runs
 from broker_wf.inspector.views import LogView, StatusView, UnservedView, as_dict
 from broker_wf.settings import Settings
 
-T = TypeVar("T")
-
 _EVENTS_AT_ONCE = 100
 _ALL_LINES = 1_000_000
 _STATUSES = ("running", "queued", "completed", "failed", "cancelled", "timed_out")
-_as_json = click.option("--json", "as_json", is_flag=True, help="As JSON.")
-
-
-def _asked(url: str | None, namespace: str | None, question: Callable[[Inspector], Awaitable[T]]) -> T:
-    """Ask one question of the namespace that the options name."""
-    settings = asked_where(url, namespace).settings()
-
-    async def ask() -> T:
-        async with opened_broker(settings) as broker:
-            return await question(Inspector(broker))
-
-    return asyncio.run(ask())
 
 
 @click.command()
-@_as_json
+@as_json_option
 @where
 def status(as_json: bool, url: str | None, namespace: str | None) -> None:
     """Server, workers, what waits and runs of each workflow, and runs that no live worker can execute."""
@@ -49,7 +35,7 @@ def status(as_json: bool, url: str | None, namespace: str | None) -> None:
     async def question(inspector: Inspector) -> tuple[StatusView, tuple[UnservedView, ...]]:
         return await inspector.status(), await unserved_runs(inspector.broker)
 
-    view, unserved = _asked(url, namespace, question)
+    view, unserved = asked(url, namespace, question)
     if as_json:
         print_json({**as_dict(view), "unserved": [as_dict(one) for one in unserved]})
     else:
@@ -62,11 +48,11 @@ def workers() -> None:
 
 
 @workers.command("ls")
-@_as_json
+@as_json_option
 @where
 def list_workers(as_json: bool, url: str | None, namespace: str | None) -> None:
     """List the workers: where they are, what they serve, what they do."""
-    views = _asked(url, namespace, lambda inspector: inspector.workers())
+    views = asked(url, namespace, lambda inspector: inspector.workers())
     if as_json:
         print_json([as_dict(view) for view in views])
     else:
@@ -75,7 +61,7 @@ def list_workers(as_json: bool, url: str | None, namespace: str | None) -> None:
 
 @click.group()
 def runs() -> None:
-    """List, show, follow and cancel runs. Ids may be cut short as long as they fit one run only."""
+    """List, show, follow, cancel and repeat runs. Ids may be cut short as long as they fit one run only."""
 
 
 @runs.command("ls")
@@ -83,7 +69,7 @@ def runs() -> None:
 @click.option("--status", "wanted", type=click.Choice(_STATUSES), help="Only runs that stand so.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many.")
 @click.option("--before", metavar="CURSOR", help="What follows the run of this cursor (see --json).")
-@_as_json
+@as_json_option
 @where
 def list_runs(
     workflow: str | None,
@@ -106,7 +92,7 @@ def list_runs(
         shown.runs(views)
         return None
 
-    found = _asked(url, namespace, question)
+    found = asked(url, namespace, question)
     if found is not None:
         print_json(found)
 
@@ -114,11 +100,11 @@ def list_runs(
 @runs.command("waiting")
 @click.option("--workflow", help="Only runs of this workflow.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=1_000, show_default=True, help="Live runs to look at.")
-@_as_json
+@as_json_option
 @where
 def list_waiting(workflow: str | None, limit: int, as_json: bool, url: str | None, namespace: str | None) -> None:
     """List what runs wait for and have asked, those that wait longest first."""
-    views = _asked(url, namespace, lambda inspector: inspector.waiting(workflow, limit))
+    views = asked(url, namespace, lambda inspector: inspector.waiting(workflow, limit))
     if as_json:
         print_json([as_dict(view) for view in views])
     else:
@@ -127,19 +113,19 @@ def list_waiting(workflow: str | None, limit: int, as_json: bool, url: str | Non
 
 @runs.command()
 @click.argument("run_id")
-@_as_json
+@as_json_option
 @where
 def show(run_id: str, as_json: bool, url: str | None, namespace: str | None) -> None:
     """Show how a run stands: result or error, deliveries by step."""
 
     async def question(inspector: Inspector) -> dict[str, object] | None:
-        view = await inspector.run(await _whole_id(inspector, run_id))
+        view = await inspector.run(await whole_id(inspector, run_id))
         if as_json:
             return as_dict(view)
         shown.run(view)
         return None
 
-    found = _asked(url, namespace, question)
+    found = asked(url, namespace, question)
     if found is not None:
         print_json(found)
 
@@ -159,7 +145,7 @@ def events(run_id: str, follow: bool, after: int, url: str | None, namespace: st
 async def _print_events(settings: Settings, run_id: str, after: int, follow: bool) -> None:
     async with opened_broker(settings) as broker:
         inspector = Inspector(broker)
-        found = await _whole_id(inspector, run_id)
+        found = await whole_id(inspector, run_id)
         if follow:
             client = open_client(broker)
             try:
@@ -198,7 +184,7 @@ def logs(
     """Print what the steps of a run have logged."""
 
     async def question(inspector: Inspector) -> None:
-        found, broker = await _whole_id(inspector, run_id), inspector.broker
+        found, broker = await whole_id(inspector, run_id), inspector.broker
         put = _put_as_json if as_json else shown.log_line
         if follow:
             async for line in follow_logs(broker, found, after=after, step=step, level=level):
@@ -209,7 +195,7 @@ def logs(
             put(line)
 
     try:
-        _asked(url, namespace, question)
+        asked(url, namespace, question)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
@@ -220,16 +206,16 @@ def _put_as_json(line: LogView) -> None:
 
 @runs.command()
 @click.argument("run_id")
-@_as_json
+@as_json_option
 @where
 def cancel(run_id: str, as_json: bool, url: str | None, namespace: str | None) -> None:
     """Cancel a run. One that is cancelled already stays so; one that ended otherwise is a conflict."""
 
     async def question(inspector: Inspector) -> tuple[RunId, str]:
-        found = await _whole_id(inspector, run_id)
+        found = await whole_id(inspector, run_id)
         return found, await inspector.broker.runs.cancel(found)
 
-    found, outcome = _asked(url, namespace, question)
+    found, outcome = asked(url, namespace, question)
     if outcome != "cancelled":
         raise CommandError(
             Failure(code=CONFLICT, what=f"run {found} cannot be cancelled", why=f"it has ended already: {outcome}")
@@ -240,9 +226,4 @@ def cancel(run_id: str, as_json: bool, url: str | None, namespace: str | None) -
         print_text(f"{found} {outcome}")
 
 
-async def _whole_id(inspector: Inspector, prefix: str) -> RunId:
-    try:
-        return await inspector.run_id(prefix)
-    except ValueError as error:
-        failure = Failure(code=USAGE, what=f"{prefix!r} is not one run's id", why=str(error), mend="Write more of it.")
-        raise CommandError(failure) from error
+runs.add_command(rerun)

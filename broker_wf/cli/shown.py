@@ -8,6 +8,7 @@ from datetime import datetime
 
 from broker_wf.cli.output import age, print_table, print_text, size, span_ms
 from broker_wf.inspector.views import (
+    DeadLetterView,
     ErrorView,
     LogView,
     RunSummary,
@@ -109,6 +110,16 @@ def waits(views: Sequence[WaitView]) -> None:
     print_table(columns, rows)
 
 
+def letters(views: Sequence[DeadLetterView]) -> None:
+    """A line for each dead letter."""
+    columns = ("letter", "kind", "at", "run", "step", "event", "reason")
+    rows = [
+        (one.id, one.kind, age(one.at), one.run_id or "-", one.step or "-", one.event or "-", _brief(one.reason))
+        for one in views
+    ]
+    print_table(columns, rows)
+
+
 def _brief(value: object) -> str:
     whole = json.dumps(value, ensure_ascii=False)
     return whole if len(whole) <= _BRIEF else f"{whole[: _BRIEF - 1]}…"
@@ -130,9 +141,18 @@ def run(view: RunView) -> None:
         print_text(f"result    {json.dumps(view.result, ensure_ascii=False)}")
     if view.error is not None:
         _error(view.error)
+    _reruns(view)
     if view.steps:
         print_text("")
         _steps(view)
+
+
+def _reruns(view: RunView) -> None:
+    for name, value in (("rerun of", view.rerun_of), ("rerun as", view.rerun_as)):
+        if value is not None:
+            print_text(f"{name}  {value}")
+    if view.unfinished:
+        print_text(f"left      {', '.join(view.unfinished)} (broker-wf runs rerun --from-step)")
 
 
 def log_line(view: LogView) -> None:

@@ -144,6 +144,9 @@ class Inspector:
             backlog=sum(length for _, length in backlog),
             steps=tally.views(),
             deliveries=tuple(deliveries),
+            rerun_of=_named(fields, "rerun_of"),
+            rerun_as=_named(fields, "rerun_as"),
+            unfinished=await self._unfinished(found, status),
         )
 
     async def steps(self, run_id: str) -> list[ExecutionView]:
@@ -228,6 +231,10 @@ class Inspector:
         raw = fields["result"]
         return plain_result(raw, await self.broker.blobs.fetch(run_id, (raw,)))
 
+    async def _unfinished(self, run_id: RunId, status: str) -> tuple[str, ...]:
+        rest = await self.broker.reruns.rest(run_id) if status in ("failed", "timed_out") else None
+        return () if rest is None else tuple(rest.steps)
+
     def _key(self, family: str, *parts: str) -> str:
         return self.broker.keys.of(family, *parts)
 
@@ -278,6 +285,10 @@ class Inspector:
             self.broker.pipe.command("LRANGE", key, 0, _BACKLOG_READ - 1),
         )
         return cast(int, length), cast("list[bytes]", items)
+
+
+def _named(fields: Mapping[str, bytes], name: str) -> str | None:
+    return text(fields[name]) if name in fields else None
 
 
 def _worker_view(worker: str, seen_ms: int, raw: bytes) -> WorkerView:

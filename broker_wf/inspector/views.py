@@ -103,6 +103,10 @@ class RunView:
         result_type: class name of the stop event.
         done: deliveries that have ended.
         backlog: deliveries beyond the dispatch window.
+        rerun_of: the run that this one does again.
+        rerun_as: the last run that does this one again.
+        unfinished: steps from which it can be done again without what was finished; only of one that failed or timed
+            out.
     """
 
     run_id: str
@@ -122,6 +126,9 @@ class RunView:
     backlog: int
     steps: tuple[StepCounts, ...]
     deliveries: tuple[DeliveryView, ...]
+    rerun_of: str | None = None
+    rerun_as: str | None = None
+    unfinished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

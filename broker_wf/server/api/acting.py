@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from broker_wf.again import BADLY, Again, letters_like, not_done_again, rerun, rerun_each, retry_each
 from broker_wf.core.ids import RunId
 from broker_wf.errors import BrokerError
 from broker_wf.server.api.classes import event_classes
@@ -16,6 +17,8 @@ from broker_wf.server.api.models import (
     Letters,
     NewRun,
     NewRuns,
+    Rerun,
+    Retried,
     SentEvent,
     Started,
     StartedRuns,
@@ -88,24 +91,64 @@ async def send_event(call: Call) -> Done:
     return Done(run_id=run.run_id, status="sent")
 
 
+async def rerun_run(call: Call) -> Started:
+    """``POST /runs/{run_id}/rerun``."""
+    asked = await call.body(Rerun)
+    run = await (await call.inspector()).run(call.path("run_id"))
+    broker = (await call.host.home()).broker
+    made = await rerun(broker, run.run_id, from_step=asked.from_step, new_id=asked.run_id)
+    return Started(run_id=made, workflow=run.workflow)
+
+
 async def drop_letters(call: Call) -> Dropped:
     """``POST /dlq:drop``."""
     asked = await call.body(Letters)
-    return Dropped(dropped=await (await call.host.home()).broker.letters.drop(asked.ids))
+    ids, dry_run = await _letters(call, asked)
+    dropped = 0 if dry_run or not ids else await (await call.host.home()).broker.letters.drop(ids)
+    return Dropped(dropped=dropped, dry_run=dry_run, ids=ids)
+
+
+async def retry_letters(call: Call) -> Retried:
+    """``POST /dlq:retry``."""
+    ids, dry_run = await _letters(call, await call.body(Letters))
+    if dry_run:
+        return Retried(dry_run=True, letters=[Again(id=one) for one in ids])
+    return Retried(dry_run=False, letters=await retry_each((await call.host.home()).broker, ids))
+
+
+async def _letters(call: Call, asked: Letters) -> tuple[list[str], bool]:
+    """Which letters, and whether they are to be left alone."""
+    dry_run = asked.ids is None if asked.dry_run is None else asked.dry_run
+    if asked.ids is not None:
+        return asked.ids, dry_run
+    found = await letters_like(
+        await call.inspector(), workflow=asked.workflow, step=asked.step, kind=asked.kind, limit=asked.limit
+    )
+    return [one.id for one in found], dry_run
 
 
 async def bulk(call: Call) -> BulkDone:
     """``POST /runs:bulk``: first as a dry run, which is the default."""
     asked = await call.body(Bulk)
-    run_ids = asked.run_ids
-    if run_ids is None:
-        page = await page_of(await call.inspector(), asked, asked.limit, None)
-        run_ids = [run.run_id for run in page.runs if run.ended_at is None]
-    done = list[str]()
-    for run_id in run_ids:
-        if asked.dry_run or await _cancelled(call, run_id):
-            done.append(run_id)
-    return BulkDone(action=asked.action, dry_run=asked.dry_run, run_ids=done)
+    run_ids = asked.run_ids if asked.run_ids is not None else await _fitting(call, asked)
+    if asked.dry_run:
+        return BulkDone(action=asked.action, dry_run=True, run_ids=run_ids)
+    if asked.action == "rerun":
+        again = await rerun_each((await call.host.home()).broker, run_ids, unfinished=asked.unfinished)
+        done = [one.id for one in again if one.run_id is not None]
+        return BulkDone(action=asked.action, dry_run=False, run_ids=done, again=again)
+    done = [run_id for run_id in run_ids if await _cancelled(call, run_id)]
+    return BulkDone(action=asked.action, dry_run=False, run_ids=done)
+
+
+async def _fitting(call: Call, asked: Bulk) -> list[str]:
+    """The runs that the filters fit and that the action is for."""
+    page = await page_of(await call.inspector(), asked, asked.limit, None)
+    if asked.action == "cancel":
+        return [run.run_id for run in page.runs if run.ended_at is None]
+    wanted = BADLY if asked.status is None else (asked.status,)
+    ended = [run.run_id for run in page.runs if run.ended_at is not None and run.status in wanted]
+    return await not_done_again((await call.host.home()).broker, ended)
 
 
 async def _cancelled(call: Call, run_id: str) -> bool:

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from broker_wf.errors import (
     BackpressureError,
     BrokerError,
+    DeadLetterNotFoundError,
     EncodeError,
     EventsTrimmedError,
     LimitExceededError,
@@ -122,6 +123,7 @@ _escaped = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (RunNotFoundError, 404),
+    (DeadLetterNotFoundError, 404),
     (RunConflictError, 409),
     (RunEndedError, 409),
     (NothingToRerunError, 409),

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from broker_wf.again import Again
 from broker_wf.inspector.views import (
     DeadLetterView,
     EventView,
@@ -106,9 +107,14 @@ class SentEvent(_Asked):
 
 
 class Bulk(_Asked):
-    """Something to be done to many runs: those named, or those the filters fit."""
+    """Something to be done to many runs: those named, or those the filters fit.
 
-    action: Literal["cancel"]
+    Without names live runs are cancelled, and done again those that ended badly (or as `status` says) and that nobody
+    has done again.
+    """
+
+    action: Literal["cancel", "rerun"]
+    unfinished: bool = Field(default=False, description="Of a rerun: go on from what each run had not finished.")
     run_ids: list[str] | None = Field(default=None, max_length=10_000, description="These and no others.")
     workflow: str | None = None
     status: Status | None = None
@@ -185,6 +191,9 @@ class BulkDone(BaseModel):
     action: str
     dry_run: bool
     run_ids: list[str]
+    again: list[Again] = Field(
+        default_factory=list[Again], description="Of a rerun: the new run of each, or why there is none."
+    )
 
 
 class Workers(BaseModel):
@@ -258,15 +267,42 @@ class Schemas(BaseModel):
 
 
 class Letters(_Asked):
-    """Dead letters by their ids."""
+    """Dead letters: those named, or those the filters fit."""
 
-    ids: list[str] = Field(min_length=1, max_length=10_000)
+    ids: list[str] | None = Field(default=None, min_length=1, max_length=10_000, description="These and no others.")
+    workflow: str | None = None
+    step: str | None = None
+    kind: str | None = None
+    limit: int = Field(default=1_000, ge=1, le=10_000, description="At most so many.")
+    dry_run: bool | None = Field(
+        default=None,
+        description="Tell which letters it would be, and leave them alone. So it is unless they are named.",
+    )
 
 
 class Dropped(BaseModel):
-    """How many dead letters there were of those named, and are no more."""
+    """The dead letters that it was about, and how many of them there were and are no more."""
 
     dropped: int
+    dry_run: bool
+    ids: list[str]
+
+
+class Retried(BaseModel):
+    """The run in which each goes on, or why there is none; of a dry run neither."""
+
+    dry_run: bool
+    letters: list[Again]
+
+
+class Rerun(_Asked):
+    """How a run is to be done again."""
+
+    from_step: str | None = Field(
+        default=None,
+        description="One of its `unfinished` steps: go on from what it had not finished. Otherwise it is done whole.",
+    )
+    run_id: str | None = Field(default=None, description="Of the new run; the same one again is the run there is.")
 
 
 class Health(BaseModel):

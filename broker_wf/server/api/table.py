@@ -27,6 +27,8 @@ from broker_wf.server.api.models import (
     LogsQuery,
     NewRun,
     Queues,
+    Rerun,
+    Retried,
     RunDetail,
     RunPage,
     RunsQuery,
@@ -63,7 +65,7 @@ _RUNS = (
     Endpoint(
         method="POST",
         path="/runs:bulk",
-        summary="Cancel many runs",
+        summary="Cancel many runs, or do them again",
         handle=acting.bulk,
         body=Bulk,
         answers=BulkDone,
@@ -109,6 +111,14 @@ _RUNS = (
         body=SentEvent,
         answers=Done,
     ),
+    Endpoint(
+        method="POST",
+        path="/runs/{run_id}/rerun",
+        summary="Do it again, whole or from what it had not finished",
+        handle=acting.rerun_run,
+        body=Rerun,
+        answers=Started,
+    ),
     Endpoint(method="POST", path="/runs/{run_id}/cancel", summary="Cancel it", handle=acting.cancel_run, answers=Done),
 )
 _FLEET = (
@@ -137,6 +147,14 @@ _FLEET = (
         handle=acting.drop_letters,
         body=Letters,
         answers=Dropped,
+    ),
+    Endpoint(
+        method="POST",
+        path="/dlq:retry",
+        summary="Let runs go on from dead letters",
+        handle=acting.retry_letters,
+        body=Letters,
+        answers=Retried,
     ),
     Endpoint(
         method="GET",

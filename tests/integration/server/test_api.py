@@ -262,7 +262,7 @@ async def test_dead_letters_are_listed_newest_first(api: Api) -> None:
     (letter,) = (await within(api.until("/dlq", "total")))["dead_letters"]
     assert letter["kind"] == "malformed"
     assert (await api.post("/dlq:drop", {"ids": ["all"]}, 400))["error"] == "ValueError"
-    assert await api.post("/dlq:drop", {"ids": [letter["id"], "1-1"]}) == {"dropped": 1}
+    assert (await api.post("/dlq:drop", {"ids": [letter["id"], "1-1"]}))["dropped"] == 1
     assert await api.get("/dlq") == {"dead_letters": [], "total": 0}
 
 

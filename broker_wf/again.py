@@ -1,0 +1,112 @@
+"""Done again: runs that have ended, and what was given up on. One, or many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from broker_wf.broker.broker import Broker
+from broker_wf.core.ids import RunId
+from broker_wf.errors import BrokerError, RunNotFoundError
+from broker_wf.inspector import Inspector
+from broker_wf.inspector.views import DeadLetterView
+from broker_wf.launching import checked_run_id, new_run_id
+
+BADLY = ("failed", "timed_out", "cancelled")
+"""Runs that are done again where nobody says which."""
+_LETTERS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """What became of one wish.
+
+    Attributes:
+        id: of the run, or of the dead letter.
+        run_id: the run that does it again; None: none does.
+        error: why not; None also where that was only a dry run.
+    """
+
+    id: str
+    run_id: str | None = None
+    error: str | None = None
+
+
+async def rerun(broker: Broker, run_id: str, *, from_step: str | None = None, new_id: str | None = None) -> RunId:
+    """Do a run again: whole, or going on from what it had not finished.
+
+    Args:
+        from_step: a step that it had not finished; None: whole.
+        new_id: of the new run: asked for again, it is the run there is. None: any.
+
+    Raises:
+        RunNotFoundError, NothingToRerunError, RunConflictError, BackpressureError: see ``RerunStore``.
+        ValueError: no run can have such an id.
+    """
+    made = new_run_id() if new_id is None else checked_run_id(new_id)
+    if from_step is None:
+        await broker.reruns.whole(RunId(run_id), made)
+    else:
+        await broker.reruns.unfinished(RunId(run_id), made, from_step)
+    return made
+
+
+async def rerun_each(broker: Broker, run_ids: Sequence[str], *, unfinished: bool) -> list[Again]:
+    """Do runs again, each by itself.
+
+    Args:
+        unfinished: go on from what each had not finished.
+    """
+    return [await _rerun_or_say(broker, RunId(run_id), unfinished=unfinished) for run_id in run_ids]
+
+
+async def _rerun_or_say(broker: Broker, run_id: RunId, *, unfinished: bool) -> Again:
+    made = new_run_id()
+    try:
+        if unfinished:
+            await broker.reruns.unfinished(run_id, made)
+        else:
+            await broker.reruns.whole(run_id, made)
+    except BrokerError as error:
+        return Again(id=run_id, error=str(error))
+    return Again(id=run_id, run_id=made)
+
+
+async def ended_badly(inspector: Inspector, workflow: str | None, status: str | None, limit: int) -> list[str]:
+    """Runs that ended so, or otherwise badly, and that nobody has done again yet; newest first."""
+    found = await inspector.runs(workflow, status, limit)
+    wanted = BADLY if status is None else (status,)
+    return await not_done_again(inspector.broker, [one.run_id for one in found if one.status in wanted])
+
+
+async def not_done_again(broker: Broker, run_ids: Sequence[str]) -> list[str]:
+    """Those of the runs that nobody has done again yet."""
+    found = [await broker.pipe.command("HGET", broker.keys.of("run", one), "rerun_as") for one in run_ids]
+    return [run_id for run_id, again in zip(run_ids, found, strict=True) if again is None]
+
+
+async def retry_each(broker: Broker, ids: Sequence[str]) -> list[Again]:
+    """Do again what was given up on: its run goes on, as a new one, from what it had not finished.
+
+    A letter is gone then. Whoever asks at the same time is told of the same run.
+    """
+    return [await _retry_or_say(broker, one) for one in ids]
+
+
+async def _retry_or_say(broker: Broker, letter: str) -> Again:
+    try:
+        return Again(id=letter, run_id=await broker.letters.retry(letter))
+    except RunNotFoundError:
+        return Again(id=letter, error="its run is kept no longer")
+    except (BrokerError, ValueError) as error:
+        return Again(id=letter, error=str(error))
+
+
+async def letters_like(
+    inspector: Inspector, *, workflow: str | None, step: str | None, kind: str | None, limit: int
+) -> list[DeadLetterView]:
+    """Dead letters that fit, newest first."""
+    wanted = {"workflow": workflow, "step": step, "kind": kind}
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    letters = await inspector.dead_letters(_LETTERS)
+    return [one for one in letters if all(getattr(one, name) == value for name, value in asked.items())][:limit]
