@@ -29,7 +29,7 @@ FIGURES ?= build/faults.jsonl
 
 SECRET := .secrets/redis_password
 
-.PHONY: help demo bench test faults faults-nightly check fmt coverage reference secret clean
+.PHONY: help demo bench bench-full bench-peers test faults faults-nightly check fmt coverage reference secret clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -103,6 +103,14 @@ reference: $(VENV)/.test ## docs/reference, printed from the code
 bench: $(VENV)/.test ## every goal of speed beside the in-process original, in at most 10 minutes
 	$(BIN)/python -m pip install -q -e '.[fast]'
 	$(BIN)/python -m benchmarks
+
+bench-full: $(VENV)/.test ## the same with 100,000 items in one run
+	$(BIN)/python -m pip install -q -e '.[fast]'
+	$(BIN)/python -m benchmarks --full
+
+bench-peers: $(VENV)/.test ## chains, fan-outs and 1 MB beside arq, taskiq, celery, dramatiq, docket and BullMQ
+	$(BIN)/python -m pip install -q -e '.[fast]'
+	$(BIN)/python -m benchmarks.peers
 
 secret: $(SECRET) ## a random password for the Redis of docker-compose.yml, unless there is one
 

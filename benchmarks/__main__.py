@@ -1,7 +1,8 @@
-"""`python -m benchmarks [ROUNDS] [DIRECTORY]`: measure, print the table, write results.json and results.md."""
+"""Measure, print every goal with its ratio, write results.json and results.md."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import subprocess
@@ -13,13 +14,16 @@ from os import cpu_count, getloadavg
 from pathlib import Path
 
 from benchmarks.goals import Found, markdown, table
-from benchmarks.rig import Rig, original_python, rig
+from benchmarks.large import FULL, QUICK, Sizes, collected, long_fan_out, many_runs, scale_out
+from benchmarks.rig import Rig, commit, original_python, rig
 from benchmarks.small import idle, start
 
-SIZES = {"chain": 2000, "single": 300, "fan": 1000, "patient": 200, "loop": 1000, "edits": 1000}
+SIZES = {"chain": 2000, "single": 300, "fan": 1000, "patient": 200, "loop": 1000, "edits": 1000, "counts": 1000}
 ORIGINAL_SIZES = {**SIZES, "chain": 500}
 """The original takes as long for 500 chains as this project for 2,000; more runs at one time do not make it faster."""
-HOPS = {"chain": 6000, "single": 900, "fan": 1002, "patient": 202, "loop": 1002, "edits": 102}
+BESIDE = {"counts": "edits"}
+"""What the original does where it has nothing of the kind."""
+HOPS = {"chain": 6000, "single": 900, "fan": 1002, "patient": 202, "loop": 1002, "edits": 102, "counts": 102}
 ROUNDS = 3
 
 
@@ -27,17 +31,35 @@ def measured(engines: Rig, rounds: int) -> dict[str, list[tuple[Found, Found | N
     """Every workload, round by round, both engines in turn."""
     for workload, size in SIZES.items():
         engines.run_ours(workload, size)
-    found: dict[str, list[tuple[Found, Found | None]]] = {workload: [] for workload in SIZES}
+    engines.crowded.run("chain", SIZES["chain"])
+    found: dict[str, list[tuple[Found, Found | None]]] = {workload: [] for workload in (*SIZES, "crowded")}
     for number in range(rounds):
         for workload, size in SIZES.items():
-            original = engines.original.run(workload, ORIGINAL_SIZES[workload])
+            original = engines.original.run(BESIDE.get(workload, workload), ORIGINAL_SIZES[workload])
             ours = engines.run_ours(workload, size)
             per_hop = {
                 f"{who}_us_per_hop": ours[f"{who}_cpu_s"] * 1e6 / HOPS[workload]
                 for who in ("server", "workers", "driver")
             }
             found[workload].append(({**ours, **per_hop}, original))
+        crowded = engines.crowded.run("chain", SIZES["chain"])
+        found["crowded"].append((crowded, found["chain"][-1][0]))
         print(f"round {number + 1} of {rounds} done", file=sys.stderr)
+    return found
+
+
+def measured_once(engines: Rig, sizes: Sizes) -> dict[str, list[tuple[Found, Found | None]]]:
+    """What is large, each in one round."""
+    found: dict[str, list[tuple[Found, Found | None]]] = {}
+    for name, measure in (
+        ("carry", lambda: engines.run_ours("carry", sizes.cargoes)),
+        ("collects", lambda: collected(engines, sizes.collected)),
+        ("long", lambda: long_fan_out(engines, sizes.items)),
+        ("many", lambda: many_runs(engines, sizes.runs)),
+    ):
+        began = time.monotonic()
+        found[name] = [(measure(), None)]
+        print(f"{name} done in {time.monotonic() - began:.0f} s", file=sys.stderr)
     return found
 
 
@@ -51,34 +73,38 @@ def versions(engines: Rig) -> dict[str, str]:
     info = engines.client.info("server")
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip(),
+        "commit": commit(),
         "python": platform.python_version(),
         "server": f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}",
         "redis-py": version("redis"),
         "llama-index-workflows": subprocess.run(listing, capture_output=True, text=True, check=True).stdout.strip(),
         "cores": str(cpu_count()),
-        "load average at the end": f"{getloadavg()[0]:.1f}",
     }
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    target = Path(sys.argv[2] if len(sys.argv) > 2 else "build/benchmarks")
-    began = time.monotonic()
+    """Measure, print, and write down."""
+    asked = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    asked.add_argument("rounds", nargs="?", type=int, default=ROUNDS)
+    asked.add_argument("directory", nargs="?", type=Path, default=Path("build/benchmarks"))
+    asked.add_argument("--full", action="store_true", help="long fan-outs of 100,000 items and 10,000 live runs")
+    given = asked.parse_args()
+    sizes = FULL if given.full else QUICK
+    began, busy = time.monotonic(), getloadavg()[0]
     with rig() as engines:
-        found = measured(engines, rounds)
+        found = measured(engines, given.rounds) | measured_once(engines, sizes)
         facts = versions(engines)
+    found["scale"] = [(scale_out(sizes.burned), None)]
     found["idle"] = [(idle(), None)]
     found["start"] = [(start(), None)]
     lines = table(found)
+    facts["load average"] = f"{busy:.1f} at the beginning, {getloadavg()[0]:.1f} at the end"
     said = ", ".join(f"{name} {value}" for name, value in facts.items())
-    text = f"{markdown(lines)}\n\n{said}; {rounds} rounds in {time.monotonic() - began:.0f} s.\n"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "results.md").write_text(text)
+    text = f"{markdown(lines)}\n\n{said}; {given.rounds} rounds, {time.monotonic() - began:.0f} s in all.\n"
+    given.directory.mkdir(parents=True, exist_ok=True)
+    (given.directory / "results.md").write_text(text)
     everything = {"versions": facts, "rounds": found, "goals": [vars(one) for one in lines]}
-    (target / "results.json").write_text(json.dumps(everything, indent=1))
+    (given.directory / "results.json").write_text(json.dumps(everything, indent=1))
     print(text)
 
 

@@ -5,9 +5,11 @@ Started by `python -m benchmarks` with the interpreter of the engine that is mea
 
 import asyncio
 import json
+import random
 import sys
 import time
 from importlib.util import find_spec
+from typing import Any
 
 import flows
 
@@ -64,7 +66,67 @@ async def heavy(size: int) -> dict[str, float]:
     return await _one(flows.heavy, size, size)
 
 
-WORKLOADS = {one.__name__: one for one in (chain, single, fan, patient, loop, edits, counts, heavy)}
+async def long(size: int) -> dict[str, float]:
+    return await _one(flows.long, size, size)
+
+
+async def collects(size: int) -> dict[str, float]:
+    return await _one(flows.collects, size, size)
+
+
+CARGO = random.Random(1).randbytes(1_000_000)
+IN_FLIGHT = 20
+
+
+async def carry(size: int) -> dict[str, float]:
+    """1 MB each, which does not become smaller when compressed, 20 runs at one time."""
+    turns = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one(n: int) -> None:
+        async with turns:
+            cargo = n.to_bytes(4, "big") + CARGO[4:]
+            if await flows.carry.run(start_event=flows.Cargo(data=cargo)) != len(cargo):
+                raise SystemExit("a cargo was lost")
+
+    began = time.perf_counter()
+    await asyncio.gather(*[one(n) for n in range(size)])
+    return {"per_s": size / (time.perf_counter() - began)}
+
+
+PARKED: list[Any] = []
+
+
+async def park(size: int) -> dict[str, float]:
+    """Begin runs that wait, 20 submits at one time: how long each took until its state could be read."""
+    turns, took = asyncio.Semaphore(IN_FLIGHT), list[float]()
+
+    async def one(n: int) -> None:
+        async with turns:
+            began = time.perf_counter()
+            handler = flows.parked.run(start_event=flows.Begin(n=n))
+            await handler.ctx.store.get("nothing", default=None)
+            took.append((time.perf_counter() - began) * 1000)
+            PARKED.append(handler)
+
+    await asyncio.gather(*[one(n) for n in range(size)])
+    took.sort()
+    return {"p50_ms": took[size // 2], "p99_ms": took[int(size * 0.99)]}
+
+
+async def answer(size: int) -> dict[str, float]:
+    """Let the runs that wait go on, and wait for all of them."""
+    began = time.perf_counter()
+    for handler in PARKED:
+        handler.ctx.send_event(flows.Answer())
+    results = await asyncio.gather(*PARKED)
+    PARKED.clear()
+    if sorted(results) != list(range(size)):
+        raise SystemExit("a run that waited was lost")
+    return {"per_s": size / (time.perf_counter() - began)}
+
+
+ALL = (chain, single, fan, patient, loop, edits, counts, heavy, long, collects, carry, park, answer)
+WORKLOADS = {one.__name__: one for one in ALL}
 
 
 async def main() -> None:

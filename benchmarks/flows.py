@@ -9,10 +9,10 @@ import time
 
 if os.environ.get("BENCH_ENGINE") == "original":
     from workflows import Context, Workflow, step
-    from workflows.events import Event, StartEvent, StopEvent
+    from workflows.events import Event, HumanResponseEvent, StartEvent, StopEvent
 else:
     from broker_wf import Context, Workflow, step
-    from broker_wf.events import Event, StartEvent, StopEvent
+    from broker_wf.events import Event, HumanResponseEvent, StartEvent, StopEvent
 
 
 class Begin(StartEvent):
@@ -174,6 +174,69 @@ class Counts(Workflow):
         return StopEvent(result=await ctx.store.get("total"))
 
 
+class Cargo(StartEvent):
+    data: bytes = b""
+
+
+class Leg(Event):
+    n: int
+    data: bytes
+
+
+class LastLeg(Event):
+    n: int
+    data: bytes
+
+
+class Carry(Workflow):
+    """W4: a chain of three that hands a large value on."""
+
+    @step
+    async def one(self, ev: Cargo) -> Leg:
+        return Leg(n=1, data=ev.data)
+
+    @step
+    async def two(self, ev: Leg) -> LastLeg:
+        return LastLeg(n=ev.n + 1, data=ev.data)
+
+    @step
+    async def three(self, ev: LastLeg) -> StopEvent:
+        return StopEvent(result=len(ev.data))
+
+
+class Piece(Event):
+    n: int
+
+
+class Collects(Workflow):
+    """Many events gathered by `collect_events`."""
+
+    @step
+    async def spread(self, ctx: Context, ev: Wide) -> Piece | None:
+        await ctx.store.set("count", ev.count)
+        for n in range(ev.count):
+            ctx.send_event(Piece(n=n))
+        return None
+
+    @step
+    async def collect(self, ctx: Context, ev: Piece) -> StopEvent | None:
+        found = ctx.collect_events(ev, [Piece] * await ctx.store.get("count"))
+        return None if found is None else StopEvent(result=len(found))
+
+
+class Answer(HumanResponseEvent):
+    pass
+
+
+class Parked(Workflow):
+    """A run that waits for somebody."""
+
+    @step
+    async def ask(self, ctx: Context, ev: Begin) -> StopEvent:
+        await ctx.wait_for_event(Answer)
+        return StopEvent(result=ev.n)
+
+
 class Burn(Event):
     n: int
 
@@ -208,5 +271,12 @@ loop = Loop(timeout=120)
 edits = Edits(timeout=120)
 counts = Counts(timeout=120)
 heavy = Heavy(timeout=120)
+carry = Carry(timeout=120)
+collects = Collects(timeout=300)
+parked = Parked(timeout=900)
+long = type("Long", (Fan,), {})(timeout=900)
+"""As `fan`, with time for very many items."""
 idle = [type(f"Idle{n}", (Chain,), {})(timeout=120) for n in range(17)]
 """51 steps of 17 workflows, for a worker that has nothing to do."""
+crowd = [type(f"Crowd{n}", (Chain,), {})(timeout=120) for n in range(34)]
+"""102 steps that others have beside the chain."""

