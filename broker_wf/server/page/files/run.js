@@ -8,6 +8,7 @@ import { asked } from "./form.js";
 import { cancel } from "./runs.js";
 import { Windowed } from "./list.js";
 import { logList } from "./logs.js";
+import { againButtons } from "./again.js";
 
 const FAST = 400, SLOW = 2500;
 
@@ -66,8 +67,9 @@ export function run({ main, id, signal }) {
       h("div", { class: "title" }, h("h1", {}, named(run.workflow)), status(run.status)),
       h("div", { class: "row" }, copyable(run.run_id), h("div", { class: "grow" }),
         h("a", { class: "button quiet", href: `#/workflows/${encodeURIComponent(run.workflow)}` }, "Workflow"),
-        live && h("button", { class: "danger changes", onclick: () => cancel(run, look) }, "Cancel run")));
+        live ? h("button", { class: "danger changes", onclick: () => cancel(run, look) }, "Cancel run") : againButtons(run)));
     const end = run.ended_at ? Date.parse(run.ended_at) : Date.now();
+    const other = (run_id) => h("a", { href: `#/runs/${encodeURIComponent(run_id)}` }, run_id);
     const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
     const bar = h("progress", { class: `is-${run.status}`, max: detail.total || 1, value: detail.done, "aria-label": "Deliveries ended" });
     put(parts.facts,
@@ -75,6 +77,8 @@ export function run({ main, id, signal }) {
       fact("Waited", run.started_at ? duration(Date.parse(run.started_at) - Date.parse(run.created_at)) : "for a worker"),
       fact(live ? "Running for" : "Took", run.started_at ? duration(end - Date.parse(run.started_at)) : "–"),
       live ? fact("Times out", run.deadline_at ? when(run.deadline_at) : "never") : fact("Ended", when(run.ended_at)),
+      run.rerun_of && fact("Does again", other(run.rerun_of)),
+      run.rerun_as && fact("Done again as", other(run.rerun_as)),
       h("div", { class: "wide" }, h("dt", {}, "Deliveries"), h("dd", {}, h("span", {}, `${count(detail.done)} of ${count(detail.total)}`), bar)));
     drawTrouble(run);
     graph?.update();

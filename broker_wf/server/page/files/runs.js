@@ -3,12 +3,14 @@
 import { h, put, status, named, when, duration, count, plural, toast, empty, confirmed } from "./dom.js";
 import { get, post, run as at, listen } from "./api.js";
 import { Windowed } from "./list.js";
+import { rerunMany } from "./again.js";
 
 const PAGE = 200, FURTHER = 1000;
 const STATUSES = [["", "All"], ["running", "Running"], ["queued", "Queued"], ["completed", "Completed"], ["failed", "Failed"], ["timed_out", "Timed out"], ["cancelled", "Cancelled"]];
 const SINCE = [["", "Any time"], ["900", "Last 15 minutes"], ["3600", "Last hour"], ["86400", "Last day"], ["604800", "Last week"]];
 
 const isLive = (run) => run.ended_at === null;
+const isBad = (run) => run.status === "failed" || run.status === "timed_out";
 
 export function runs({ main, given, signal }) {
   const wanted = { q: given.get("q") ?? "", workflow: given.get("workflow") ?? "", status: given.get("status") ?? "", since: given.get("since") ?? "" };
@@ -35,7 +37,7 @@ export function runs({ main, given, signal }) {
 
   function row(run) {
     const box = h("input", {
-      type: "checkbox", tabindex: "-1", checked: chosen.has(run.run_id), disabled: !isLive(run), "aria-label": `Choose run ${run.run_id}`,
+      type: "checkbox", tabindex: "-1", checked: chosen.has(run.run_id), "aria-label": `Choose run ${run.run_id}`,
       onchange: () => { choose(run, box.checked); },
     });
     const cell = (...content) => h("span", { role: "cell" }, content);
@@ -124,7 +126,7 @@ export function runs({ main, given, signal }) {
 
   function chooseAll(on) {
     chosen.clear();
-    if (on) for (const run of known) if (isLive(run)) chosen.add(run.run_id);
+    if (on) for (const run of choosable()) chosen.add(run.run_id);
     list.made.forEach((made) => made.element.remove());
     list.made = new Map();
     list.draw();
@@ -132,22 +134,39 @@ export function runs({ main, given, signal }) {
   }
 
   function drawBulk() {
-    const live = known.filter(isLive).length;
-    all.disabled = !live;
-    all.checked = live > 0 && chosen.size >= live;
-    all.indeterminate = chosen.size > 0 && chosen.size < live;
+    const some = choosable().length;
+    all.disabled = !some;
+    all.setAttribute("aria-label", known.some(isLive) ? "Choose all live runs shown" : "Choose all runs shown that ended badly");
+    all.checked = some > 0 && chosen.size >= some;
+    all.indeterminate = chosen.size > 0 && chosen.size < some;
     bulk.hidden = !chosen.size;
     if (chosen.size) {
+      const those = known.filter((run) => chosen.has(run.run_id));
+      const live = those.filter(isLive), ended = those.filter((run) => !isLive(run)), bad = those.filter(isBad);
       put(bulk, h("strong", {}, plural(chosen.size, "run"), " chosen"),
-        h("button", { class: "danger small", onclick: cancelChosen }, `Cancel ${plural(chosen.size, "run")}`),
+        live.length > 0 && h("button", { class: "danger small", onclick: () => cancelChosen(live.map((run) => run.run_id)) }, `Cancel ${plural(live.length, "run")}`),
+        ended.length > 0 && h("button", { class: "small", onclick: () => again(ended, false) }, `Run ${plural(ended.length, "run")} again`),
+        bad.length > 0 && h("button", { class: "small", onclick: () => again(bad, true) }, `Go on with ${plural(bad.length, "run")}`),
         h("button", { class: "quiet small", onclick: () => chooseAll(false) }, "Choose none"));
     }
   }
 
-  async function cancelChosen() {
-    const ids = [...chosen];
-    const names = h("pre", { class: "ids" }, ids.slice(0, 12).join("\n") + (ids.length > 12 ? `\nand ${ids.length - 12} more` : ""));
-    if (!await confirmed(`Cancel ${plural(ids.length, "run")}?`, "Steps that run now are stopped. A cancelled run does not go on.", `Cancel ${plural(ids.length, "run")}`, names)) return;
+  // What can be done to many at one time: live ones are cancelled, others that ended badly done again.
+  function choosable() {
+    return known.some(isLive) ? known.filter(isLive) : known.filter((run) => run.status !== "completed");
+  }
+
+  function namesOf(ids) {
+    return h("pre", { class: "ids" }, ids.slice(0, 12).join("\n") + (ids.length > 12 ? `\nand ${ids.length - 12} more` : ""));
+  }
+
+  function again(those, unfinished) {
+    const ids = those.map((run) => run.run_id);
+    return rerunMany(ids, unfinished, namesOf(ids), () => { chosen.clear(); load(); });
+  }
+
+  async function cancelChosen(ids) {
+    if (!await confirmed(`Cancel ${plural(ids.length, "run")}?`, "Steps that run now are stopped. A cancelled run does not go on.", `Cancel ${plural(ids.length, "run")}`, namesOf(ids))) return;
     try {
       const done = await post("runs:bulk", { action: "cancel", run_ids: ids, dry_run: false });
       toast(`${plural(done.run_ids.length, "run")} cancelled`);
@@ -184,7 +203,7 @@ export function runs({ main, given, signal }) {
     else if (event.key === "Home") list.go(0);
     else if (event.key === "End") list.go(known.length - 1);
     else if (event.key === "Enter" && run) location.hash = `#/runs/${encodeURIComponent(run.run_id)}`;
-    else if ((event.key === "x" || event.key === " ") && run && isLive(run)) { choose(run, !chosen.has(run.run_id)); list.made.get(run.run_id).element.querySelector("input").checked = chosen.has(run.run_id); }
+    else if ((event.key === "x" || event.key === " ") && run) { choose(run, !chosen.has(run.run_id)); list.made.get(run.run_id).element.querySelector("input").checked = chosen.has(run.run_id); }
     else return;
     event.preventDefault();
   });
