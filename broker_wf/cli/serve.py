@@ -108,42 +108,40 @@ def _refuse(what: str, mend: str) -> NoReturn:
 
 @contextmanager
 def _workers_beside(targets: Sequence[str], count: int, url: str | None, namespace: str) -> Generator[None, None, None]:
-    """Worker processes that end with this one, also if it is killed: each holds the end of a pipe of ours."""
+    """Worker processes that end with this one, also if it is killed: their parent holds the end of a pipe of ours.
+
+    It replaces those that die.
+    """
     if count and not targets:
         _refuse("--workers has nothing to execute", "Name the workflows: MODULE:ATTR.")
     alive_fd, held_fd = os.pipe()
     # The password of a URL is for nobody to see who lists processes.
     environment = {**_environment(), "BROKER_WF_NAMESPACE": namespace, **({"BROKER_WF_URL": url} if url else {})}
-    children = [_worker(targets, alive_fd, environment) for _ in range(count)]
+    pool = _pool(targets, count, alive_fd, environment) if count else None
     os.close(alive_fd)
     try:
         yield
     finally:
         os.close(held_fd)
-        for child in children:
+        if pool is not None:
             try:
-                child.wait(_STOPS_WITHIN_S)
+                pool.wait(_STOPS_WITHIN_S)
             except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+                pool.kill()
+                pool.wait()
 
 
 def _environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def _worker(targets: Sequence[str], alive_fd: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    heard_fd, report_fd = os.pipe()
-    try:
-        link = f"{alive_fd},{report_fd}"
-        # A session of its own: Ctrl-C in a terminal is for the server, whose end they hear of.
-        return subprocess.Popen(
-            [sys.executable, "-m", "broker_wf", "worker", "--processes", "1", "--child-of", link, "--", *targets],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(alive_fd, report_fd),
-            env=environment,
-            start_new_session=True,
-        )
-    finally:
-        os.close(report_fd)
-        os.close(heard_fd)
+def _pool(targets: Sequence[str], count: int, alive_fd: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C in a terminal is for the server, whose end it hears of.
+    command = [sys.executable, "-m", "broker_wf", "worker", "--processes", str(count), "--beside", str(alive_fd)]
+    return subprocess.Popen(
+        [*command, "--", *targets],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(alive_fd,),
+        env=environment,
+        start_new_session=True,
+    )

@@ -43,6 +43,9 @@ _THREAD_PATIENCE_S = 0.1
 @click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="BROKER_WF_LOG_LEVEL.")
 @click.option("--log-format", type=click.Choice(FORMATS), default="plain", show_default=True)
 @click.option(_LINK, "link", hidden=True, help="Descriptors that a parent has given this process.")
+@click.option(
+    "--beside", type=int, hidden=True, help="A descriptor that ends with the process this pool stands beside."
+)
 @where
 def worker(
     targets: tuple[str, ...],
@@ -53,6 +56,7 @@ def worker(
     log_level: str | None,
     log_format: str,
     link: str | None,
+    beside: int | None,
     url: str | None,
     namespace: str | None,
 ) -> int:
@@ -75,7 +79,7 @@ def worker(
     faulthandler.register(signal.SIGQUIT)
     if link is not None:
         return _as_child(targets, settings, link)
-    if settings.processes == 1:
+    if settings.processes == 1 and beside is None:
         if _serve(targets, settings, None):
             _begin_anew()
         return 0
@@ -89,7 +93,7 @@ def worker(
         "--url": asked.url,
         "--namespace": asked.namespace,
     }
-    return _as_parent(targets, settings, given)
+    return _as_parent(targets, settings, given, beside)
 
 
 def _level(settings: Settings) -> str:
@@ -156,7 +160,10 @@ def _as_child(targets: Sequence[str], settings: Settings, link: str) -> int:
         return failure.code
 
 
-def _as_parent(targets: Sequence[str], settings: Settings, given: Mapping[str, object]) -> int:
+def _as_parent(targets: Sequence[str], settings: Settings, given: Mapping[str, object], beside: int | None) -> int:
+    if beside is not None:
+        os.set_inheritable(beside, False)
+        watch_parent(beside, lambda: os.kill(os.getpid(), signal.SIGTERM))
     options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     plan = PoolPlan(
         command=[sys.executable, "-m", _MODULE, "worker", "--processes", "1", *options],

@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker_wf.configuration import current_settings
-from broker_wf.home import close_homes
 from broker_wf.server import api, llama_index, page
 from broker_wf.server.auth import Guard, Guarded, session_routes
+from broker_wf.server.leaving import Leaving
 from broker_wf.server.limits import Limited
 from broker_wf.server.llama_index.answers import HANDLERS
 from broker_wf.server.options import ServerOptions
@@ -60,13 +60,13 @@ def app_of(service: Service) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
+        # What is open in this event loop closes with it, for others in the process may use it too.
         try:
             yield
         finally:
             service.draining.set()
-            await close_homes()
 
-    middleware = [Middleware(_layer(_Headed))]
+    middleware = [Middleware(_layer(lambda app: Leaving(app, service))), Middleware(_layer(_Headed))]
     if options.allowed_origins:
         open_to = list(options.allowed_origins)
         middleware.append(Middleware(CORSMiddleware, allow_origins=open_to, allow_methods=["*"], allow_headers=["*"]))

@@ -10,7 +10,6 @@ from starlette.applications import Starlette
 
 from broker_wf.configuration import current_settings
 from broker_wf.events import Event
-from broker_wf.home import close_homes
 from broker_wf.server.app import app_of
 from broker_wf.server.options import ServerOptions
 from broker_wf.server.service import Served, Service
@@ -84,9 +83,8 @@ class WorkflowServer:
         return self
 
     async def stop(self) -> None:
-        """Let go of streams, and close what this event loop has open."""
+        """Let go of streams. What this event loop has open closes with it, for others may use it too."""
         self._service.draining.set()
-        await close_homes()
 
     @asynccontextmanager
     async def contextmanager(self) -> AsyncGenerator[WorkflowServer, None]:

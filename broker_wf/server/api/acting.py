@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+
 from pydantic import ValidationError
 
 from broker_wf.again import BADLY, Again, letters_like, not_done_again, rerun, rerun_each, retry_each
-from broker_wf.core.ids import RunId
+from broker_wf.core.ids import EventId, RunId, StepName
+from broker_wf.engine.program import Program
 from broker_wf.errors import BrokerError
+from broker_wf.launching import checked_run_id, new_run_id, submit
 from broker_wf.server.api.classes import event_classes
 from broker_wf.server.api.endpoint import Call, Refusal, faults_of
 from broker_wf.server.api.models import (
@@ -40,6 +44,11 @@ def workflow_here(call: Call, name: str) -> Workflow:
     return found
 
 
+def program_here(call: Call, workflow: Workflow) -> Program:
+    """What the namespace of this server executes of a workflow, whichever namespace the workflow itself names."""
+    return workflow.program(is_open=call.host.settings.url is None)
+
+
 async def start_runs(call: Call) -> StartedRuns | Started:
     """``POST /runs``: one run, or ``{"runs": […]}``."""
     raw = await call.request.body()
@@ -56,9 +65,9 @@ async def start_runs(call: Call) -> StartedRuns | Started:
 async def _start(call: Call, asked: NewRun) -> Started:
     workflow = workflow_here(call, asked.workflow)
     event = workflow.start_event_class.model_validate(asked.event)
-    handler = workflow.run(start_event=event, run_id=asked.run_id)
-    await handler.followed.broker()
-    return Started(run_id=handler.run_id, workflow=asked.workflow)
+    run_id = new_run_id() if asked.run_id is None else checked_run_id(asked.run_id)
+    await submit(call.host.settings, program_here(call, workflow), run_id, event, {})
+    return Started(run_id=run_id, workflow=asked.workflow)
 
 
 async def _start_or_say(call: Call, asked: NewRun) -> Started:
@@ -86,8 +95,11 @@ async def send_event(call: Call) -> Done:
     cls = classes.get(asked.type)
     if cls is None:
         raise Refusal(400, "UnknownEvent", f"{asked.type!r} is none of the workflow's events: {', '.join(classes)}")
-    event = cls.model_validate(asked.value)
-    await workflow.attach(run.run_id).send_event(event, asked.step)
+    event, program = cls.model_validate(asked.value), program_here(call, workflow)
+    route = program.router.sent_route(cls, None if asked.step is None else StepName(asked.step))
+    encoded = program.codec.encode_event(event)
+    event_id = EventId(f"x{secrets.token_hex(8)}")
+    await (await call.host.home()).broker.runs.send(RunId(run.run_id), event_id, event, encoded, route)
     return Done(run_id=run.run_id, status="sent")
 
 

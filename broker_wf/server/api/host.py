@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from broker_wf.home import Home
+from broker_wf.settings import Settings
 from broker_wf.workflow import Workflow
 
 
@@ -16,6 +17,11 @@ class Host(Protocol):
     @property
     def workflows(self) -> Mapping[str, Workflow]:
         """Those that can be started and answered here, by name; others can be looked at and cancelled all the same."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """Of the namespace in which runs are started."""
         ...
 
     @property

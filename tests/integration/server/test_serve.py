@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -54,6 +55,23 @@ async def test_a_single_box_serves_and_executes_and_leaves_nothing_behind(consol
         assert data.result is not None
         assert data.result.value == {"greeting": "hello you"}
     assert console.end(process, signal.SIGTERM).code == 0
+    until(lambda: console.workers() == [])
+
+
+def test_a_worker_beside_a_server_that_dies_is_replaced(console: Console) -> None:
+    process, _ = serve(console, "--workers", "1")
+    until(lambda: len(console.workers()) == 1)
+    (first,) = console.workers()
+    os.kill(first["pid"], signal.SIGKILL)
+    until(lambda: any(one["id"] != first["id"] for one in console.workers()))
+    assert console.end(process, signal.SIGTERM).code == 0
+    until(lambda: [one for one in console.workers() if one["id"] != first["id"]] == [])
+
+
+def test_workers_beside_a_server_end_with_it_however_it_ends(console: Console) -> None:
+    process, _ = serve(console, "--workers", "2")
+    until(lambda: len(console.workers()) == 2)
+    process.kill()
     until(lambda: console.workers() == [])
 
 
