@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from tests.apps.loads import W1, W2, Sums
-from tests.faults.experiment import Experiment, seeds
+from tests.faults.experiment import Experiment, meanwhile, seeds
+from tests.faults.invariants import after_crashes
+from tests.faults.nursery import Child
 from tests.faults.records import Records
 
-DESTROYED = ["destroy", "destroy", "trim", "trim", "delete", "delete", "setid", "delconsumer", "delconsumer", "watch"]
+DESTROYED = {"destroy": 2, "trim": 2, "delete": 2, "setid": 1, "delconsumer": 3, "watch": 1, "functions": 1}
+CONCURRENCY = 4
+HOUR_MS = 3_600_000
+LINES = 5
+"""What a worker may log of each of them."""
+IDLE_S, IDLE_SHARE = 3.0, 0.2
+"""What an idle worker may take of a processor."""
 
 
 def streams(experiment: Experiment) -> list[bytes]:
@@ -48,7 +59,7 @@ class Copies:
 @pytest.mark.parametrize("seed", seeds(1, 10))
 async def test_entries_that_come_twice_execute_nothing_twice(records: Records, seed: int) -> None:
     experiment = Experiment(records, "D7 duplicate deliveries", seed)
-    experiment.workers(3, 4)
+    experiment.workers(3, CONCURRENCY)
     copies = Copies(experiment, 0.2)
     experiment.begin(W1, 10, [f"s{n}" for n in range(30 if seed == 1 else 150)], pause_s=0.05)
     experiment.begin(W2, 6, [f"m{n}" for n in range(8 if seed == 1 else 40)])
@@ -69,6 +80,9 @@ def destroy(experiment: Experiment, what: str) -> None:
         for member in client.zrange(keys.of("watch"), 0, -1)[::2]:
             client.zrem(keys.of("watch"), member)
         return
+    if what == "functions":
+        client.function_flush()
+        return
     key = keys.of("work", Sums(broker=experiment.cluster.settings).workflow_name, chance.choice(["Number", "Size"]))
     groups = [group["name"] for group in client.xinfo_groups(key)] if client.exists(key) else []
     actions: dict[str, Callable[[bytes], object]] = {
@@ -87,10 +101,10 @@ def destroy(experiment: Experiment, what: str) -> None:
 @pytest.mark.parametrize("seed", seeds(1, 10))
 async def test_destroyed_indexes_are_made_again_from_the_truth(records: Records, seed: int) -> None:
     experiment = Experiment(records, "D8 streams, groups and watch sets destroyed", seed)
-    experiment.workers(3, 4, max_crashes=50)
+    experiment.workers(3, CONCURRENCY, max_crashes=50)
     runs = 60 if seed == 1 else 300
     experiment.begin(W1, 10, [f"r{n}" for n in range(runs)], pause_s=0.1)
-    order = DESTROYED * (1 if seed == 1 else 2)
+    order = [what for what, often in DESTROYED.items() for _ in range(often)] * (1 if seed == 1 else 2)
     experiment.chance.shuffle(order)
     for what in order:
         await asyncio.sleep(0.2)
@@ -98,4 +112,37 @@ async def test_destroyed_indexes_are_made_again_from_the_truth(records: Records,
         experiment.fault()
         if experiment.is_over:
             break
+    share = await idle_share(experiment)
+    log = (experiment.cluster.directory / "workers.log").read_text().splitlines()
+    assert await experiment.violations(idle=share, lines=len(log)) == []
+    assert len(log) <= LINES * experiment.faults * len(experiment.living()), log[-50:]
+    assert share <= IDLE_SHARE
+
+
+async def test_a_lease_that_a_clock_gave_before_it_was_put_back_is_not_waited_for(records: Records) -> None:
+    experiment = Experiment(records, "D29 leases of another clock")
+    (gone,) = await asyncio.to_thread(experiment.workers, 1, CONCURRENCY)
+    experiment.begin(W1, 3, [f"r{n}" for n in range(3)], pause_s=1.0)
+    client, watch = cast(Any, experiment.cluster.client), experiment.cluster.keys.of("watch")
+    await meanwhile(lambda: experiment.cluster.held_by(gone), "it to be at work")
+    experiment.kill(gone, leases=2 * CONCURRENCY)
+    for member in client.zrange(watch, 0, -1):
+        client.zincrby(watch, HOUR_MS, member)
+    await asyncio.to_thread(experiment.workers, 1, CONCURRENCY)
     assert await experiment.violations() == []
+    assert after_crashes(records) > 0
+
+
+async def idle_share(experiment: Experiment) -> float:
+    """What a worker takes of a processor when all runs have ended: nobody turns in a circle over what is missing."""
+    await experiment.outcomes()
+    workers = experiment.living()
+    began_s, began = sum(map(used_s, workers)), time.monotonic()
+    await asyncio.sleep(IDLE_S)
+    return round((sum(map(used_s, workers)) - began_s) / (time.monotonic() - began) / len(workers), 3)
+
+
+def used_s(child: Child) -> float:
+    """Seconds of a processor that a process has had."""
+    ticks = Path(f"/proc/{child.pid}/stat").read_text().rsplit(") ", 1)[1].split(" ")[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")

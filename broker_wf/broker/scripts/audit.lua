@@ -1,5 +1,5 @@
 --! audit: hold the indexes of some live runs against their truth, and repair them.
---! use emit finish end skew guard rest
+--! use emit finish end skew guard rest watched
 --! arg workflow str
 --! arg offset   int  position among the workflow's live runs
 --! arg limit    int  runs looked at
@@ -8,19 +8,6 @@
 --! reply list: runs seen, repairs made, runs that can never end and were failed, runs nobody can execute
 
 local now, repairs, stuck, unserved = now_ms(), 0, 0, 0
-
-local function ensure(key, member, score)
-  if redis.call('ZSCORE', key, member) then return end
-  redis.call('ZADD', key, score, member)
-  repairs = repairs + 1
-end
-
--- When a lease was last renewed is not in its record: it begins anew.
-local function ensure_watched(member, rec)
-  if rec.st == 'q' then ensure(queued_key(), member, now) end
-  if rec.st == 'l' then ensure(watch_key(), member, now + rec.d - rec.x) end
-  if rec.st == 'd' then ensure(watch_key(), member, rec.d) end
-end
 
 local function fail_run(run, rid, why)
   why = cmsgpack.pack(why)
@@ -43,7 +30,7 @@ local function audit_run(rid)
   for i = 1, #all, 2 do
     live[all[i]] = record_of(all[i + 1], all[i])
     if not live[all[i]] then error('the record of delivery ' .. all[i] .. ' is none of ours', 0) end
-    ensure_watched(rid .. '|' .. all[i], live[all[i]])
+    repairs = repairs + ensure_watched(rid .. '|' .. all[i], live[all[i]], now)
   end
   local step, is_over = look_for_skew(run, rid, live, now, fresh_ms, skew_ms)
   if is_over then
@@ -54,10 +41,11 @@ local function audit_run(rid)
   repairs = repairs + repair_insides(run, rid, live, now)
   local waiting = run.waits and redis.call('HGETALL', waiting_key(rid)) or {}
   for i = 1, #waiting, 2 do
-    ensure(watch_key(), rid .. '|' .. waiting[i], cmsgpack.unpack(waiting[i + 1]).d or '+inf')
+    local due = cmsgpack.unpack(waiting[i + 1]).d or '+inf'
+    repairs = repairs + ensure(watch_key(), rid .. '|' .. waiting[i], due)
   end
   local deadline = tonumber(redis.call('HGET', run_key(rid), 'deadline_ms'))
-  if deadline then ensure(watch_key(), rid .. '|!deadline', deadline) end
+  if deadline then repairs = repairs + ensure(watch_key(), rid .. '|!deadline', deadline) end
   repairs = repairs + ensure_turn(run, rid, now)
   local tx = begin(run, rid, now)
   refill(tx)
