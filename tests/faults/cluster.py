@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -157,3 +160,15 @@ class Cluster:
         self.client.close()
         self.server.kill()
         self.server.wait()
+
+
+@contextmanager
+def own_cluster() -> Iterator[Cluster]:
+    """A server of its own, in a short path: a unix socket's may not be long."""
+    directory = Path(tempfile.mkdtemp(prefix="bwf-"))
+    made = Cluster(directory)
+    try:
+        yield made
+    finally:
+        made.close()
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A link to the server that carries out what is asked and sometimes loses the answer."""
+"""Links to the server on which things go wrong."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
+LOOK_S = 0.01
 
-class LosingLink(threading.Thread):
-    """Listens on a unix socket; drops ``share`` of the replies and closes the connection then.
 
-    What was asked has been executed by that time: the reply is what gets lost.
+class Link(threading.Thread):
+    """Listens on a unix socket and passes on what comes, both ways.
 
     Attributes:
-        share: of all replies; 0 at first.
-        lost: how many there were.
+        dark: nothing gets through, and nobody is told: what is sent arrives when there is light again.
     """
 
-    def __init__(self, server_url: str, directory: Path, *, seed: int) -> None:
-        super().__init__(name="losing-link", daemon=True)
-        self.url = f"unix://{directory / 'p.sock'}"
-        self.lost = 0
+    def __init__(self, server_url: str, directory: Path, name: str = "p") -> None:
+        super().__init__(name=f"link-{name}", daemon=True)
+        self.url = f"unix://{directory / name}.sock"
+        self.dark = False
         self._server = urlsplit(server_url).path
-        self.share = 0.0
-        self._chance = random.Random(seed)
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
+        self._open: set[asyncio.StreamWriter] = set()
 
     def begin(self) -> None:
         self.start()
@@ -36,6 +34,15 @@ class LosingLink(threading.Thread):
     def end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self.join(10)
+
+    def cut(self) -> None:
+        """End all connections there are."""
+
+        def abort() -> None:
+            for writer in list(self._open):
+                writer.transport.abort()
+
+        self._loop.call_soon_threadsafe(abort)
 
     def run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -51,6 +58,7 @@ class LosingLink(threading.Thread):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_unix_connection(self._server)
+        self._open.add(writer)
         tasks = [
             asyncio.ensure_future(self._forward(reader, to_server, is_reply=False)),
             asyncio.ensure_future(self._forward(from_server, writer, is_reply=True)),
@@ -61,15 +69,60 @@ class LosingLink(threading.Thread):
             # The link ends; asyncio reports connections that do not end by themselves.
             return
         finally:
+            self._open.discard(writer)
             for task in tasks:
                 task.cancel()
             writer.close()
             to_server.close()
 
     async def _forward(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, is_reply: bool) -> None:
-        while data := await source.read(1 << 16):
-            if is_reply and self._chance.random() < self.share:
-                self.lost += 1
-                return
-            target.write(data)
-            await target.drain()
+        try:
+            while data := await source.read(1 << 16):
+                if not await self._passes(is_reply=is_reply):
+                    return
+                target.write(data)
+                await target.drain()
+        except ConnectionError:
+            return
+
+    async def _passes(self, *, is_reply: bool) -> bool:
+        """Whether what has come goes on; returns when it may."""
+        while self.dark:  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(LOOK_S)
+        return True
+
+
+class LosingLink(Link):
+    """Drops ``share`` of the replies and closes the connection then.
+
+    What was asked has been executed by that time: the reply is what gets lost.
+
+    Attributes:
+        share: of all replies; 0 at first.
+        lost: how many there were.
+    """
+
+    def __init__(self, server_url: str, directory: Path, *, seed: int) -> None:
+        super().__init__(server_url, directory)
+        self.lost = 0
+        self.share = 0.0
+        self._chance = random.Random(seed)
+
+    async def _passes(self, *, is_reply: bool) -> bool:
+        if is_reply and self._chance.random() < self.share:
+            self.lost += 1
+            return False
+        return True
+
+
+class SlowLink(Link):
+    """Holds each reply up for a while, by chance."""
+
+    def __init__(self, server_url: str, directory: Path, *, seed: int, between_s: tuple[float, float]) -> None:
+        super().__init__(server_url, directory)
+        self._chance, self._between_s = random.Random(seed), between_s
+
+    async def _passes(self, *, is_reply: bool) -> bool:
+        if is_reply:
+            await asyncio.sleep(self._chance.uniform(*self._between_s))
+        return True

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -182,3 +184,13 @@ class Records:
 
     def _lines(self) -> list[str]:
         return self.path.read_text().splitlines() if self.path.exists() else []
+
+
+@contextmanager
+def own_records(cluster: Cluster) -> Iterator[Records]:
+    """The ledger of a cluster's workers."""
+    made = Records(cluster)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.apps.loads import W1, W2
+from tests.faults.cluster import own_cluster
 from tests.faults.experiment import Experiment, seeds
-from tests.faults.records import Records
+from tests.faults.records import Records, own_records
 from tests.servers import start_server
 
 CHECKER = shutil.which("redis-check-aof")
@@ -76,9 +77,23 @@ async def test_a_server_that_loses_its_last_second_goes_back_in_time_and_on(reco
     assert found == []
 
 
+SEEDS, BAD = 10, 5
+
+
 @pytest.mark.nightly
-@pytest.mark.timeout(900)
-async def test_without_the_repair_something_goes_wrong_sooner_or_later(records: Records) -> None:
+@pytest.mark.timeout(3600)
+async def test_without_the_repair_half_of_all_goes_wrong() -> None:
     """The negative control: the server itself drops a torn end when it loads, and later reads across it."""
-    found = await torn(records, 1, "D33 the log is not repaired", repair=False, runs=240, pause_s=0.15)
-    assert found != []
+    bad: dict[int, str] = {}
+    for seed in range(1, SEEDS + 1):
+        with own_cluster() as cluster, own_records(cluster) as records:
+            try:
+                found = await torn(records, seed, "D33 the log is not repaired", repair=False, runs=240, pause_s=0.15)
+            except RuntimeError as error:
+                found = [f"the server: {error}"]
+        if found:
+            bad[seed] = found[0]
+        print(seed, len(found), bad.get(seed, ""))
+        if len(bad) >= BAD:
+            break
+    assert len(bad) >= BAD, bad

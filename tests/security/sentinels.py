@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,9 +66,9 @@ class Guarded:
 
 
 @contextmanager
-def guarded(directory: Path, replicas: int = 1) -> Iterator[Guarded]:
-    """Start them all; the replicas are in step when this is entered."""
-    words = ["--requirepass", PASSWORD, "--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0"]
+def guarded(directory: Path, replicas: int = 1, words: Sequence[str] = ()) -> Iterator[Guarded]:
+    """Start them all; the replicas are in step when this is entered. ``words`` are for all servers."""
+    words = ["--requirepass", PASSWORD, "--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0", *words]
     with ExitStack() as stack:
         master = stack.enter_context(port_server(directory / "master", *words))
         copies = [
