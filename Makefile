@@ -27,7 +27,7 @@ REDIS_MAJOR = $$(redis-server --version 2>/dev/null | sed -n 's/.* v=\([0-9][0-9
 
 FIGURES ?= build/faults.jsonl
 
-SECRET := .secrets/redis_password
+SECRETS := .secrets/redis_password .secrets/server_token .secrets/grafana_password
 
 .PHONY: help demo bench bench-full bench-peers test faults faults-nightly check fmt coverage reference secret clean
 
@@ -112,10 +112,10 @@ bench-peers: $(VENV)/.test ## chains, fan-outs and 1 MB beside arq, taskiq, cele
 	$(BIN)/python -m pip install -q -e '.[fast]'
 	$(BIN)/python -m benchmarks.peers
 
-secret: $(SECRET) ## a random password for the Redis of docker-compose.yml, unless there is one
+secret: $(SECRETS) ## random passwords for docker-compose.yml: Redis, the server's token, Grafana; those there are stay
 
 # The directory keeps others on this machine out; the file is readable because containers read it as users of their own.
-$(SECRET):
+$(SECRETS):
 	@mkdir -p $(@D) && chmod 700 $(@D)
 	@od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > $@ && chmod 444 $@
 	@echo "wrote $@"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
@@ -51,6 +52,27 @@ def asked_where(url: str | None, namespace: str | None) -> Where:
     """What was given behind the verb, else before it."""
     outer = click.get_current_context().find_object(Where) or Where()
     return Where(url=url or outer.url, namespace=namespace or outer.namespace)
+
+
+def from_file(option: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Give a verb ``--OPTION-file``: the first line of that file is the option's value, unless one is given itself."""
+
+    def read(context: click.Context, parameter: click.Parameter, path: str | None) -> None:
+        if not path:
+            return
+        try:
+            lines = Path(path).read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.BadParameter(f"{path} cannot be read: {error}") from error
+        if not lines or not lines[0].strip():
+            raise click.BadParameter(f"{path} has nothing in its first line")
+        context.default_map = {**(context.default_map or {}), option.replace("-", "_"): lines[0].strip()}
+
+    variable = f"BROKER_WF_{option.replace('-', '_').upper()}_FILE"
+    said = f"A file that holds --{option} ({variable})."
+    return click.option(
+        f"--{option}-file", envvar=variable, is_eager=True, expose_value=False, callback=read, metavar="PATH", help=said
+    )
 
 
 def duration_ms(text: str) -> int:

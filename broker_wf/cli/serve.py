@@ -17,7 +17,7 @@ import click
 
 from broker_wf.cli.failures import USAGE, CommandError, Failure
 from broker_wf.cli.logs import FORMATS, set_up_logs
-from broker_wf.cli.options import asked_where, where
+from broker_wf.cli.options import asked_where, from_file, where
 from broker_wf.cli.target import load_targets
 from broker_wf.configuration import configure
 
@@ -32,6 +32,8 @@ _STOPS_WITHIN_S = 30.0
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any that is free.")
 @click.option("--token", envvar="BROKER_WF_TOKEN", help="Who shows it may do everything (BROKER_WF_TOKEN).")
 @click.option("--read-token", envvar="BROKER_WF_READ_TOKEN", help="Who shows it may look (BROKER_WF_READ_TOKEN).")
+@from_file("token")
+@from_file("read-token")
 @click.option("--insecure", is_flag=True, help="Listen at an address of the network although there is no token.")
 @click.option("--read-only", is_flag=True, help="Nobody may do more than look.")
 @click.option("--root-path", default="", help="Where a proxy mounts the server.")

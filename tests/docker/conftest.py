@@ -55,16 +55,16 @@ def image(engine: DockerClient) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def stack(engine: DockerClient, compose: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A project of docker-compose.yml with a name, password and port of its own; nothing is left of it."""
-    made = Stack(compose, docker.from_env(timeout=60), _password(tmp_path_factory.mktemp("secret")))
+    secrets = tmp_path_factory.mktemp("secret")
+    made = Stack(compose, docker.from_env(timeout=60), _secret(secrets / "redis"), _secret(secrets / "server"))
     with closing(made.engine):
         try:
             yield made
         finally:
-            made.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+            made.compose("--profile", "observability", "down", "--volumes", "--remove-orphans", "--timeout", "5")
 
 
-def _password(directory: Path) -> Path:
-    path = directory / "redis_password"
+def _secret(path: Path) -> Path:
     path.write_text(uuid.uuid4().hex)
     path.chmod(0o444)
     return path

@@ -52,22 +52,29 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = 60.0) ->
 class Stack:
     """One project of docker-compose.yml."""
 
-    def __init__(self, command: list[str], engine: DockerClient, password_file: Path) -> None:
+    def __init__(self, command: list[str], engine: DockerClient, password_file: Path, token_file: Path) -> None:
         self.engine = engine
         self.project = f"bwf{uuid.uuid4().hex[:8]}"
-        self.password = password_file.read_text()
+        self.password, self.token = password_file.read_text(), token_file.read_text()
         self._command = command
         self._env = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.project,
             "REDIS_PASSWORD_FILE": str(password_file),
+            "SERVER_TOKEN_FILE": str(token_file),
             "REDIS_PORT": "0",
+            "SERVER_PORT": "0",
+            "PROMETHEUS_PORT": "0",
             "WORKER_APPS": "apps.spread.app:workflow",
         }
 
     def use_image(self, tag: str) -> None:
         """Workers and drivers started from now on run this image."""
-        self._env["WORKER_IMAGE"] = tag
+        self.set("WORKER_IMAGE", tag)
+
+    def set(self, name: str, value: str) -> None:
+        """Compose sees this variable from now on."""
+        self._env[name] = value
 
     def compose(self, *arguments: str) -> str:
         """Run Compose to its end; return what it printed, or fail with that."""
@@ -123,9 +130,17 @@ class Stack:
         return ended.output.decode()
 
     def server_address(self) -> tuple[str, int]:
-        """Where the host reaches the server of the project."""
-        (container,) = self.containers("redis")
-        (published,) = container.ports["6379/tcp"] or []
+        """Where the host reaches the Redis of the project."""
+        return self._published("redis", 6379)
+
+    def url_of(self, service: str, port: int) -> str:
+        """Where the host reaches a service that speaks HTTP."""
+        host, published = self._published(service, port)
+        return f"http://{host}:{published}"
+
+    def _published(self, service: str, port: int) -> tuple[str, int]:
+        (container,) = self.containers(service)
+        (published,) = container.ports[f"{port}/tcp"] or []
         return published["HostIp"], int(published["HostPort"])
 
     def server(self, password: str | None = None) -> redis.Redis:

@@ -17,7 +17,8 @@ import pytest
 from tests.integration.console import ROOT, Console, until
 
 APPS = ROOT / "workers" / "apps"
-WITH_COMMANDS = sorted(path.parent.name for path in APPS.glob("*/README.md"))
+WITH_COMMANDS = sorted(path.parent.name for path in APPS.glob("*/README.md") if "```sh" in path.read_text())
+"""Those of ``served`` are typed beside containers, in ``tests/docker``."""
 PATIENCE_S = 100.0
 DEMO = "make demo"
 """Runs in the pipeline, as it stands."""

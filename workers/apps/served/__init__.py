@@ -1,0 +1,1 @@
+"""A workflow that is served over HTTP: what the modules of Python's standard library say of themselves."""
