@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlunsplit
 
 from broker_wf.errors import SettingsError, without_password
+from broker_wf.urls import split_url
 
 PREFIX = "BROKER_WF_"
 BUNDLED = "bundled://"
@@ -110,10 +111,9 @@ class Settings:
             raise SettingsError(
                 "signing_key", "…", f"must be keys of {_SHORTEST_KEY} characters or more, or 'unsigned'"
             )
-        if self.url is not None and urlsplit(self.url).scheme not in _SCHEMES:
-            raise SettingsError("url", without_password(self.url), f"must begin with one of {', '.join(_SCHEMES)}")
-        if self.url is not None and "+sentinel" in self.url and not urlsplit(self.url).path.strip("/"):
-            raise SettingsError("url", without_password(self.url), "must name the service: …host:port/service")
+        fault = "" if self.url is None else _fault_of_url(self.url)
+        if self.url is not None and fault:
+            raise SettingsError("url", without_password(self.url), fault)
 
     @classmethod
     def load(cls, **given: object) -> Settings:
@@ -162,21 +162,35 @@ class Settings:
             SettingsError: the file cannot be read.
         """
         url = self.url or BUNDLED
-        parts = urlsplit(url)
+        given = split_url(url)
+        parts = given.parts
         if self.password_file is None or parts.password is not None or parts.scheme == "bundled":
             return url
         try:
             secret = Path(self.password_file).read_text("utf-8").splitlines()[0].strip()
         except (OSError, IndexError) as error:
             raise SettingsError("password_file", self.password_file, f"cannot be read: {error}") from error
-        user, host = parts.username or "", parts.netloc.rpartition("@")[2]
-        return urlunsplit(parts._replace(netloc=f"{user}:{quote(secret, safe='')}@{host}"))
+        user, hosts = parts.username or "", ",".join(given.hosts)
+        return urlunsplit(parts._replace(netloc=f"{user}:{quote(secret, safe='')}@{hosts}"))
 
 
 @lru_cache(maxsize=16)
 def _loaded(source: tuple[tuple[str, str], ...], given: tuple[tuple[str, type, object], ...]) -> Settings:
     """Each run asks; the environment seldom says something new. The type is given because True equals 1."""
     return Settings.of(dict(source), {name: value for name, _, value in given})
+
+
+def _fault_of_url(url: str) -> str:
+    """Why it cannot be the server's; empty if it can."""
+    try:
+        parts = split_url(url).parts
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in _SCHEMES:
+        return f"must begin with one of {', '.join(_SCHEMES)}"
+    if parts.scheme.endswith("+sentinel") and not parts.path.strip("/"):
+        return "must name the service: …host:port/service"
+    return ""
 
 
 def _is_key(word: str) -> bool:

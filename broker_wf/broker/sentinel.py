@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
+
+from broker_wf.urls import split_url
 
 SCHEMES = ("redis+sentinel", "rediss+sentinel")
 _DEFAULT_PORT = 26379
-_HOSTS = re.compile(r"([^:]+://(?:[^/?#]*@)?)([^/?#]*)")
 _OF_SENTINELS = ("username", "password")
-_CERTIFICATES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+CERTIFICATES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,25 +39,20 @@ def is_watched(url: str) -> bool:
 
 def watched(url: str) -> Watched:
     """Read such a URL."""
-    # Several hosts in one URL are no URL for urlsplit, where one of them stands in brackets.
-    head, hosts_given = cast("re.Match[str]", _HOSTS.match(url)).group(1, 2)
-    parts = urlsplit(head + "hosts" + url[len(head) + len(hosts_given) :])
-    query = dict(parse_qsl(parts.query))
-    service, _, db = unquote(parts.path).strip("/").partition("/")
-    hosts = [urlsplit(f"//{one}") for one in hosts_given.split(",")]
+    given = split_url(url)
+    query = dict(parse_qsl(given.parts.query))
+    service, _, db = unquote(given.parts.path).strip("/").partition("/")
     server: dict[str, object] = {"db": int(db or query.get("db", "0"))}
-    if parts.username or query.get("username"):
-        server["username"] = unquote(parts.username or query["username"])
-    if parts.password or query.get("password"):
-        server["password"] = unquote(parts.password) if parts.password else query["password"]
+    username, password = given.username or query.get("username"), given.password or query.get("password")
+    server |= {name: word for name, word in (("username", username), ("password", password)) if word}
     own: dict[str, object] = {
         name: query[f"sentinel_{name}"] for name in _OF_SENTINELS if query.get(f"sentinel_{name}")
     }
-    if parts.scheme == "rediss+sentinel":
-        tls: dict[str, object] = {"ssl": True, **{name: query[name] for name in _CERTIFICATES if name in query}}
+    if given.parts.scheme == "rediss+sentinel":
+        tls: dict[str, object] = {"ssl": True, **{name: query[name] for name in CERTIFICATES if name in query}}
         server, own = {**server, **tls}, {**own, **tls}
     return Watched(
-        sentinels=tuple((one.hostname or "localhost", one.port or _DEFAULT_PORT) for one in hosts),
+        sentinels=tuple((host or "localhost", port or _DEFAULT_PORT) for host, port in given.addresses),
         service=service,
         server=server,
         own=own,

@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import ssl
 from typing import cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from broker_wf.broker.connection import (
     FIRST_WAIT_MS,
@@ -23,6 +23,7 @@ from broker_wf.broker.connection import (
 from broker_wf.core.clock import SystemClock
 from broker_wf.errors import ServerRefusedError, ServerUnreachableError
 from broker_wf.settings import Settings
+from broker_wf.urls import split_url
 
 log = logging.getLogger("broker_wf.connection")
 
@@ -79,11 +80,8 @@ def fault_of(facts: dict[str, str], url: str, settings: Settings) -> ServerRefus
 
 def is_loopback(url: str) -> bool:
     """Whether only this machine can reach the server, going by the URL alone: no name is looked up."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return True
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    return all(_is_loopback_host(urlsplit(f"//{host}").hostname or "localhost") for host in hosts)
+    given = split_url(url)
+    return given.parts.scheme == "unix" or all(_is_loopback_host(host or "localhost") for host, _ in given.addresses)
 
 
 def _is_loopback_host(host: str) -> bool:
@@ -94,7 +92,7 @@ def _is_loopback_host(host: str) -> bool:
 
 
 def _has_password(url: str) -> bool:
-    parts = urlsplit(url)
+    parts = split_url(url).parts
     return bool(parts.password) or bool(parse_qs(parts.query).get("password"))
 
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
-from urllib.parse import SplitResult, unquote, urlsplit
 
+from broker_wf.cli.ping import ping
 from broker_wf.errors import SettingsError, without_password
 from broker_wf.settings import Settings
 
 USAGE = "Usage: broker-wf health [--worker] [--url URL]"
 
 _FRESH_S = 15.0
-_PATIENCE_S = 3.0
-_DEFAULT_PORT = 6379
-
-
-class _Tls(Protocol):
-    def wrapped(self, plain: socket.socket, host: str) -> socket.socket: ...
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -105,50 +96,3 @@ def _address_of_bundled(settings: Settings) -> str | None:
 def server_lock(data_dir: Path) -> Path:
     """As ``embedded.layout`` has it, whose import would take longer than the whole check."""
     return data_dir / "server.lock"
-
-
-def ping(url: str) -> str:
-    """The first line of the server's answer to PING, after AUTH where the URL has a password.
-
-    Raises:
-        OSError: the server cannot be reached, or says nothing in time.
-    """
-    parts = urlsplit(url)
-    with _connected(parts) as connection:
-        if parts.password:
-            words = [unquote(word) for word in (parts.username or "", parts.password) if word]
-            answer = _asked(connection, "AUTH", *words)
-            if not answer.startswith("+"):
-                return answer
-        return _asked(connection, "PING")
-
-
-def _connected(parts: SplitResult) -> socket.socket:
-    if parts.scheme == "unix":
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(_PATIENCE_S)
-        try:
-            connection.connect(unquote(parts.path))
-        except OSError:
-            connection.close()
-            raise
-        return connection
-    host = parts.hostname or "localhost"
-    connection = socket.create_connection((host, parts.port or _DEFAULT_PORT), _PATIENCE_S)
-    if parts.scheme == "rediss":
-        return cast(_Tls, import_module("broker_wf.cli.tls")).wrapped(connection, host)
-    return connection
-
-
-def _asked(connection: socket.socket, *words: str) -> str:
-    """The first line of the answer to a command."""
-    encoded = [word.encode() for word in words]
-    parts = [b"*%d\r\n" % len(encoded), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)]
-    connection.sendall(b"".join(parts))
-    answer = b""
-    while not answer.endswith(b"\r\n"):
-        part = connection.recv(512)
-        if not part:
-            raise ConnectionError("the server closed the connection")
-        answer += part
-    return answer.decode("utf-8", "replace").strip()

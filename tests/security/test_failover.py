@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import redis
 
+from broker_wf.cli import health
 from broker_wf.errors import ServerUnreachableError
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.security.app import Security
 from tests.security.network import ENOUGH_S, free_port, serving_worker
-from tests.security.sentinels import PASSWORD, Guarded, guarded
+from tests.security.sentinels import PASSWORD, SERVICE, Guarded, guarded
 
 QUICK = {
     "audit_ms": 500,
@@ -70,6 +71,27 @@ async def test_runs_go_on_at_the_next_master(tmp_path: Path) -> None:
 @pytest.mark.timeout(900)
 async def test_runs_go_on_through_five_failovers(tmp_path: Path) -> None:
     await play(tmp_path, failovers=5, runs=200)
+
+
+@pytest.mark.parametrize("gone", ["[::1]", "127.0.0.1"])
+async def test_a_sentinel_that_is_gone_does_not_matter(
+    tmp_path: Path, gone: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with guarded(tmp_path, replicas=0) as group:
+        last = f"127.0.0.1:{group.sentinels[-1]}"
+        for hosts in (f"{gone}:{free_port()},{last}", f"{last},{gone}:{free_port()}"):
+            url = f"redis+sentinel://:{PASSWORD}@{hosts}/{SERVICE}"
+            assert await asyncio.to_thread(health.main, ["--url", url]) == 0
+            assert PASSWORD not in capsys.readouterr().out
+            with serving_worker(url, tmp_path / "worker.log", **QUICK):
+                flow = Security(broker=Settings.load(url=url, namespace="security", **QUICK))
+                assert await asyncio.wait_for(flow.run(n=3), ENOUGH_S) == 0 + 1 + 2
+                await close_homes()
+        unknown = f"redis+sentinel://:{PASSWORD}@{last}/another"
+        assert await asyncio.to_thread(health.main, ["--url", unknown]) == 4
+        told = capsys.readouterr().err
+        assert "does not know it" in told
+        assert PASSWORD not in told
 
 
 async def test_sentinels_that_do_not_answer_are_told_without_the_password() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from broker_wf.cli import health
 from broker_wf.errors import ServerRefusedError
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
@@ -87,6 +88,12 @@ async def test_driver_and_worker_speak_tls(secured: Secured, tmp_path: Path) -> 
     with serving_worker(url, tmp_path / "worker.log"):
         flow = Security(broker=Settings.load(url=url, namespace="security"))
         assert await asyncio.wait_for(flow.run(n=4), ENOUGH_S) == 0 + 1 + 2 + 3
+
+
+@pytest.mark.parametrize(("named", "code"), [("ca", 0), ("stranger", 4)])
+def test_the_health_check_trusts_whom_the_url_names(secured: Secured, named: str, code: int) -> None:
+    url = f"rediss://:{SECRET}@localhost:{secured.port}/0?ssl_ca_certs={getattr(secured, named)}"
+    assert health.main(["--url", url]) == code
 
 
 async def refusal(url: str) -> str:

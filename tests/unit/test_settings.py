@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from broker_wf.errors import SettingsError
@@ -18,6 +20,22 @@ def test_sentinels_are_told_which_service() -> None:
     with pytest.raises(SettingsError, match="must name the service") as caught:
         Settings.of({"BROKER_WF_URL": "redis+sentinel://u:hidden@a:1,b:2"}, {})
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://u:hidden@[::1/0", "redis://u:hid/hidden@a", "redis+sentinel://u:hidden@a:1,b:x/m"]
+)
+def test_what_is_no_url_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="is no URL of a server") as caught:
+        Settings.of({"BROKER_WF_URL": url}, {})
+    assert "hid" not in f"{caught.value} {caught.value.__cause__}"
+
+
+@pytest.mark.parametrize("hosts", ["a:1,[::1]:2", "[::1]:2,a:1", "[::1],[::2]:5"])
+def test_a_password_is_put_before_all_hosts(tmp_path: Path, hosts: str) -> None:
+    (tmp_path / "secret").write_text("p@ss\n")
+    settings = Settings(url=f"redis+sentinel://user@{hosts}/main/2?a=b", password_file=str(tmp_path / "secret"))
+    assert settings.full_url == f"redis+sentinel://user:p%40ss@{hosts}/main/2?a=b"
 
 
 def test_what_is_neither_true_nor_false() -> None:

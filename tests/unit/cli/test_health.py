@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -72,7 +73,7 @@ def answering(tmp_path: Path) -> Callable[[list[bytes]], tuple[str, list[bytes]]
 
     def start(answers: list[bytes]) -> tuple[str, list[bytes]]:
         told: list[bytes] = []
-        listener = health.socket.socket(health.socket.AF_UNIX)
+        listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(tmp_path / "s"))
         listener.listen()
 
@@ -116,7 +117,7 @@ def test_a_password_that_is_wrong_is_told_without_it(
 
 
 def test_a_server_that_does_not_speak_tls_is_not_well_for_who_asks_for_it() -> None:
-    listener = health.socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
         connection, _ = listener.accept()
