@@ -1,6 +1,7 @@
-"""Celery: `python celery_peer.py` drives, `celery -A celery_peer worker` works."""
+"""Celery: `python celery_peer.py` drives, `celery -A celery_peer worker` works; bytes travel as text of the base 64."""
 
 import asyncio
+import base64
 from importlib.metadata import version
 
 import redis
@@ -10,8 +11,6 @@ from driving import DONE, LEFT, URL, drive
 app = Celery("celery_peer", broker=URL)
 app.conf.update(
     task_ignore_result=True,
-    task_serializer="pickle",
-    accept_content=["pickle", "json"],
     worker_prefetch_multiplier=64,
     broker_connection_retry_on_startup=True,
 )
@@ -64,7 +63,7 @@ TASKS = {"one": one, "spread": spread, "cargo_one": cargo_one}
 
 
 def begin(name, argument):
-    TASKS[name].delay(argument)
+    TASKS[name].delay(base64.b64encode(argument).decode() if isinstance(argument, bytes) else argument)
 
 
 if __name__ == "__main__":

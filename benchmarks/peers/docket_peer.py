@@ -1,4 +1,4 @@
-"""docket, tuned to 100 tasks at one time and short polls: `python docket_peer.py` drives, with `work` it works."""
+"""docket, tuned to short polls: `python docket_peer.py` drives, with `work` it works."""
 
 import asyncio
 import sys
@@ -9,6 +9,8 @@ import redis.asyncio
 from docket import CurrentDocket, Docket, Worker
 from driving import DONE, LEFT, URL, drive
 
+AT_ONCE = 25
+"""Each call takes a connection of its own, and there are not many."""
 client = redis.asyncio.from_url(URL)
 
 
@@ -25,7 +27,8 @@ async def three(n: int) -> None:
 
 
 async def spread(size: int, docket: Docket = CurrentDocket()) -> None:
-    await asyncio.gather(*[docket.add(item)(n) for n in range(size)])
+    for first in range(0, size, AT_ONCE):
+        await asyncio.gather(*[docket.add(item)(n) for n in range(first, min(first + AT_ONCE, size))])
 
 
 async def item(n: int) -> None:
@@ -55,7 +58,7 @@ async def main():
             docket.register(task)
         if "work" in sys.argv:
             quick = timedelta(milliseconds=10)
-            async with Worker(docket, concurrency=100, minimum_check_interval=quick) as worker:
+            async with Worker(docket, concurrency=AT_ONCE, minimum_check_interval=quick) as worker:
                 await worker.run_forever()
         else:
             facts = {"docket": version("pydocket")}

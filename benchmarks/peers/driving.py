@@ -45,7 +45,7 @@ class Driver:
 
     async def chain(self, size: int) -> dict[str, float]:
         began = time.perf_counter()
-        turns = asyncio.Semaphore(100)
+        turns = asyncio.Semaphore(IN_FLIGHT)
 
         async def one(n: int) -> None:
             async with turns:
