@@ -67,7 +67,7 @@ class BlueDone(Event):
 
 
 class Mixed(Workflow):
-    """Sends by call, retries, a failure that a handler mends, and ``collect_events`` of two types."""
+    """Sends and changes the state by call, retries, has a failure mended by a handler, collects events of two types."""
 
     @step
     async def begin(self, ctx: Context, ev: Size) -> Red | Blue | None:
@@ -80,6 +80,9 @@ class Mixed(Workflow):
     @step(retry_policy=retry_policy(wait=wait_fixed(0.02), stop=stop_after_attempt(3)))
     async def red(self, ctx: Context, ev: Red) -> RedDone:
         at[0]("step")
+        await ctx.store.increment("raised")
+        async with ctx.store.edit_state() as state:
+            state.edited = state.get("edited", 0) + 1
         if ctx.retry_info().retry_number < ev.number % 3:
             raise ValueError(f"red {ev.number}")
         return RedDone(number=ev.number)
@@ -106,6 +109,8 @@ class Mixed(Workflow):
                 len(numbers),
                 sum(n for name, n in numbers if name == "RedDone"),
                 sorted(n for name, n in numbers if name == "BlueDone"),
+                await ctx.store.get("raised"),
+                await ctx.store.get("edited"),
             ]
         )
 
@@ -158,11 +163,16 @@ class Load:
     answers: Callable[[int], list[Event]] = lambda count: []
 
 
+def attempts(count: int) -> int:
+    """How often ``red`` is tried for so many numbers: what it does to the state by call counts for each."""
+    return sum(1 + n % 3 for n in range(count))
+
+
 W1 = Load(Sums, lambda n: [n, sum(range(n))], lambda n: n + 2)
 # One delivery of a colour for each number, one of gather for each, the handler, and the start.
 W2 = Load(
     Mixed,
-    lambda n: [2 * n, sum(range(n)), [*range(1, n), 100]],
+    lambda n: [2 * n, sum(range(n)), [*range(1, n), 100], attempts(n), attempts(n)],
     lambda n: 1 + 2 * n + 1 + 2 * n,
 )
 W3 = Load(

@@ -16,7 +16,16 @@ CONCURRENCY = 4
 POINTS = ["after claim", "leased", "step", "before commit", "after commit"]
 MORE = {
     "W1": ["before sweep", "after sweep", "after audit", "before audit"],
-    "W2": ["before effect", "after effect", "before fail", "after fail", "after heartbeat"],
+    "W2": [
+        "before effect",
+        "after effect",
+        "before fail",
+        "after fail",
+        "after heartbeat",
+        "before change",
+        "after change",
+        "after lock",
+    ],
     "W3": ["before suspend", "after suspend", "before register", "after register"],
 }
 LOADS = {"W1": W1, "W2": W2, "W3": W3}
