@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from broker_wf.broker.logs import LogLine, LogStore
 from broker_wf.core.ids import RunId, WorkerId
@@ -17,7 +18,7 @@ _APART_S = 0.2
 _LONGEST = 4_000
 """Characters of one line."""
 _MOST_HELD = 16 * 1024 * 1024
-"""Bytes of lines that wait for a server; further ones are dropped."""
+"""Bytes of lines that are gathered or on their way; further ones are dropped, as where the server has gone."""
 _OWN = ("broker_wf.run", "broker_wf.step", "broker_wf.verbose")
 """Of our own loggers those that speak of a run."""
 _formatter = logging.Formatter()
@@ -47,9 +48,12 @@ class RunLogs:
             return
         line = _line(record, fields).packed
         with self._guard:
+            lines = self._lines.setdefault(fields["run_id"], deque())
+            if len(lines) == self.most:
+                self._held -= len(lines.popleft())
             if self._held > _MOST_HELD:
                 return
-            self._lines.setdefault(fields["run_id"], deque(maxlen=self.most)).append(line)
+            lines.append(line)
             self._held += len(line)
             was_due, self._due = self._due, True
         if not was_due:
@@ -61,13 +65,19 @@ class RunLogs:
             return
         with self._guard:
             gathered, self._lines, self._due = self._lines, {}, False
-            self._held = 0
         for run_id, lines in gathered.items():
             self._sent += 1
             reply = asyncio.ensure_future(
                 self.store.add(RunId(run_id), self.worker, self._sent, self.most, list(lines)), loop=self.loop
             )
-            reply.add_done_callback(_unheard)
+            reply.add_done_callback(partial(self._answered, sum(map(len, lines))))
+
+    def _answered(self, size: int, reply: asyncio.Future[object]) -> None:
+        """A server that is full, or has gone, keeps no lines."""
+        with self._guard:
+            self._held -= size
+        if not reply.cancelled():
+            reply.exception()
 
     def _wake(self) -> None:
         with suppress(RuntimeError):  # a thread may outlive the worker's loop
@@ -98,9 +108,3 @@ def _text(record: logging.LogRecord) -> str:
         half = _LONGEST // 2
         text = f"{text[:half]}\n… {len(text) - 2 * half:,} characters …\n{text[-half:]}"
     return text.encode("utf-8", "replace").decode()
-
-
-def _unheard(reply: asyncio.Future[object]) -> None:
-    """A server that is full, or has gone, keeps no lines."""
-    if not reply.cancelled():
-        reply.exception()
