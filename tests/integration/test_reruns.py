@@ -290,3 +290,89 @@ async def test_of_a_very_large_run_nothing_is_kept_and_it_is_done_again_whole(cl
         assert await broker.reruns.whole(handler.run_id, _NEW) == "running"
         with pytest.raises(ValueError, match="beside all that"):
             await result_of(flow, _NEW)
+
+
+class OldWay(Workflow):
+    """As it was when the run began."""
+
+    @step
+    async def first(self, ev: StartEvent) -> Item:
+        return Item(n=1)
+
+    @step
+    async def second(self, ev: Item) -> StopEvent:
+        raise ValueError("the old way")
+
+
+class NewWay(Workflow):
+    """As it was mended: with one step more at either end."""
+
+    @step
+    async def first(self, ev: StartEvent) -> Item:
+        return Item(n=10)
+
+    @step
+    async def beside(self, ev: StartEvent) -> None:
+        probe.mark(ev.name, "beside")
+
+    @step
+    async def second(self, ev: Item) -> Done:
+        return Done(n=ev.n)
+
+    @step
+    async def third(self, ev: Done) -> StopEvent:
+        return StopEvent(result=ev.n)
+
+
+class Other(Event):
+    pass
+
+
+class ThirdWay(Workflow):
+    """Has none of the old steps but the first."""
+
+    @step
+    async def first(self, ev: StartEvent) -> Other:
+        return Other()
+
+    @step
+    async def last(self, ev: Other) -> StopEvent:
+        return StopEvent(result="third")
+
+
+class Named(StartEvent):
+    pass
+
+
+class FourthWay(Workflow):
+    """Begins otherwise."""
+
+    @step
+    async def first(self, ev: Named) -> StopEvent:
+        return StopEvent()
+
+
+async def test_a_run_is_done_again_in_the_version_that_its_workers_have_now(cluster: Stage) -> None:
+    name = cluster.settings.namespace
+    flow = await cluster.put_on(OldWay, workers=1, workflow_name="changing")
+    handler = flow.run(name=name)
+    with pytest.raises(ValueError, match="the old way"):
+        await within(handler)
+    await cluster.stop_worker(cluster.workers[0], 0)
+    async with opened_broker(cluster.settings) as broker:
+        flow = await cluster.put_on(NewWay, workers=1, workflow_name="changing")
+        await broker.reruns.unfinished(handler.run_id, _NEW, "second")
+        assert await result_of(flow, _NEW) == 1
+        await broker.reruns.whole(handler.run_id, RunId("whole"))
+        assert await result_of(flow, "whole") == 10
+        await until(lambda: probe.count(name, "beside") == 1)
+        await cluster.stop_worker(cluster.workers[0], 0)
+        flow = await cluster.put_on(ThirdWay, workers=1, workflow_name="changing")
+        with pytest.raises(NothingToRerunError, match="has no step second any more"):
+            await broker.reruns.unfinished(handler.run_id, RunId("third"))
+        await broker.reruns.whole(handler.run_id, RunId("third"))
+        assert await result_of(flow, "third") == "third"
+        await cluster.stop_worker(cluster.workers[0], 0)
+        await cluster.put_on(FourthWay, workers=1, workflow_name="changing")
+        with pytest.raises(NothingToRerunError, match="its workflow begins with"):
+            await broker.reruns.whole(handler.run_id, RunId("fourth"))
