@@ -170,8 +170,8 @@ export function questionCard({ wait, schemas }, then, linked = false) {
       then();
     })));
   return h("section", { class: "card question" },
-    h("h2", {}, wait.question_type ?? `Step ${wait.step} waits`,
-      h("span", { class: "faint" }, linked ? [" ", h("a", { href: `#/runs/${encodeURIComponent(wait.run_id)}` }, wait.run_id), " · "] : " · ", `step ${wait.step}`)),
+    h("h2", {}, wait.question_type ?? (wait.step ? `Step ${wait.step} waits` : "Waits for an event from outside"),
+      h("span", { class: "faint" }, linked ? [" ", h("a", { href: `#/runs/${encodeURIComponent(wait.run_id)}` }, wait.run_id), wait.step && " · "] : wait.step && " · ", wait.step && `step ${wait.step}`)),
     h("div", { class: "asks" },
       shown.length > 0 && h("dl", { class: "said" }, shown.map(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, pretty(value))])),
       h("p", { class: "faint" }, wait.asked_at && ["Asked ", when(wait.asked_at), ". "], wait.due_at ? ["Waits until ", when(wait.due_at), "."] : "Waits without end.",
