@@ -82,7 +82,7 @@ async def main(ledger: str, *, points: str | None = None, loads_only: bool = Fal
     broker = await open_broker(settings, settings.full_url, patience_s=None)
     programs = [one.program() for one in (*loads.workflows, *held.workflows)]
     if not loads_only:
-        programs = [one.program() for one in held.workflows] + [one().program() for one in faulty.workflows]
+        programs += [one().program() for one in faulty.workflows]
     await run_worker(programs, broker, settings, stops, lambda: recorder.note("ready"))
 
 
