@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from broker_wf.home import close_homes
 from tests.apps.loads import W1, W2
 from tests.faults.cluster import own_cluster
 from tests.faults.experiment import Experiment, seeds
@@ -91,6 +92,8 @@ async def test_without_the_repair_half_of_all_goes_wrong() -> None:
                 found = await torn(records, seed, "D33 the log is not repaired", repair=False, runs=240, pause_s=0.15)
             except RuntimeError as error:
                 found = [f"the server: {error}"]
+            finally:
+                await close_homes()
         if found:
             bad[seed] = found[0]
         print(seed, len(found), bad.get(seed, ""))
