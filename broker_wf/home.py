@@ -18,7 +18,8 @@ from broker_wf.embedded import BundledServer
 from broker_wf.engine.program import Program
 from broker_wf.errors import without_password
 from broker_wf.settings import Settings
-from broker_wf.worker.worker import Served, Worker
+from broker_wf.worker.served import Served
+from broker_wf.worker.worker import Worker
 
 log = logging.getLogger("broker_wf")
 

@@ -18,7 +18,7 @@ from broker_wf.broker.reruns import RerunStore
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import RunLimits, RunStore
 from broker_wf.broker.schedule import ScheduleStore
-from broker_wf.broker.server_check import check_server
+from broker_wf.broker.server_check import Admission, check_server
 from broker_wf.broker.snapshots import SnapshotStore
 from broker_wf.broker.waits import WaitStore
 from broker_wf.settings import Settings
@@ -34,6 +34,7 @@ class Broker:
     keys: Keys
     timeouts: Timeouts
     pipe: Pipe
+    admission: Admission
     runs: RunStore
     deliveries: DeliveryStore
     blobs: BlobStore
@@ -68,10 +69,11 @@ async def open_broker(
         connect_ms=settings.connect_timeout_ms,
         block_ms=settings.block_ms,
     )
-    client = async_client(url, timeouts)
+    admission = Admission(url, settings)
+    client = async_client(url, timeouts, admit=admission.admit)
     keys = Keys(settings.namespace)
     try:
-        await check_server(client, url, settings)
+        await check_server(client, admission)
         pipe = Pipe(url=url, client=client, keys=keys, patience_s=patience_s, revive=revive)
         roster = RosterStore(pipe)
         await roster.check_protocol(PARTITIONS)
@@ -85,6 +87,7 @@ async def open_broker(
         keys=keys,
         timeouts=timeouts,
         pipe=pipe,
+        admission=admission,
         runs=runs,
         deliveries=DeliveryStore(pipe, blobs),
         blobs=blobs,

@@ -12,7 +12,7 @@ import random
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import redis
 import redis.asyncio as aredis
@@ -33,6 +33,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from broker_wf.broker.clients import Argument, NewConnection, RedisClient, SyncClient
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import Script, is_missing
 from broker_wf.broker.sentinel import AsyncMaster, SyncMaster, is_watched
@@ -41,7 +42,6 @@ from broker_wf.errors import BackpressureError, BrokerError, ServerRefusedError,
 
 log = logging.getLogger("broker_wf.connection")
 
-Argument = bytes | str | int | float
 LOST = (ConnectionError, TimeoutError, OSError)
 FAILED = (RedisError, OSError)
 """Whatever a command may meet: a lost server, or one that refuses it for a while (a failover, too few replicas)."""
@@ -54,44 +54,12 @@ FIRST_WAIT_MS, LONGEST_WAIT_MS = 50, 2000
 _CANCELLED_AGAIN_AFTER_S = 0.2
 
 
-class RedisClient(Protocol):
-    """What is used of redis-py's asyncio client."""
+class UnfitServerError(ConnectionError):
+    """A new connection leads to a server that must not be used; ``fault`` says why."""
 
-    async def execute_command(self, *args: Argument) -> object:
-        """Send one command and wait for its reply."""
-        ...
-
-    def pipeline(self, transaction: bool = ...) -> RedisPipeline:  # noqa: FBT001 - redis-py's signature
-        """Collect commands for one round trip."""
-        ...
-
-    async def aclose(self) -> None:
-        """Drop the connections."""
-        ...
-
-
-class RedisPipeline(Protocol):
-    """What is used of redis-py's pipeline."""
-
-    def execute_command(self, *args: Argument) -> object:
-        """Add a command."""
-        ...
-
-    async def execute(self, raise_on_error: bool = ...) -> list[object]:  # noqa: FBT001 - redis-py's signature
-        """Send all; give the replies in order, errors among them."""
-        ...
-
-
-class SyncClient(Protocol):
-    """What is used of redis-py's blocking client."""
-
-    def execute_command(self, *args: Argument) -> object:
-        """Send one command and wait for its reply."""
-        ...
-
-    def close(self) -> None:
-        """Drop the connection."""
-        ...
+    def __init__(self, fault: ServerRefusedError) -> None:
+        super().__init__(str(fault))  # pyright: ignore[reportUnknownMemberType]
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,15 +71,24 @@ class Timeouts:
     block_ms: int
 
 
-def async_client(url: str, timeouts: Timeouts, *, blocked: bool = False) -> RedisClient:
+def async_client(
+    url: str,
+    timeouts: Timeouts,
+    *,
+    blocked: bool = False,
+    admit: Callable[[NewConnection], Awaitable[None]] | None = None,
+) -> RedisClient:
     """A client that repeats nothing by itself.
 
     Args:
         blocked: for blocked reads; they may take ``block_ms`` longer.
+        admit: makes each new connection ready; may raise UnfitServerError.
     """
     wait_ms = timeouts.socket_ms + (timeouts.block_ms if blocked else 0)
     options: dict[str, Any] = _options(timeouts, wait_ms)
     options |= {"retry": AsyncRetry(NoBackoff(), 0), "max_connections": 4}
+    if admit is not None:
+        options["redis_connect_func"] = admit
     if is_watched(url):
         return cast(RedisClient, AsyncMaster(aredis.Sentinel, url, options))
     client: object = cast(Any, aredis.Redis).from_url(url, **options)
@@ -192,6 +169,7 @@ class Pipe:
     _waiting: list[_Call] = field(default_factory=list[_Call])
     _sender: asyncio.Task[None] | None = None
     connected: bool = True
+    _told: str = ""
     _pausing: bool = False
     _lacking: dict[str, Script] = field(default_factory=dict[str, Script])
     _refused: dict[str, str] = field(default_factory=dict[str, str])
@@ -258,15 +236,19 @@ class Pipe:
                 await self._noticed_loss(error)
             if batch and self._pausing:
                 if self.patience_s is not None and loop.time() - began > self.patience_s:
-                    self._fail(batch, ServerUnreachableError(self.url, str(reason or "it takes no commands now")))
+                    late = ServerUnreachableError(self.url, str(reason or "it takes no commands now"))
+                    self._fail(batch, reason.fault if isinstance(reason, UnfitServerError) else late)
                     return
                 await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))
                 wait_ms = min(wait_ms * 2, LONGEST_WAIT_MS)
 
     async def _noticed_loss(self, error: Exception) -> None:
-        if self.connected:
-            self.connected = False
+        if isinstance(error, UnfitServerError) and str(error) != self._told:
+            self._told = str(error)
+            log.error("%s It is given nothing until then.", error)
+        elif self.connected:
             log.warning("lost the server: %s; trying again", error)
+        self.connected = False
         if self.revive is not None:
             await asyncio.to_thread(self.revive)
 
@@ -285,8 +267,8 @@ class Pipe:
             pipeline.execute_command(*call.command())
             call.sent = True
         replies = await pipeline.execute(raise_on_error=False)
-        if not self.connected:
-            self.connected = True
+        if not self.connected and not any(isinstance(reply, ReadOnlyError) for reply in replies):
+            self.connected, self._told = True, ""
             log.warning("the server is back")
         self._note_loads(lacking, replies)
         replies = replies[len(lacking) :]
@@ -297,11 +279,18 @@ class Pipe:
         self._unloadable.clear()
         for script, reply in zip(scripts, replies, strict=False):
             if isinstance(reply, (*LOST, *_LATER_CLASSES)):
-                self._pausing = True
+                self._pause(reply)
             elif isinstance(reply, OutOfMemoryError):
                 self._unloadable.add(script.name)
             elif isinstance(reply, Exception):
                 self._refused[script.name] = str(reply)
+
+    def _pause(self, reply: Exception) -> None:
+        """The server refuses for a while."""
+        self._pausing = True
+        if isinstance(reply, ReadOnlyError) and self.connected:
+            self.connected = False
+            log.error("the server takes no writes: it has become a replica. Use the address of the master.")
 
     def _help(self, call: _Call, script: Script) -> None:
         """Let the server have a script that it lacks: as a function, or where it is too full for that with the call."""
@@ -320,7 +309,7 @@ class Pipe:
             self._help(call, call.script)
             return False
         if isinstance(reply, (*LOST, *_LATER_CLASSES)) or reply_word(reply) in _LATER:
-            self._pausing = True
+            self._pause(reply)
             return False
         if isinstance(reply, OutOfMemoryError) or reply_word(reply) == "OOM":
             call.reply.set_exception(BackpressureError("the server is out of memory; what was accepted goes on"))

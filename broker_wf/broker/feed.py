@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
-from broker_wf.broker.connection import Pipe, RedisClient
+from broker_wf.broker.clients import RedisClient
+from broker_wf.broker.connection import Pipe
 from broker_wf.broker.keys import Keys, RedisKey
 from broker_wf.core.ids import DriverId, RunId
 from broker_wf.errors import BackpressureError

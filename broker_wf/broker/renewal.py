@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from broker_wf.broker.connection import SyncClient, Timeouts, call_sync, sync_client
+from broker_wf.broker.clients import SyncClient
+from broker_wf.broker.connection import Timeouts, call_sync, sync_client
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import load
 

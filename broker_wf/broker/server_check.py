@@ -6,16 +6,18 @@ import asyncio
 import ipaddress
 import logging
 import ssl
+from dataclasses import dataclass
 from typing import cast
 from urllib.parse import parse_qs
 
+from broker_wf.broker.clients import NewConnection, RedisClient
 from broker_wf.broker.connection import (
     FIRST_WAIT_MS,
     LONGEST_WAIT_MS,
     LOST,
     NOBODY,
-    RedisClient,
     RefusedByServer,
+    UnfitServerError,
     password_refused,
     reply_word,
     wants_password,
@@ -35,7 +37,51 @@ _TLS_CURE = (
 _PASSWORD_WORDS = ("NOAUTH", "WRONGPASS", "NOPERM")
 
 
-async def check_server(client: RedisClient, url: str, settings: Settings) -> None:
+@dataclass(slots=True)
+class Admission:
+    """Looks at the server at every new connection: it may be another one by now, or have other settings.
+
+    Attributes:
+        changes: how often it was another process than before.
+    """
+
+    url: str
+    settings: Settings
+    changes: int = 0
+    _run_id: str | None = None
+
+    async def admit(self, connection: NewConnection) -> None:
+        """Make a connection ready; nothing is asked before :func:`check_server` was content.
+
+        Raises:
+            UnfitServerError: :func:`check_server` would refuse it now.
+        """
+        await connection.on_connect()
+        if self._run_id is None:
+            return
+        await connection.send_command("INFO")
+        try:
+            facts = read_facts(await connection.read_response())
+        except LOST:
+            raise
+        except RefusedByServer as error:
+            raise UnfitServerError(_refusal(error, self.url)) from None
+        fault = fault_of(facts, self.url, self.settings)
+        if fault is not None:
+            raise UnfitServerError(fault)
+        self.note(facts)
+
+    def note(self, facts: dict[str, str]) -> None:
+        """This server is used from now on."""
+        before, self._run_id = self._run_id, facts.get("run_id", "")
+        if self._run_id == before:
+            return
+        self.changes += before is not None
+        if facts.get("aof_enabled") == "0":
+            log.warning("the server keeps no log (appendonly no): runs are lost when it restarts")
+
+
+async def check_server(client: RedisClient, admission: Admission) -> None:
     """Refuse a server that would lose work, or that anybody in the network could use.
 
     A reply that is lost is asked for again for ``connect_timeout_ms``; where nobody listens nobody is waited for.
@@ -45,12 +91,12 @@ async def check_server(client: RedisClient, url: str, settings: Settings) -> Non
         ServerRefusedError: older than 7.0, a replica, evicts keys, keeps no log or asks for no password though it is
             on another machine, wants another password, or is no Redis; says the cure.
     """
+    url, settings = admission.url, admission.settings
     facts = read_facts(await _info(client, url, settings.connect_timeout_ms))
     fault = fault_of(facts, url, settings)
     if fault is not None:
         raise fault
-    if facts.get("aof_enabled") == "0":
-        log.warning("the server keeps no log (appendonly no): runs are lost when it restarts")
+    admission.note(facts)
 
 
 def fault_of(facts: dict[str, str], url: str, settings: Settings) -> ServerRefusedError | None:
@@ -110,13 +156,15 @@ async def _info(client: RedisClient, url: str, patience_ms: int) -> object:
             if isinstance(error.__context__, NOBODY) or loop.time() + wait_ms / 1000 > give_up:
                 raise ServerUnreachableError(url, _plain(error)) from None
         except RefusedByServer as error:
-            if reply_word(error) in _PASSWORD_WORDS:
-                raise password_refused(url, error) from None
-            raise ServerRefusedError(
-                url, f"it does not answer as Redis does ({_plain(error)})", "Check host and port."
-            ) from None
+            raise _refusal(error, url) from None
         await clock.sleep_ms(wait_ms)
         wait_ms = min(wait_ms * 2, LONGEST_WAIT_MS)
+
+
+def _refusal(error: Exception, url: str) -> ServerRefusedError:
+    if reply_word(error) in _PASSWORD_WORDS:
+        return password_refused(url, error)
+    return ServerRefusedError(url, f"it does not answer as Redis does ({_plain(error)})", "Check host and port.")
 
 
 def _is_about_certificates(error: BaseException | None) -> bool:

@@ -35,7 +35,8 @@ from broker_wf.handler import WorkflowHandler
 from broker_wf.home import Home, close_homes, home_of
 from broker_wf.inspector import Inspector
 from broker_wf.settings import Settings
-from broker_wf.worker.worker import Served, Worker
+from broker_wf.worker.served import Served
+from broker_wf.worker.worker import Worker
 from broker_wf.workflow import Workflow
 
 _LOOK_EVERY_S = 0.02

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.connection import FAILED, RedisClient, async_client
+from broker_wf.broker.clients import RedisClient
+from broker_wf.broker.connection import FAILED, async_client
 from broker_wf.broker.feed import FeedEntry, wait_for_feeds
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import DriverId, RunId

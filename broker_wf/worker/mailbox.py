@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.connection import FAILED, RedisClient, async_client
+from broker_wf.broker.clients import RedisClient
+from broker_wf.broker.connection import FAILED, async_client
 from broker_wf.broker.packing import message_of
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import Lane, WorkerId

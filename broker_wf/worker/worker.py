@@ -8,10 +8,9 @@ import os
 import secrets
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-from broker_wf.broker.broker import Broker
+from broker_wf.broker.broker import PARTITIONS, Broker
 from broker_wf.broker.connection import end_tasks
 from broker_wf.broker.deliveries import Ended, Serving
 from broker_wf.broker.packing import pack
@@ -34,6 +33,7 @@ from broker_wf.worker.leases import LeaseKeeper, LeaseThread
 from broker_wf.worker.log_fields import begin_logging, listen_to_logs
 from broker_wf.worker.mailbox import Mailbox, Message
 from broker_wf.worker.run_logs import RunLogs
+from broker_wf.worker.served import Served
 from broker_wf.worker.slots import Slots
 from broker_wf.worker.sweeper import Sweeper
 
@@ -47,25 +47,6 @@ _STOP_GRACE_S = 2.0
 _LAST_WORDS_S = 0.5
 _SHORT_TIMEOUT_MS = 10_000
 """Runs that may not take longer are timed out to the millisecond, others at the next sweep."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """A workflow served in a lane. A private lane belongs to this process: its keys go when it closes."""
-
-    program: Program
-    lane: Lane
-    private: bool = False
-
-    @property
-    def lanes(self) -> tuple[Lane, ...]:
-        """The lane itself, and that of runs set aside for this digest."""
-        return self.lane, Lane(f"{self.lane}#{self.program.spec.digest}")
-
-    @property
-    def groups(self) -> list[Group]:
-        """The consumer groups of its steps in these lanes."""
-        return [group for lane in self.lanes for group in groups_of(self.program.spec, lane)]
 
 
 class Worker:
@@ -86,6 +67,7 @@ class Worker:
         self._served: dict[Lane, Served] = {}
         self._active = ActiveSet()
         self._ending = self._done = 0
+        self._server = broker.admission.changes
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=STEP_THREADS)
         self._grants = Grants()
         self._claimer = Claimer(
@@ -137,10 +119,7 @@ class Worker:
         Raises:
             WorkflowConflictError: another class holds the workflow's name; nothing was changed.
         """
-        spec = served.program.spec
-        if not served.private:
-            fresh_ms = 3 * self._settings.heartbeat_ms
-            await self._broker.roster.register(spec, pack(facts_of(spec)), served.groups, fresh_ms)
+        await self._register(served)
         self._served[served.lane] = served
         serving: list[Serving] = []
         for one in self._served.values():
@@ -153,6 +132,11 @@ class Worker:
         if self._tasks:
             await self._mailbox.poke()
             self._claimer.ask()
+
+    async def _register(self, served: Served) -> None:
+        spec, fresh_ms = served.program.spec, 3 * self._settings.heartbeat_ms
+        if not served.private:
+            await self._broker.roster.register(spec, pack(facts_of(spec)), served.groups, fresh_ms)
 
     async def _serve_if_nobody_does(self, program: Program) -> None:
         """A step has begun a run of this workflow; without it the step might wait for ever."""
@@ -365,7 +349,20 @@ class Worker:
     async def _beat_for_ever(self) -> None:
         while True:
             await self._clock.sleep_ms(self._settings.heartbeat_ms)
+            await self._register_again()
             await self._beat()
+
+    async def _register_again(self) -> None:
+        """Another server may know nothing of what the one before was told."""
+        if self._server == self._broker.admission.changes:
+            return
+        self._server = self._broker.admission.changes
+        try:
+            await self._broker.roster.check_protocol(PARTITIONS)
+            for served in list(self._served.values()):
+                await self._register(served)
+        except BrokerError as error:
+            log.error("%s", error)
 
     async def _beat(self, begun: Served | None = None) -> None:
         """Say that this worker is alive and what it serves; or only what it has just begun to serve."""
