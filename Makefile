@@ -72,7 +72,8 @@ test: $(VENV)/.test ## every test on the bundled Valkey, with the coverage gate,
 	exit $$failed
 
 faults: $(VENV)/.test ## the experiments with faults at their size of every day, and the model check
-	$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py -ra $(PYTEST_ARGS)
+	BROKER_WF_TEST_EXAMPLES=$${BROKER_WF_TEST_EXAMPLES:-90} \
+		$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py -ra $(PYTEST_ARGS)
 
 faults-nightly: $(VENV)/.test ## the same at full size; prints a table of figures
 	@mkdir -p $(dir $(FIGURES))

@@ -10,10 +10,11 @@ from broker_wf.core.ids import RunId, StepName
 from broker_wf.core.outcome import Effect, Sent, StateSet, Written
 from broker_wf.errors import RunConflictError
 from broker_wf.events import Event, StopEvent
+from tests.stateful.accidents import Accidents
 from tests.stateful.flow import Answer, Both, Done, Item, Left, Loose, Part, Piece, Right, Task
 from tests.stateful.model import Run
 from tests.stateful.rig import LATER_MS
-from tests.stateful.twins import TIMEOUTS, WORKERS, Twins, one_of
+from tests.stateful.twins import TIMEOUTS, WORKERS, one_of
 
 KINDS: tuple[type[Event], ...] = (Task, Both, Left, Right, Loose, Item, Part, Piece, Done, Answer)
 MEMBERS: dict[str, type[Event]] = {"work": Done, "shape": Piece, "merge": Done}
@@ -27,7 +28,7 @@ wanted = st.sampled_from([None, 0, 1])
 kinds = st.lists(st.sampled_from(KINDS), max_size=3)
 
 
-class Scripts(Twins):
+class Scripts(Accidents):
     @initialize(window=st.sampled_from([1, 3, 1000]), shared=st.booleans())
     def begin(self, window: int, shared: bool) -> None:
         self.set_up(window, shared)

@@ -41,6 +41,10 @@ FRAIL_AT = 2
 T = TypeVar("T")
 
 
+Saved = tuple[bytes, int, bytes]
+"""A key, how long it lasts, and what it holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Truth:
     """A run as its keys hold it. ``live``, ``backlog`` and ``waiting`` are keyed by delivery id."""
@@ -236,6 +240,42 @@ class Rig:
         self.raw.set(self.key("swept"), self.now_ms() - for_ms)
         for member, score in self.raw.zrange(self.key("watch"), 0, -1, withscores=True):
             self.raw.zadd(self.key("watch"), {member: score - for_ms})
+
+    def saved(self) -> list[Saved]:
+        """All keys of the namespace."""
+        names = list(cast("list[bytes]", self.raw.scan_iter(f"{self.broker.keys.tag}*", count=1000)))
+        pipe = self.raw.pipeline(transaction=True)
+        for name in names:
+            pipe.pttl(name).dump(name)
+        told = pipe.execute()
+        return list(zip(names, told[::2], told[1::2], strict=True))
+
+    def put_back(self, keys: list[Saved]) -> None:
+        """The namespace is as it was then."""
+        pipe = self.raw.pipeline(transaction=True)
+        for name in self.raw.scan_iter(f"{self.broker.keys.tag}*", count=1000):
+            pipe.delete(name)
+        for name, lasts_ms, held in keys:
+            pipe.restore(name, max(0, lasts_ms), held)
+        pipe.execute()
+
+    def keys_of(self, run_id: str) -> list[str]:
+        """The keys of a run."""
+        names = [name.decode() for name in self.raw.scan_iter(f"{self.broker.keys.tag}*", count=1000)]
+        return [name for name in names if name.removeprefix(self.broker.keys.tag).split(":")[1:2] == [run_id]]
+
+    def expire(self, run_id: str) -> None:
+        """What its retention does in the end."""
+        if names := self.keys_of(run_id):
+            self.raw.delete(*names)
+
+    def word(self, script: str, delivery: Delivery, *values: object) -> str:
+        """The first word of the reply of a script that is called for a delivery alone."""
+        return self.run(self._word(script, delivery, *values))
+
+    async def _word(self, script: str, delivery: Delivery, *values: object) -> str:
+        names = (delivery.run_id, delivery.id, delivery.fence)
+        return cast("list[bytes]", await self.broker.pipe.call(load(script), *names, *values))[0].decode()
 
     def audit(self) -> tuple[int, int]:
         """Repairs, and runs failed because they can never end."""
