@@ -17,12 +17,16 @@ from broker_wf.errors import BrokerError, EventsTrimmedError
 
 log = logging.getLogger("broker_wf.driver")
 
+_MOST_UNREAD = 2_000
+"""Entries that are kept here for a slow reader; beyond that nothing is read for it until it has taken half of them."""
+
 
 @dataclass(slots=True, eq=False)
 class _Reader:
     run_id: RunId
     cursor: int
     arrived: asyncio.Queue[FeedEntry]
+    full: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +69,10 @@ class Feeds:
                 if await self._is_over(reader.run_id, seen) and reader.arrived.empty():
                     return None
                 continue
+            if reader.full and reader.arrived.qsize() <= _MOST_UNREAD // 2:
+                reader.full = False
+                self._changed.set()
+                await self.broker.feed.wake(self.driver)
             return entry
 
     async def _is_over(self, run_id: RunId, cursor: int) -> bool:
@@ -75,7 +83,7 @@ class Feeds:
         """Serve the readers until cancelled."""
         wake_from = "0-0"
         while True:
-            if not self._readers:
+            if all(reader.full for reader in self._readers):
                 self._changed.clear()
                 await self._changed.wait()
             try:
@@ -95,7 +103,7 @@ class Feeds:
         if self._client is None:
             self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
         # Who comes while this read is under way begins elsewhere, and is served by the next one.
-        readers, cursors = list(self._readers), dict[RunId, int]()
+        readers, cursors = [one for one in self._readers if not one.full], dict[RunId, int]()
         for reader in readers:
             cursors[reader.run_id] = min(reader.cursor, cursors.get(reader.run_id, reader.cursor))
         found, wake_from = await wait_for_feeds(
@@ -106,6 +114,7 @@ class Feeds:
                 if entry.seq > reader.cursor:
                     reader.cursor = entry.seq
                     reader.arrived.put_nowait(entry)
+            reader.full = reader.arrived.qsize() >= _MOST_UNREAD
         return wake_from
 
 
