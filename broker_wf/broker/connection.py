@@ -62,6 +62,13 @@ class UnfitServerError(ConnectionError):
         self.fault = fault
 
 
+class ServerLoadingError(ConnectionError):
+    """A new connection leads to a server that still reads its data."""
+
+    def __init__(self) -> None:
+        super().__init__("it still reads its data")  # pyright: ignore[reportUnknownMemberType]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """Milliseconds: for a reply, for connecting, and for the longest blocked read."""

@@ -17,6 +17,7 @@ from broker_wf.broker.connection import (
     LOST,
     NOBODY,
     RefusedByServer,
+    ServerLoadingError,
     UnfitServerError,
     password_refused,
     reply_word,
@@ -55,6 +56,7 @@ class Admission:
 
         Raises:
             UnfitServerError: :func:`check_server` would refuse it now.
+            ServerLoadingError: not yet.
         """
         await connection.on_connect()
         if self._run_id is None:
@@ -66,6 +68,8 @@ class Admission:
             raise
         except RefusedByServer as error:
             raise UnfitServerError(_refusal(error, self.url)) from None
+        if is_loading(facts):
+            raise ServerLoadingError
         fault = fault_of(facts, self.url, self.settings)
         if fault is not None:
             raise UnfitServerError(fault)
@@ -92,7 +96,7 @@ async def check_server(client: RedisClient, admission: Admission) -> None:
             on another machine, wants another password, or is no Redis; says the cure.
     """
     url, settings = admission.url, admission.settings
-    facts = read_facts(await _info(client, url, settings.connect_timeout_ms))
+    facts = await _facts(client, url, settings.connect_timeout_ms)
     fault = fault_of(facts, url, settings)
     if fault is not None:
         raise fault
@@ -124,6 +128,11 @@ def fault_of(facts: dict[str, str], url: str, settings: Settings) -> ServerRefus
     return ServerRefusedError(url, reason, cure) if reason else None
 
 
+def is_loading(facts: dict[str, str]) -> bool:
+    """Whether the server still reads its log: it says meanwhile that it keeps none."""
+    return facts.get("loading") == "1" or facts.get("async_loading") == "1"
+
+
 def is_loopback(url: str) -> bool:
     """Whether only this machine can reach the server, going by the URL alone: no name is looked up."""
     given = split_url(url)
@@ -142,12 +151,17 @@ def _has_password(url: str) -> bool:
     return bool(parts.password) or bool(parse_qs(parts.query).get("password"))
 
 
-async def _info(client: RedisClient, url: str, patience_ms: int) -> object:
+async def _facts(client: RedisClient, url: str, patience_ms: int) -> dict[str, str]:
     loop, clock = asyncio.get_running_loop(), SystemClock()
     give_up, wait_ms = loop.time() + patience_ms / 1000, FIRST_WAIT_MS
     while True:
         try:
-            return await client.execute_command("INFO")
+            facts = read_facts(await client.execute_command("INFO"))
+            if not is_loading(facts):
+                return facts
+            if loop.time() + wait_ms / 1000 > give_up:
+                # Whoever is patient waits on. Whether it keeps a log cannot be told yet.
+                return {name: fact for name, fact in facts.items() if name != "aof_enabled"}
         except LOST as error:
             if wants_password(error):
                 raise password_refused(url, error) from None

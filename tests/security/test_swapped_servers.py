@@ -176,3 +176,29 @@ async def test_no_log_and_no_password_are_told_of(server: PortServer, tmp_path: 
             client.config_set("appendonly", "yes")
         await meanwhile(log, "the server is back")
         assert SECRET not in log.read_text()
+
+
+@pytest.fixture
+def slow_to_load(server: PortServer) -> PortServer:
+    """A server that takes seconds to read its log, and says meanwhile that it keeps none."""
+    with redis.Redis(port=server.port) as client, client.pipeline(transaction=False) as pipe:
+        for n in range(6_000):  # it looks at its clients once in 1,024 commands
+            pipe.set(f"filler{n}", "x")
+        pipe.execute()
+    server.words += ["--key-load-delay", "1000"]
+    return server
+
+
+async def test_a_server_that_still_reads_its_log_is_waited_for(slow_to_load: PortServer, tmp_path: Path) -> None:
+    server, log, url = slow_to_load, tmp_path / "worker.log", f"redis://0.0.0.0:{slow_to_load.port}"
+    with serving_worker(url, log, NAMESPACE, **QUICK, allow_insecure=1):
+        server.kill()
+        process = start_process(server.binary, tmp_path / "server", server.words)
+        try:
+            await meanwhile(log, "the server is back")
+            with serving_worker(url, tmp_path / "second.log", NAMESPACE, **QUICK, allow_insecure=1):
+                assert await within(begun(server)) == ANSWER
+        finally:
+            process.kill()
+            process.wait()
+        assert "keeps no log" not in log.read_text()
