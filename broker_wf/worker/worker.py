@@ -66,8 +66,7 @@ class Worker:
         self._broker, self._settings, self._clock = broker, settings, clock or SystemClock()
         self._served: dict[Lane, Served] = {}
         self._active = ActiveSet()
-        self._ending = self._done = 0
-        self._server = broker.admission.changes
+        self._ending = self._done = self._server = 0
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=STEP_THREADS)
         self._grants = Grants()
         self._claimer = Claimer(
