@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from broker_wf import Workflow
 from broker_wf.handler import WorkflowHandler
 from tests.apps.loads import Load
 from tests.faults.cluster import until
@@ -54,6 +55,7 @@ class Experiment:
         self.faults = 0
         self.leases_lost: int | None = 0
         self.expected: dict[str, Expected] = {}
+        self._flows: dict[type[Workflow], Workflow] = {}
         self._waiting: dict[str, asyncio.Future[object]] = {}
         self._began = time.monotonic()
         self._killed: dict[int, int] = {}
@@ -61,7 +63,7 @@ class Experiment:
 
     def begin(self, load: Load, count: int, runs: Iterable[str], *, pause_s: float = 0.0) -> None:
         """Submit runs, and send what a person would send them."""
-        flow = load.flow(timeout=300, broker=self.cluster.settings)
+        flow = self._flow(load)
         for run in runs:
             handler = flow.run(run_id=run, count=count, pause_s=pause_s)
             self.handlers[run] = handler
@@ -72,6 +74,11 @@ class Experiment:
                 waits=bool(load.answers(count)),
             )
             self._waiting[run] = asyncio.ensure_future(self._followed(load, count, handler))
+
+    def _flow(self, load: Load) -> Workflow:
+        if load.flow not in self._flows:
+            self._flows[load.flow] = load.flow(timeout=300, broker=self.cluster.settings)
+        return self._flows[load.flow]
 
     async def _followed(self, load: Load, count: int, handler: WorkflowHandler) -> object:
         for event in load.answers(count):
@@ -99,6 +106,15 @@ class Experiment:
         self.faults += 1
         if self.leases_lost is not None:
             self.leases_lost += leases_lost
+
+    @property
+    def under_way(self) -> int:
+        """Runs whose drivers still wait."""
+        return sum(not one.done() for one in self._waiting.values())
+
+    async def all_over(self) -> None:
+        """Wait until no driver waits."""
+        await asyncio.wait(self._waiting.values())
 
     @property
     def is_over(self) -> bool:
