@@ -59,6 +59,19 @@ def watched(url: str) -> Watched:
     )
 
 
+class _Order(list[object]):
+    """The sentinels; the one that has answered is asked first next time.
+
+    The client library swaps two places when it has waited for the answer. Of two connections that are made at once the
+    second then puts a sentinel where it is already, and another one is asked by nobody and closed by nobody any more.
+    """
+
+    def __setitem__(self, place: object, sentinel: object) -> None:
+        if place == 0:
+            self.remove(sentinel)
+            self.insert(0, sentinel)
+
+
 class AsyncMaster:
     """A client of redis.asyncio for whichever server is the master."""
 
@@ -98,6 +111,8 @@ class SyncMaster:
 def _clients(sentinel: object, url: str, options: Mapping[str, object]) -> tuple[Any, list[Any]]:
     """A client for the master, and those for the sentinels."""
     found, wait = watched(url), options["socket_connect_timeout"]
-    own = {"socket_timeout": wait, "socket_connect_timeout": wait, **found.own}
+    # Left to itself the library asks a sentinel that is gone again and again, for seconds, before it asks the next.
+    own = {"socket_timeout": wait, "socket_connect_timeout": wait, "retry": options["retry"], **found.own}
     asked = cast(Any, sentinel)(found.sentinels, sentinel_kwargs=own)
+    asked.sentinels = _Order(asked.sentinels)
     return asked.master_for(found.service, **options, **found.server), asked.sentinels

@@ -82,6 +82,7 @@ def guarded(directory: Path, replicas: int = 1, words: Sequence[str] = ()) -> It
         found = Guarded([master, *copies], [free_port() for _ in range(3)])
         for n, port in enumerate(found.sentinels):
             process = start_sentinel(directory / f"sentinel{n}", port, master.port)
+            found.processes.append(process)
             stack.callback(process.wait)
             stack.callback(process.kill)
             wait_for_answer(port, process)

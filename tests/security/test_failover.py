@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import redis
 
+from broker_wf.broker.connection import RedisClient, Timeouts, async_client
 from broker_wf.cli import health
 from broker_wf.errors import ServerUnreachableError
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.security.app import Security
-from tests.security.network import ENOUGH_S, free_port, serving_worker
+from tests.security.network import ENOUGH_S, free_port, serving_worker, start_process, wait_for_answer, wanted_binary
 from tests.security.sentinels import PASSWORD, SERVICE, Guarded, guarded
 
 QUICK = {
@@ -34,7 +35,7 @@ QUICK = {
 async def homes() -> AsyncIterator[None]:
     yield
     await close_homes()
-    # Not mended yet: a client that is closed while it asks a sentinel may leave that one connection to the collector.
+    # Not mended yet: now and then a failover leaves one connection to a sentinel to the collector.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
@@ -92,6 +93,37 @@ async def test_a_sentinel_that_is_gone_does_not_matter(
         told = capsys.readouterr().err
         assert "does not know it" in told
         assert PASSWORD not in told
+
+
+async def answers(client: RedisClient) -> bool:
+    try:
+        return await client.execute_command("PING") in (b"PONG", True)
+    except (redis.ConnectionError, redis.TimeoutError):
+        return False
+
+
+async def test_connections_made_at_once_forget_no_sentinel(tmp_path: Path) -> None:
+    with guarded(tmp_path, replicas=0) as group:
+        first, second, third = group.processes
+        first.kill()
+        first.wait()
+        client = async_client(group.url, Timeouts(socket_ms=3_000, connect_ms=3_000, block_ms=0))
+        assert all(await asyncio.gather(*(answers(client) for _ in range(4))))
+        config = tmp_path / "sentinel0" / "sentinel.conf"
+        again = start_process(wanted_binary(), tmp_path / "sentinel0", [str(config), "--sentinel"])
+        try:
+            wait_for_answer(group.sentinels[0], again)
+            for one in (second, third):
+                one.kill()
+                one.wait()
+            with redis.Redis(port=group.servers[0].port, password=PASSWORD) as server:
+                server.client_kill_filter(_type="normal")
+            tries = [await answers(client) for _ in range(12)]
+            assert tries[-1], "the one that has come back is asked for the master"
+        finally:
+            await client.aclose()
+            again.kill()
+            again.wait()
 
 
 async def test_sentinels_that_do_not_answer_are_told_without_the_password() -> None:
