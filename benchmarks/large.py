@@ -14,6 +14,8 @@ from pathlib import Path
 from benchmarks.rig import Rig, driver, memory_bytes, server, workers
 
 _EACH_S = 0.05
+FURTHER = 300
+"""So many submits are timed while so many runs are live."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,15 @@ def long_fan_out(rig: Rig, sizes: tuple[int, int]) -> dict[str, float]:
 def many_runs(rig: Rig, size: int) -> dict[str, float]:
     """So many live runs, each waiting for somebody."""
     before = rig.server_bytes()
-    found = rig.ours.run("park", size)
+    began = rig.ours.run("park", size)
     ends = time.monotonic() + 60
-    while (now := rig.queued()) and time.monotonic() < ends:
+    while (queued := rig.queued()) and time.monotonic() < ends:
         time.sleep(0.2)
     waiting = rig.server_bytes()
-    rig.ours.run("answer", size)
-    return {**found, "size": size, "not_parked": now, "bytes_per_run": (waiting - before) / size}
+    found = rig.ours.run("more", FURTHER)
+    answered = rig.ours.run("answer", size + FURTHER)
+    rates = {"submitted_per_s": began["per_s"], "answered_per_s": answered["per_s"], "not_parked": float(queued)}
+    return {**found, **rates, "size": size, "bytes_per_run": (waiting - before) / size}
 
 
 def collected(rig: Rig, sizes: tuple[int, int]) -> dict[str, float]:
