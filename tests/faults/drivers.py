@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from broker_wf.settings import Settings
 from tests.apps.held import Everything
 
 
+def forking() -> ForkServerContext:
+    """Of processes that need not import anything; all must come from here, for the first one begins it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 def driver(settings: Settings, run: str, count: int, pause_s: float) -> BaseProcess:
     """One that begins a run of ``Everything`` and follows it; in milliseconds, but for the first."""
-    forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload([__name__])
-    process = forking.Process(target=_drive, args=(settings, run, count, pause_s))
+    process = forking().Process(target=_drive, args=(settings, run, count, pause_s))
     process.start()
     return process
 

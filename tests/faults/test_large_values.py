@@ -16,6 +16,7 @@ import redis
 from broker_wf.errors import LimitExceededError
 from tests.apps.large import Large, deep
 from tests.faults.cluster import Cluster
+from tests.faults.drivers import forking
 from tests.faults.experiment import Experiment
 from tests.faults.records import Records
 
@@ -46,7 +47,7 @@ def somebody_else(cluster: Cluster) -> Iterator[list[float]]:
     """What a client that has nothing to do with it all waits for its replies, in order; filled at the end."""
     took: list[float] = []
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("forkserver").Process(target=ping, args=(cluster.settings.url, there))
+    process = forking().Process(target=ping, args=(cluster.settings.url, there))
     process.start()
     try:
         here.recv()
