@@ -103,7 +103,10 @@ class ServerUnreachableError(BrokerError):
 
     def __init__(self, url: str, reason: str) -> None:
         shown = without_password(url)
-        super().__init__(f"no Redis server answers at {shown}: {reason}. Is it running, and is BROKER_WF_URL right?")
+        kind, said = (
+            ("server of workflows", "the URL") if shown.startswith("http") else ("Redis server", "BROKER_WF_URL")
+        )
+        super().__init__(f"no {kind} answers at {shown}: {reason}. Is it running, and is {said} right?")
         self.url = shown
         self.reason = reason
 

@@ -34,6 +34,7 @@ MODULES = (
     "broker_wf.collect",
     "broker_wf.settings",
     "broker_wf.representation",
+    "broker_wf.client",
     "broker_wf.testing",
     "broker_wf.types",
     "broker_wf.utils",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,9 +55,12 @@ class FeedStore:
     async def wake(self, driver: DriverId) -> None:
         """End the driver's blocked read, because it has to read other feeds; a full server lets it end by itself."""
         key = self.pipe.keys.of("wake", driver)
+        # Both at once: who is cancelled between them would leave a key that never expires.
         with suppress(BackpressureError):
-            await self.pipe.command("XADD", key, "MAXLEN", 1, "*", "w", 1)
-        await self.pipe.command("PEXPIRE", key, _WAKE_LIFE_MS)
+            await asyncio.gather(
+                self.pipe.command("XADD", key, "MAXLEN", 1, "*", "w", 1),
+                self.pipe.command("PEXPIRE", key, _WAKE_LIFE_MS),
+            )
 
 
 async def wait_for_feeds(

@@ -98,7 +98,7 @@ async def send_event(call: Call) -> Done:
     event, program = cls.model_validate(asked.value), program_here(call, workflow)
     route = program.router.sent_route(cls, None if asked.step is None else StepName(asked.step))
     encoded = program.codec.encode_event(event)
-    event_id = EventId(f"x{secrets.token_hex(8)}")
+    event_id = EventId(f"x{asked.event_id or secrets.token_hex(8)}")
     await (await call.host.home()).broker.runs.send(RunId(run.run_id), event_id, event, encoded, route)
     return Done(run_id=run.run_id, status="sent")
 

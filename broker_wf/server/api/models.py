@@ -104,6 +104,11 @@ class SentEvent(_Asked):
     type: str = Field(description="Name of its class, one of the workflow's.")
     value: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue], description="Its fields.")
     step: str | None = Field(default=None, description="The only step it is for.")
+    event_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Sent again under the same id it arrives once.",
+    )
 
 
 class Bulk(_Asked):

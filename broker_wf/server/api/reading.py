@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import cast
 
 from pydantic import JsonValue
 
-from broker_wf.broker.feed import FeedEntry
 from broker_wf.core.ids import RunId
+from broker_wf.driver.watching import until_its_end
 from broker_wf.errors import EventsTrimmedError
 from broker_wf.inspector import Inspector
 from broker_wf.inspector.views import EventView, RunSummary
@@ -18,7 +18,6 @@ from broker_wf.server.api.models import Bulk, Events, EventsQuery, Executions, R
 from broker_wf.server.sse import HEARTBEAT, LiveResponse
 
 _QUIET_S = 15.0
-_PAUSE_S = 0.05
 _SEARCHED = 20_000
 _SEARCHED_AT_ONCE = 500
 
@@ -90,33 +89,15 @@ async def list_events(call: Call) -> Events | LiveResponse:
 async def _streamed(call: Call, inspector: Inspector, run_id: RunId, after: int) -> AsyncGenerator[bytes, None]:
     """Events as lines; at the end of the run one that is called ``end``, so that a browser does not ask again."""
     yield b": the events of a run\n\n"
-    entries = (await call.host.home()).client.events(run_id, after)
-    coming = asyncio.ensure_future(_next(entries))
+    client = (await call.host.home()).client
     try:
-        while True:
-            # A feed's last entry comes with the end of its run, so that is asked once behind each.
-            if not (await asyncio.wait([coming], timeout=_PAUSE_S))[0] and await _is_over(inspector, run_id, after):
-                break
-            entry = await coming
-            if entry is None:
-                break
-            coming, after = asyncio.ensure_future(_next(entries)), entry.seq
-            for view in await inspector.events_of(run_id, entry):
-                yield _lines(view)
+        async with aclosing(until_its_end(client, run_id, after)) as entries:
+            async for entry in entries:
+                for view in await inspector.events_of(run_id, entry):
+                    yield _lines(view)
         yield b"event: end\ndata: {}\n\n"
     except EventsTrimmedError as error:
         yield b"event: trimmed\ndata: " + as_json({"detail": str(error)}) + b"\n\n"
-    finally:
-        coming.cancel()
-
-
-async def _is_over(inspector: Inspector, run_id: RunId, after: int) -> bool:
-    state = await inspector.broker.runs.attach(run_id, None)
-    return state.status != "running" and not await inspector.broker.feed.read(run_id, after, 1)
-
-
-async def _next(entries: AsyncIterator[FeedEntry]) -> FeedEntry | None:
-    return await anext(entries, None)
 
 
 def _lines(view: EventView) -> bytes:
