@@ -154,6 +154,28 @@ def test_a_question_outlives_all_workers_and_is_answered_from_another_process(co
     until(lambda: console.known_workers() == 1)
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_worker_killed_in_the_step_that_publishes_leaves_one_file(
+    console: Console, tmp_path: Path, moment: str
+) -> None:
+    folder = tmp_path / "published"
+    path = os.pathsep.join([str(ROOT / "workers"), str(ROOT)])
+    dying = console.start("worker", "tests.apps.publishing:workflow", PYTHONPATH=path, KILLED=moment)
+    run_id = driver(console, "submit", "New hours", "We open at nine.", "--folder", str(folder)).out.strip()
+    until(lambda: len(pending(console)) == 1)
+    assert driver(console, "answer", run_id, "--approve", "--by", "ann").code == 0
+    assert dying.wait(60) == -signal.SIGKILL
+    assert len(list(folder.iterdir()) if folder.exists() else []) == (moment == "after")
+    worker(console)
+    watched = driver(console, "watch", run_id)
+    assert watched.code == 0, watched.err
+    result = json.loads(watched.out.splitlines()[-1])
+    assert (result["status"], result["by"]) == ("published", "ann")
+    assert [str(file) for file in folder.iterdir()] == [result["path"]]
+    assert Path(result["path"]).read_text() == "# New hours\n\nWe open at nine.\n"
+    until(lambda: console.known_workers() == 1)
+
+
 def test_the_driver_refuses_answers_that_answer_nothing(console: Console, tmp_path: Path) -> None:
     worker(console)
     run_id = driver(console, "submit", "T", "One.", "--folder", str(tmp_path / "out")).out.strip()
