@@ -26,7 +26,7 @@ class Server:
     """A state and a lock that others hold for as many questions as `held` says."""
 
     def __init__(self, held: int = 0, *replies: Changed) -> None:
-        self.replies, self.plans = list(replies), list[dict[str, object]]()
+        self.replies, self.plans = list(replies), list[dict[str, Any]]()
         self.held, self.asked, self.unlocked = held, 0, list[str]()
         self.refused = 0
         self.was_told = asyncio.Event()
@@ -164,6 +164,13 @@ async def test_what_is_too_long_to_be_put_in_place_is_worked_out_here() -> None:
     server = Server(0, Changed("ok", b"\x01"))
     assert await state(server, Words()).append("a", "x" * 70_000) == 1
     assert server.plans[0]["version"] == 0
+
+
+async def test_a_set_that_meets_an_edit_is_made_under_the_lock_in_its_turn() -> None:
+    server, effects = Server(), Words("locked")
+    await state(server, effects).set("a.b", 1)
+    assert len(effects.applied) == server.asked == len(server.plans) == 1
+    assert [key for key, _ in server.plans[0]["sets"]] == ["a"]
 
 
 async def test_the_empty_path_is_the_whole_state() -> None:
