@@ -16,13 +16,15 @@ from broker_wf.core.ids import Lane, RunId
 from broker_wf.driver.client import Client, open_client
 from broker_wf.embedded import BundledServer
 from broker_wf.engine.program import Program
-from broker_wf.errors import without_password
+from broker_wf.errors import BrokerError, without_password
 from broker_wf.settings import Settings
-from broker_wf.worker.served import Served
+from broker_wf.worker.services import Served
 from broker_wf.worker.worker import Worker
 
 log = logging.getLogger("broker_wf")
 
+_IDLE_LANES = 16
+"""So many programs without a live run are still served; another run of one of the others makes a new lane."""
 _servers: dict[Path, BundledServer] = {}
 _servers_lock = threading.Lock()
 
@@ -46,6 +48,15 @@ def resolve_url(settings: Settings) -> tuple[str, Callable[[], object] | None]:
 
 
 @dataclass(slots=True, kw_only=True)
+class Private:
+    """The lane of a program whose runs execute in this process; ``live`` of them have not ended."""
+
+    program: Program
+    lane: Lane
+    live: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
 class Home:
     """A namespace, reached from one event loop.
 
@@ -57,25 +68,50 @@ class Home:
     broker: Broker
     client: Client
     worker: Worker | None = None
-    _lanes: dict[int, Lane] = field(default_factory=dict[int, Lane])
-    _programs: list[Program] = field(default_factory=list[Program])
+    _private: dict[int, Private] = field(default_factory=dict[int, "Private"])
     _warned: set[Lane] = field(default_factory=set[Lane])
     _timers: list[asyncio.TimerHandle] = field(default_factory=list[asyncio.TimerHandle])
     _serving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def private_lane(self, program: Program) -> Lane:
-        """The lane in which runs of this very program execute here."""
+        """The lane in which runs of this very program execute here, for one run more; see :meth:`has_ended`."""
         async with self._serving:
-            lane = self._lanes.get(id(program))
-            if lane is None:
+            found = self._private.pop(id(program), None)
+            if found is None:
                 lane = Lane(f"{program.spec.name}@{self.client.id}.{secrets.token_hex(2)}")
                 if self.worker is None:
                     self.worker = Worker(self.broker, self.settings)
                     self.worker.start()
                 await self.worker.serve(Served(program=program, lane=lane, private=True))
-                self._lanes[id(program)] = lane
-                self._programs.append(program)
-            return lane
+                found = Private(program=program, lane=lane)
+            found.live += 1
+            self._private[id(program)] = found  # behind all that were used before
+            return found.lane
+
+    def has_ended(self, program: Program) -> None:
+        """A run in this program's private lane has ended. Lanes that have had no run for long are given up."""
+        found = self._private.get(id(program))
+        if found is None:
+            return
+        found.live -= 1
+        if len(self._idle()) > _IDLE_LANES:
+            task = asyncio.get_running_loop().create_task(self._retire())
+            _kept.add(task)
+            task.add_done_callback(_kept.discard)
+
+    def _idle(self) -> list[Private]:
+        """Those without a live run, the one that was used last at the end."""
+        return [one for one in self._private.values() if one.live == 0]
+
+    async def _retire(self) -> None:
+        async with self._serving:
+            for one in self._idle()[:-_IDLE_LANES]:
+                del self._private[id(one.program)]
+                if self.worker is not None:
+                    try:
+                        await self.worker.retire(one.lane)
+                    except BrokerError as error:
+                        log.debug("the keys of a lane expire by themselves: %s", error)
 
     async def shared_lane(self, program: Program) -> Lane:
         """The lane of the workers that serve this workflow. Warns if there are none.

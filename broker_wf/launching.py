@@ -114,7 +114,7 @@ def submitting(
         submitting = home.client.submit(submission)
         if settings.url is None and program.verbose:
             say_added(event)
-        return await _begun(home, settings, submitting)
+        return await _begun(home, settings, program, submitting)
 
     return launch
 
@@ -170,7 +170,7 @@ def restoring(settings: Settings, program: Program, run_id: RunId, saved: Saved)
             exposed=is_exposed(),
             **_common(home, lane, program, run_id),
         )
-        return await _begun(home, settings, home.client.restore(begin, content))
+        return await _begun(home, settings, program, home.client.restore(begin, content))
 
     return launch
 
@@ -204,11 +204,20 @@ async def _place_of_work(settings: Settings, program: Program) -> tuple[Home, La
 
 
 async def _begun(
-    home: Home, settings: Settings, beginning: Coroutine[object, object, asyncio.Future[RunState]]
+    home: Home, settings: Settings, program: Program, beginning: Coroutine[object, object, asyncio.Future[RunState]]
 ) -> Joined:
-    if settings.url is None and home.worker is not None:
-        asyncio.get_running_loop().call_soon(home.worker.ask)
-    return home.client, await beginning
+    if settings.url is not None or home.worker is None:
+        return home.client, await beginning
+    asyncio.get_running_loop().call_soon(home.worker.ask)
+    end = await beginning
+
+    def ended(state: asyncio.Future[RunState]) -> None:
+        # Of a run whose end is not known here, it is not known whether it is alive.
+        if not state.cancelled() and state.exception() is None:
+            home.has_ended(program)
+
+    end.add_done_callback(ended)
+    return home.client, end
 
 
 def attaching(settings: Settings, program: Program, run_id: RunId, *, resume: bool) -> Launch:

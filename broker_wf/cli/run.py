@@ -35,7 +35,7 @@ from broker_wf.handler import WorkflowHandler
 from broker_wf.home import Home, close_homes, home_of
 from broker_wf.inspector import Inspector
 from broker_wf.settings import Settings
-from broker_wf.worker.served import Served
+from broker_wf.worker.services import Served
 from broker_wf.worker.worker import Worker
 from broker_wf.workflow import Workflow
 

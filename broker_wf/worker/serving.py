@@ -13,7 +13,7 @@ from broker_wf.core.ids import Lane
 from broker_wf.engine.program import Program
 from broker_wf.resource import worker_resources
 from broker_wf.settings import Settings
-from broker_wf.worker.served import Served
+from broker_wf.worker.services import Served
 from broker_wf.worker.worker import Worker
 
 log = logging.getLogger("broker_wf.worker")

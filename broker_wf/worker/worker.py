@@ -12,13 +12,13 @@ from pathlib import Path
 
 from broker_wf.broker.broker import PARTITIONS, Broker
 from broker_wf.broker.connection import end_tasks
-from broker_wf.broker.deliveries import Ended, Serving
+from broker_wf.broker.deliveries import Ended
 from broker_wf.broker.packing import pack
-from broker_wf.broker.roster import Group, groups_of
+from broker_wf.broker.roster import groups_of
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.definition import facts_of
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import Lane, WorkerId, WorkflowName
+from broker_wf.core.ids import Lane, WorkerId
 from broker_wf.engine.attempt import execute
 from broker_wf.engine.invocation import STOP_WITHIN_S
 from broker_wf.engine.program import Program
@@ -33,7 +33,7 @@ from broker_wf.worker.leases import LeaseKeeper, LeaseThread
 from broker_wf.worker.log_fields import begin_logging, listen_to_logs
 from broker_wf.worker.mailbox import Mailbox, Message
 from broker_wf.worker.run_logs import RunLogs
-from broker_wf.worker.served import Served
+from broker_wf.worker.services import Served, Services
 from broker_wf.worker.slots import Slots
 from broker_wf.worker.sweeper import Sweeper
 
@@ -64,7 +64,7 @@ class Worker:
         """
         self.id = WorkerId(f"{socket.gethostname()[:16]}-{os.getpid()}-{secrets.token_hex(2)}")
         self._broker, self._settings, self._clock = broker, settings, clock or SystemClock()
-        self._served: dict[Lane, Served] = {}
+        self._served = Services()
         self._active = ActiveSet()
         self._ending = self._done = self._server = 0
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=STEP_THREADS)
@@ -89,7 +89,7 @@ class Worker:
             on_message=self._take_message,
             is_full=lambda: self._claimer.is_full,
         )
-        self._sweeper = Sweeper(broker=broker, settings=settings, on_work=self._claimer.ask, groups=self._groups)
+        self._sweeper = Sweeper(broker=broker, settings=settings, on_work=self._claimer.ask, groups=self._served.groups)
         keeper = LeaseProcess if apart else LeaseThread
         self._leases: LeaseKeeper = keeper(broker, settings, self._active, self._lost)
         self._tasks: list[asyncio.Task[None]] = []
@@ -119,14 +119,8 @@ class Worker:
             WorkflowConflictError: another class holds the workflow's name; nothing was changed.
         """
         await self._register(served)
-        self._served[served.lane] = served
-        serving: list[Serving] = []
-        for one in self._served.values():
-            spec = one.program.spec
-            limits, per_run = spec.places, spec.places_per_run
-            serving += [Serving(lane=n, digest=spec.digest, limits=limits, per_run=per_run) for n in one.lanes]
-        self._claimer.serve(serving)
-        self._mailbox.lanes = [one.lane for one in serving]
+        self._served.add(served)
+        self._offer()
         await self._beat(served)
         if self._tasks:
             await self._mailbox.poke()
@@ -136,6 +130,23 @@ class Worker:
         spec, fresh_ms = served.program.spec, 3 * self._settings.heartbeat_ms
         if not served.private:
             await self._broker.roster.register(spec, pack(facts_of(spec)), served.groups, fresh_ms)
+
+    async def retire(self, lane: Lane) -> None:
+        """Serve a private lane no longer; no run may be alive in it. Its keys go."""
+        served = self._served.remove(lane)
+        if served is None:
+            return
+        self._offer()
+        await self._drop_lanes(served)
+
+    async def _drop_lanes(self, served: Served) -> None:
+        for lane in served.lanes:
+            await self._broker.roster.keep_lane(lane, 0, groups_of(served.program.spec, lane))
+
+    def _offer(self) -> None:
+        """Claim from the lanes that are served now, and hear their bells."""
+        self._claimer.serve(self._served.offers())
+        self._mailbox.lanes = self._served.lanes()
 
     async def _serve_if_nobody_does(self, program: Program) -> None:
         """A step has begun a run of this workflow; without it the step might wait for ever."""
@@ -215,12 +226,10 @@ class Worker:
             await self._broker.deliveries.free_places(one.lane, [one.delivery])
 
     async def _say_goodbye(self) -> None:
-        groups = self._groups()
-        lanes = [lane for one in self._served.values() for lane in one.lanes]
-        await self._broker.roster.goodbye(self.id, lanes, groups)
-        for one in self._served.values():
-            for lane in one.lanes if one.private else ():
-                await self._broker.roster.keep_lane(lane, 0, groups_of(one.program.spec, lane))
+        await self._broker.roster.goodbye(self.id, self._served.lanes(), self._served.groups())
+        for one in self._served.all():
+            if one.private:
+                await self._drop_lanes(one)
 
     def _holds_frail(self) -> bool:
         return any(one.delivery.crashes >= self._claimer.frail_at for one in self._active.all())
@@ -232,14 +241,8 @@ class Worker:
     def _has_slot(self) -> bool:
         return self._held() + self._claimer.promised < self._settings.concurrency
 
-    def _groups(self) -> list[Group]:
-        return [group for one in self._served.values() for group in one.groups]
-
-    def _workflows(self) -> list[WorkflowName]:
-        return sorted({one.program.spec.name for one in self._served.values()})
-
     def _start_delivery(self, delivery: Delivery) -> None:
-        served = self._served_for(delivery)
+        served = self._served.get(delivery.lane)
         if served is None:
             log.error("step %s of %s was claimed and is not served here", delivery.step, delivery.workflow)
             return
@@ -251,9 +254,6 @@ class Worker:
         active.task = asyncio.get_running_loop().create_task(self._execute(active, served.program))
         self._executing.add(active.task)
         active.task.add_done_callback(self._executing.discard)
-
-    def _served_for(self, delivery: Delivery) -> Served | None:
-        return self._served.get(delivery.lane)
 
     async def _execute(self, active: Active, program: Program) -> None:
         delivery, loop = active.delivery, asyncio.get_running_loop()
@@ -321,7 +321,7 @@ class Worker:
         asyncio.get_running_loop().call_later(STOP_WITHIN_S, self._look_whether_stopped, active)
 
     def _look_whether_stopped(self, active: Active) -> None:
-        served = self._served_for(active.delivery)
+        served = self._served.get(active.delivery.lane)
         # A thread cannot be stopped, and was given no limit: it keeps its slot and its place until it ends by itself.
         is_async = served is None or served.program.spec.steps[active.delivery.step].is_async
         if is_async and active.task is not None and not active.task.done():
@@ -358,7 +358,7 @@ class Worker:
         self._server = self._broker.admission.changes
         try:
             await self._broker.roster.check_protocol(PARTITIONS)
-            for served in list(self._served.values()):
+            for served in self._served.all():
                 await self._register(served)
         except BrokerError as error:
             log.error("%s", error)
@@ -366,13 +366,13 @@ class Worker:
     async def _beat(self, begun: Served | None = None) -> None:
         """Say that this worker is alive and what it serves; or only what it has just begun to serve."""
         life_ms = 3 * self._settings.heartbeat_ms
-        served = list(self._served.values()) if begun is None else [begun]
+        served = self._served.all() if begun is None else [begun]
         lanes = [lane for one in served for lane in one.lanes]
         facts: dict[str, object] = {
             "id": self.id,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "workflows": ",".join(self._workflows()),
+            "workflows": ",".join(self._served.workflows()),
             "concurrency": self._settings.concurrency,
             "running": len(self._active),
             "done": self._done,
@@ -380,7 +380,7 @@ class Worker:
         try:
             await self._broker.roster.heartbeat(self.id, facts, life_ms, lanes)
             for one in served:
-                for lane in one.lanes if one.private else ():
+                for lane in one.lanes if one.private and one.lane in self._served else ():
                     await self._broker.roster.keep_lane(lane, self._settings.keep_ms, groups_of(one.program.spec, lane))
         except BrokerError as error:
             log.warning("%s", error)

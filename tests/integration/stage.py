@@ -18,7 +18,7 @@ from broker_wf.broker.keys import Keys
 from broker_wf.core.ids import Lane
 from broker_wf.home import close_homes, resolve_url
 from broker_wf.settings import Settings
-from broker_wf.worker.served import Served
+from broker_wf.worker.services import Served
 from broker_wf.worker.worker import Worker
 from tests.integration.key_audit import problems
 

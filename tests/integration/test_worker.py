@@ -6,7 +6,7 @@ from broker_wf import Workflow, step
 from broker_wf.broker.broker import open_broker
 from broker_wf.core.ids import Lane
 from broker_wf.events import StartEvent, StopEvent
-from broker_wf.worker.served import Served
+from broker_wf.worker.services import Served
 from broker_wf.worker.worker import Worker
 from tests.integration.stage import Stage, within
 

@@ -1,0 +1,73 @@
+"""Many instances of a workflow in one process: those that are used no longer cost nothing."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import redis
+
+from broker_wf import Context, Workflow, step
+from broker_wf.events import HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from broker_wf.home import home_of
+from tests.integration.stage import Stage, until, within
+
+MOST = 16
+
+
+class Short(Workflow):
+    @step
+    async def end(self, ev: StartEvent) -> StopEvent:
+        return StopEvent(result=ev.get("n"))
+
+
+class Asks(Workflow):
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        answer = await ctx.wait_for_event(HumanResponseEvent, waiter_event=InputRequiredEvent())
+        return StopEvent(result=answer.get("text"))
+
+
+async def lanes_of(stage: Stage) -> int:
+    """How many the process serves, the two of each program as one."""
+    worker = (await home_of(stage.settings)).worker
+    assert worker is not None
+    return len(worker._served.all())
+
+
+def keys_of_lanes(stage: Stage) -> set[bytes]:
+    with redis.Redis.from_url(stage.url) as client:
+        return {key for key in client.scan_iter(match=stage.keys.tag + "*") if b"Short@" in key}
+
+
+async def test_lanes_of_instances_without_a_run_are_given_up_but_for_a_few(alone: Stage) -> None:
+    asking = alone.flow(Asks).run()
+    async for event in asking.stream_events():
+        if isinstance(event, InputRequiredEvent):
+            break
+    gone: list[weakref.ref[Workflow]] = []
+    for n in range(60):
+        flow = alone.flow(Short)
+        assert await within(flow.run(n=n)) == n
+        gone.append(weakref.ref(flow))
+        del flow
+    worker = (await home_of(alone.settings)).worker
+    assert worker is not None
+    await until(lambda: len(worker._served.all()) == MOST + 1)
+    gc.collect()
+    assert sum(one() is not None for one in gone) <= MOST + 2
+    served = {lane.encode() for lane in worker._served.lanes()}
+    await until(lambda: not {key for key in keys_of_lanes(alone) if not any(lane in key for lane in served)})
+    asking.ctx.send_event(HumanResponseEvent(text="late"))
+    assert await within(asking) == "late", "a run that waits keeps its lane"
+
+
+async def test_an_instance_whose_lane_was_given_up_runs_again_in_a_new_one(alone: Stage) -> None:
+    first = alone.flow(Short)
+    assert await within(first.run(n=0)) == 0
+    for n in range(2 * MOST):
+        assert await within(alone.flow(Short).run(n=n)) == n
+    assert await lanes_of(alone) <= MOST + 1
+    assert await within(first.run(n=7)) == 7
+    handlers = [first.run(n=n) for n in range(20)]
+    assert [await within(one) for one in handlers] == list(range(20))
