@@ -25,6 +25,12 @@ nobody = logging.getLogger("nobody.reads.this")
 nobody.addFilter(lambda record: False)  # no handler may see what cannot be printed
 
 
+@pytest.fixture(autouse=True)
+def unseen_by_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a surrogate pair in what it captures cannot be told between the processes of xdist."""
+    monkeypatch.setattr(logging.getLogger("broker_wf.run"), "filters", [lambda record: False])
+
+
 async def lines_of(stage: Stage, run_id: str, **wanted: str) -> list[LogView]:
     async with opened_broker(stage.settings) as broker:
         return (await read_logs(broker, run_id, **wanted))[0]  # pyright: ignore[reportArgumentType]

@@ -54,6 +54,7 @@ async def test_a_stream_goes_on_where_it_was_when_the_server_is_back(console: Co
     async with AsyncClient(f"http://127.0.0.1:{port}") as client:
         run = await client.submit("telling", {"count": 60, "pause_s": 0.02})
         seen: list[int] = []
+        coming_back: asyncio.Task[object] | None = None
         async for event in run.events():
             seen.append(event.seq)
             if len(seen) == 10:
@@ -61,6 +62,7 @@ async def test_a_stream_goes_on_where_it_was_when_the_server_is_back(console: Co
                 await asyncio.to_thread(process.wait, 20)
                 coming_back = asyncio.create_task(asyncio.to_thread(serve, console, port))
         assert seen == [*range(1, 62)]
+        assert coming_back is not None
         await coming_back
         assert await within(run.result()) == 60
 
