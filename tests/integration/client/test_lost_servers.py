@@ -6,8 +6,8 @@ import asyncio
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -67,6 +67,17 @@ async def test_a_stream_goes_on_where_it_was_when_the_server_is_back(console: Co
         assert await within(run.result()) == 60
 
 
+@asynccontextmanager
+async def closed(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """Close a connection whatever becomes of it."""
+    try:
+        yield
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
 async def test_a_run_that_is_asked_for_while_nobody_answers_starts_once(console: Console) -> None:
     console.worker(FLOWS)
     port = free_port()
@@ -84,26 +95,30 @@ async def test_what_came_although_the_answer_was_lost_does_not_happen_again(cons
     port = free_port()
     serve(console, port)
     cut: set[bytes] = set()
+    passing: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passing.add(asyncio.create_task(pass_on(reader, writer)))
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next((int(one[15:]) for one in head.lower().split(b"\r\n") if one.startswith(b"content-length:")), 0)
-        body = await reader.readexactly(length)
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        back.write(head.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + body)
-        line, is_cut = head.partition(b"\r\n")[0], False
-        if line.startswith(b"POST"):
-            is_cut = line not in cut
-            cut.add(line)
-        with suppress(ConnectionError):
-            while part := await there.read(65536):
-                if not is_cut:
-                    writer.write(part)
-                    await writer.drain()
-        back.close()
-        writer.close()
+        async with closed(writer):
+            head = await reader.readuntil(b"\r\n\r\n")
+            names = head.lower().split(b"\r\n")
+            length = next((int(one[15:]) for one in names if one.startswith(b"content-length:")), 0)
+            body = await reader.readexactly(length)
+            line, is_cut = head.partition(b"\r\n")[0], False
+            if line.startswith(b"POST"):
+                is_cut = line not in cut
+                cut.add(line)
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            async with closed(back):
+                back.write(head.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n") + body)
+                while part := await there.read(65536):
+                    if not is_cut:
+                        writer.write(part)
+                        await writer.drain()
 
-    async with await asyncio.start_server(pass_on, "127.0.0.1", 0) as proxy:
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as proxy:
         url = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
         async with AsyncClient(url) as client:
             run = await within(client.submit("telling", {"count": 1}))
@@ -119,4 +134,7 @@ async def test_what_came_although_the_answer_was_lost_does_not_happen_again(cons
                 await within(asking.send("Reply", {"text": "fine"}))
             assert await within(asking.result()) == "fine"
             assert {one.run_id for one in (await client.runs()).runs} == {run.id, again.id, "asks"}
+    for one in passing:
+        one.cancel()  # a stream whose client has gone is passed on to the end else
+    await asyncio.gather(*passing, return_exceptions=True)
     assert len(cut) == 3
