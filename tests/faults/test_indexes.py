@@ -124,7 +124,7 @@ async def test_a_lease_that_a_clock_gave_before_it_was_put_back_is_not_waited_fo
     (gone,) = await asyncio.to_thread(experiment.workers, 1, CONCURRENCY)
     experiment.begin(W1, 3, [f"r{n}" for n in range(3)], pause_s=1.0)
     client, watch = cast(Any, experiment.cluster.client), experiment.cluster.keys.of("watch")
-    await meanwhile(lambda: experiment.cluster.held_by(gone), "it to be at work")
+    await meanwhile(lambda: records.starts("@work"), "a step that works for a second")
     experiment.kill(gone, leases=2 * CONCURRENCY)
     for member in client.zrange(watch, 0, -1):
         client.zincrby(watch, HOUR_MS, member)
