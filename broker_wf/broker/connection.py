@@ -175,6 +175,7 @@ class Pipe:
     clock: Clock = field(default_factory=SystemClock)
     _waiting: list[_Call] = field(default_factory=list[_Call])
     _sender: asyncio.Task[None] | None = None
+    _closed: bool = False
     connected: bool = True
     _told: str = ""
     _pausing: bool = False
@@ -204,6 +205,7 @@ class Pipe:
 
     async def close(self) -> None:
         """Send what still waits, then close the client."""
+        self._closed = True
         if self._sender is not None and not self._sender.done():
             if self.connected:
                 await asyncio.wait([self._sender], timeout=2.0)
@@ -219,13 +221,28 @@ class Pipe:
         call = _Call(args, again, loop.create_future(), script)
         self._waiting.append(call)
         if self._sender is None or self._sender.done():
-            self._sender = loop.create_task(self._send())
+            self._begin_to_send()
         return call.reply
+
+    def _begin_to_send(self) -> None:
+        self._sender = asyncio.get_running_loop().create_task(self._send())
+        self._sender.add_done_callback(self._has_sent)
 
     async def _send(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            await self._deliver(batch)
+            try:
+                await self._deliver(batch)
+            except asyncio.CancelledError:
+                self._waiting = batch + self._waiting
+                raise
+
+    def _has_sent(self, sender: asyncio.Task[None]) -> None:
+        """An event loop that ends cancels all its tasks, this one too; others may still wait for their replies then."""
+        if sender.cancelled() and not self._closed:
+            self._waiting = [call for call in self._waiting if not call.reply.done()]
+            if self._waiting:
+                self._begin_to_send()
 
     async def _deliver(self, batch: list[_Call]) -> None:
         loop = asyncio.get_running_loop()

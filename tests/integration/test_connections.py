@@ -16,6 +16,7 @@ import pytest_asyncio
 import redis
 
 from broker_wf import Workflow, step
+from broker_wf.broker.broker import open_broker
 from broker_wf.broker.roster import RosterStore
 from broker_wf.core.ids import Lane
 from broker_wf.errors import ServerRefusedError, ServerUnreachableError
@@ -295,3 +296,34 @@ async def test_a_home_that_was_closed_before_its_warning_was_due_asks_the_server
     asyncio.get_running_loop().call_later(0.3, passed.set)
     await within(passed.wait())
     assert len(asked) == before
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_calls_are_answered_though_the_task_that_sends_them_was_cancelled(
+    server_url: str, namespace: str, turns: int
+) -> None:
+    """As an event loop that ends does with all its tasks, while a worker still says goodbye."""
+    broker = await open_broker(Settings.load(url=server_url, namespace=namespace), server_url, patience_s=None)
+    before = broker.pipe.command("ECHO", "before")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    sender = broker.pipe._sender
+    assert sender is not None
+    sender.cancel()
+    after = broker.pipe.command("ECHO", "after")
+    assert await within(asyncio.gather(before, after)) == [b"before", b"after"]
+    await broker.pipe.close()
+
+
+async def test_nothing_is_sent_for_those_who_wait_no_more(server_url: str, namespace: str) -> None:
+    broker = await open_broker(Settings.load(url=server_url, namespace=namespace), server_url, patience_s=None)
+    given_up = asyncio.ensure_future(broker.pipe.command("PING"))
+    sender = broker.pipe._sender
+    assert sender is not None
+    sender.cancel()
+    given_up.cancel()
+    await asyncio.wait([sender])
+    await asyncio.sleep(0)
+    assert broker.pipe._sender is sender
+    assert broker.pipe._waiting == []
+    await broker.pipe.close()
