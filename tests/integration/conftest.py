@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from broker_wf.settings import Settings
 from broker_wf.wire.blobs import BlobCache
+from tests.integration.console import Console
 from tests.integration.stage import Stage
 from tests.servers import server_binary
 
@@ -32,6 +34,16 @@ async def _audited(stage: Stage) -> AsyncIterator[Stage]:
     finally:
         await stage.clear()
     assert stage.audit() == []
+
+
+@pytest.fixture
+def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console]:
+    """Where commands are typed; what they have started is ended."""
+    made = Console(server_url, namespace, tmp_path / "data")
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest_asyncio.fixture(params=["in_process", "workers"])

@@ -16,15 +16,6 @@ NOWHERE = "redis://:secret@127.0.0.1:1/0"
 
 
 @pytest.fixture
-def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console]:
-    made = Console(server_url, namespace, tmp_path / "data")
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
 def audited(console: Console) -> Iterator[Console]:
     """For tests that leave neither live runs nor killed workers."""
     yield console

@@ -19,15 +19,6 @@ SLOW = f"{APP}:slow"
 
 
 @pytest.fixture
-def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console]:
-    made = Console(server_url, namespace, tmp_path / "data")
-    try:
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
 def audited(console: Console) -> Iterator[Console]:
     """For tests that leave neither live runs nor killed workers."""
     yield console

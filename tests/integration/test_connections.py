@@ -25,7 +25,7 @@ from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.faults.proxy import LosingLink
 from tests.integration.stage import Stage, until, within
-from tests.servers import private_server, server_binary
+from tests.servers import free_port, private_server, server_binary
 
 SECRET = "hunter2"
 
@@ -65,13 +65,6 @@ def short_directory() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="bwf-"))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def flow(url: str, **settings: int | str) -> Small:

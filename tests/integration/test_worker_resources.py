@@ -5,23 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.apps.pooled import Reads, Writes
 from tests.integration.console import Console, lines
 from tests.integration.stage import within
-
-
-@pytest.fixture
-def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console]:
-    made = Console(server_url, namespace, tmp_path / "data")
-    yield made
-    made.close()
 
 
 async def test_a_workers_resource_is_made_once_for_all_its_workflows_and_closed_at_drain(

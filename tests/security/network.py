@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import redis
 
-from tests.servers import START_S, server_binary
+from tests.servers import START_S, free_port, server_binary
 
 ROOT = Path(__file__).parents[2]
 APP = "tests.security.app:flow"
@@ -26,13 +25,6 @@ def wanted_binary() -> Path:
     """The kind of server that this run of the tests is about, as a binary that can be started here."""
     kind = os.environ.get("BROKER_WF_TEST_SERVER", "bundled")
     return server_binary("redis" if kind == "redis" else "bundled")
-
-
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass(slots=True)
@@ -47,6 +39,10 @@ class PortServer:
     words: list[str]
     port: int
     process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
 
     def kill(self) -> None:
         """End it as a power switch would."""

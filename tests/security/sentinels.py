@@ -13,13 +13,13 @@ import redis
 
 from tests.security.network import (
     PortServer,
-    free_port,
     port_server,
     start_process,
     until,
     wait_for_answer,
     wanted_binary,
 )
+from tests.servers import free_port
 
 SERVICE = "mymaster"
 PASSWORD = "replicated-secret"

@@ -18,8 +18,9 @@ from broker_wf.errors import ServerUnreachableError
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.security.app import Security
-from tests.security.network import ENOUGH_S, free_port, serving_worker, start_process, wait_for_answer, wanted_binary
+from tests.security.network import ENOUGH_S, serving_worker, start_process, wait_for_answer, wanted_binary
 from tests.security.sentinels import PASSWORD, SERVICE, Guarded, guarded
+from tests.servers import free_port
 
 QUICK = {
     "audit_ms": 500,

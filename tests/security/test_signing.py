@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -18,34 +17,19 @@ from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from broker_wf.wire.envelope import is_signed, unsigned
 from tests.security.app import Security
-from tests.security.network import ENOUGH_S, PortServer, port_server, serving_worker
+from tests.security.network import ENOUGH_S, PortServer, serving_worker
 
 OLD, NEW = "the-key-of-long-ago", "the-key-of-today"
+pytestmark = pytest.mark.usefixtures("homes")
 NAMESPACE = "signing"
 KEYS = Keys(NAMESPACE)
 TEXT = "t" * 4_000
 ANSWER = 0 + 1 + 2
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[PortServer]:
-    with port_server(tmp_path / "server") as one:
-        yield one
-
-
-@pytest.fixture(autouse=True)
-async def homes() -> AsyncIterator[None]:
-    yield
-    await close_homes()
-
-
-def url_of(server: PortServer) -> str:
-    return f"redis://127.0.0.1:{server.port}"
-
-
 def flow(server: PortServer, key: str) -> Security:
     """The workflow in a driver that has this key."""
-    return Security(broker=Settings.load(url=url_of(server), namespace=NAMESPACE, signing_key=key, blob_from=1_024))
+    return Security(broker=Settings.load(url=server.url, namespace=NAMESPACE, signing_key=key, blob_from=1_024))
 
 
 async def outcome(server: PortServer, key: str) -> object:
@@ -77,7 +61,7 @@ def workers(server: PortServer, tmp_path: Path, *keys: str) -> ExitStack:
     stack = ExitStack()
     for n, key in enumerate(keys):
         given = {"signing_key": key, "blob_from": 1_024} if key else {"blob_from": 1_024}
-        stack.enter_context(serving_worker(url_of(server), tmp_path / f"worker{n}.log", NAMESPACE, **given))
+        stack.enter_context(serving_worker(server.url, tmp_path / f"worker{n}.log", NAMESPACE, **given))
     return stack
 
 

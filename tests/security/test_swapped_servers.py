@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,36 +13,23 @@ import redis
 
 from broker_wf.broker.keys import Keys
 from broker_wf.handler import WorkflowHandler
-from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.security.app import Security
 from tests.security.network import (
     ENOUGH_S,
     SECRET,
     PortServer,
-    port_server,
     serving_worker,
     start_process,
     until,
     wait_for_answer,
 )
 
+pytestmark = pytest.mark.usefixtures("homes")
 NAMESPACE = "swapped"
 KEYS = Keys(NAMESPACE)
 QUICK = {"heartbeat_ms": 300, "sweep_ms": 200, "block_ms": 300}
 ANSWER = 0 + 1 + 2
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[PortServer]:
-    with port_server(tmp_path / "server") as one:
-        yield one
-
-
-@pytest.fixture(autouse=True)
-async def homes() -> AsyncIterator[None]:
-    yield
-    await close_homes()
 
 
 @contextmanager
@@ -58,12 +45,8 @@ def another(server: PortServer, directory: Path, *words: str) -> Iterator[None]:
         process.wait()
 
 
-def url_of(server: PortServer) -> str:
-    return f"redis://127.0.0.1:{server.port}"
-
-
 def begun(server: PortServer) -> WorkflowHandler:
-    return Security(broker=Settings.load(url=url_of(server), namespace=NAMESPACE)).run()
+    return Security(broker=Settings.load(url=server.url, namespace=NAMESPACE)).run()
 
 
 async def within(handler: WorkflowHandler) -> object:
@@ -87,7 +70,7 @@ async def test_a_worker_does_nothing_on_a_server_that_is_unfit_and_goes_on_when_
 ) -> None:
     words, reason = FAULTS[kind]
     log = tmp_path / "worker.log"
-    with serving_worker(url_of(server), log, NAMESPACE, **QUICK):
+    with serving_worker(server.url, log, NAMESPACE, **QUICK):
         assert await within(begun(server)) == ANSWER
         with another(server, tmp_path / "server", *words):
             await meanwhile(log, reason)
@@ -113,7 +96,7 @@ async def test_a_worker_does_nothing_on_a_server_that_is_unfit_and_goes_on_when_
 
 async def test_a_server_that_knows_nothing_is_told_what_the_worker_serves(server: PortServer, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
-    with serving_worker(url_of(server), log, NAMESPACE, **QUICK), another(server, tmp_path / "empty"):
+    with serving_worker(server.url, log, NAMESPACE, **QUICK), another(server, tmp_path / "empty"):
         with redis.Redis(port=server.port) as client:
             name = Security().workflow_name
             told = (lambda: client.sismember(KEYS.of("workflows"), name), lambda: client.exists(KEYS.of("protocol")))
@@ -125,7 +108,7 @@ async def test_a_server_that_knows_nothing_is_told_what_the_worker_serves(server
 
 async def test_a_master_that_becomes_a_replica_is_told_of(server: PortServer, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
-    with serving_worker(url_of(server), log, NAMESPACE, **QUICK), redis.Redis(port=server.port) as client:
+    with serving_worker(server.url, log, NAMESPACE, **QUICK), redis.Redis(port=server.port) as client:
         client.replicaof("127.0.0.1", 1)
         await meanwhile(log, "it has become a replica. Use the address of the master.")
         client.replicaof("no", "one")
@@ -136,7 +119,7 @@ async def test_a_master_that_becomes_a_replica_is_told_of(server: PortServer, tm
 
 async def test_a_server_that_has_got_a_password_is_told_of(server: PortServer, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
-    with serving_worker(url_of(server), log, NAMESPACE, **QUICK):
+    with serving_worker(server.url, log, NAMESPACE, **QUICK):
         with another(server, tmp_path / "server", "--requirepass", "right"):
             await meanwhile(log, "Put the right password into the URL or BROKER_WF_PASSWORD_FILE.")
         with another(server, tmp_path / "server"):
@@ -147,7 +130,7 @@ async def test_a_server_that_has_got_a_password_is_told_of(server: PortServer, t
 
 async def test_a_server_that_is_too_old_is_told_of(server: PortServer, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
-    with serving_worker(url_of(server), log, NAMESPACE, **QUICK):
+    with serving_worker(server.url, log, NAMESPACE, **QUICK):
         server.kill()
         async with await asyncio.start_server(old_server, "127.0.0.1", server.port):
             await meanwhile(log, "its version is 6.2.14. Use Redis 7.0 or later, or Valkey 7.2 or later.")

@@ -16,8 +16,8 @@ from broker_wf.errors import ServerRefusedError
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.security.app import Security
-from tests.security.network import ENOUGH_S, SECRET, free_port, port_server, serving_worker
-from tests.servers import server_binary
+from tests.security.network import ENOUGH_S, SECRET, port_server, serving_worker
+from tests.servers import free_port, server_binary
 
 
 @dataclass(frozen=True)

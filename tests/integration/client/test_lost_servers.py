@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,20 +15,9 @@ from broker_wf.client import AsyncClient
 from broker_wf.errors import RunEndedError
 from tests.integration.console import Console, until
 from tests.integration.stage import within
+from tests.servers import free_port
 
 FLOWS = "tests.apps.answering:flows"
-
-
-@pytest.fixture
-def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console]:
-    one = Console(server_url, namespace, tmp_path)
-    yield one
-    one.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
 
 
 def serve(console: Console, port: int) -> subprocess.Popen[str]:

@@ -5,31 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import httpx
-import pytest
 from llama_agents.client import WorkflowClient
 
 from tests.integration.console import Console, until
+from tests.servers import free_port
 
 FLOWS = "tests.apps.answering:flows"
-
-
-@pytest.fixture
-def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console]:
-    one = Console(server_url, namespace, tmp_path)
-    yield one
-    one.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
 
 
 def serve(console: Console, *arguments: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
