@@ -17,6 +17,8 @@ from broker_wf.errors import LeaseLostError, RunNotFoundError
 
 CHANGES_AT_ONCE = 200
 """More in one script would hold the server up for everybody else."""
+_RUNS_SEEN = 1_000
+"""Of so many runs it is known which results have come; those of others the server forgets after an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class ChangeQueue:
             raise RunNotFoundError(run_id)
         if reply[0] in (b"ok", b"seen"):
             self._seen.setdefault(run_id, []).append(id_)
+            if len(self._seen) > _RUNS_SEEN:
+                del self._seen[next(iter(self._seen))]
         return _changed(reply)
 
     def _send(self, run_id: RunId) -> None:

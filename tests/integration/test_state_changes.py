@@ -283,6 +283,24 @@ async def test_the_holder_of_a_handler_changes_them_likewise(stage: Stage) -> No
     assert (await store.get_state()).seen == {"x", "y", "z"}
 
 
+async def test_a_driver_that_changes_many_runs_keeps_in_mind_the_last_of_them(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker_wf.broker.changes._RUNS_SEEN", 2)
+    flow = await stage.put_on(Typed)
+    stores: list[Any] = []
+    for _ in range(3):
+        handler = flow.run()
+        await within(handler)
+        stores.append(handler.ctx.store)
+    first, second, third = stores
+    for store in (first, second, first, third):
+        await store.increment("owner.visits")
+    kept = (await first.broker()).state.changes._seen
+    assert [(run_id, len(ids)) for run_id, ids in kept.items()] == [(first.run_id, 1), (third.run_id, 1)]
+    assert [await store.increment("owner.visits") for store in stores] == [7, 6, 6]
+
+
 async def test_a_typed_state_keeps_its_defaults_and_classes(stage: Stage) -> None:
     flow = await stage.put_on(Typed)
     gave, account = await within(flow.run())
