@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +21,7 @@ from tests.docker.stack import Stack, build_image, compose_command
 def engine() -> Iterator[DockerClient]:
     """A container engine that answers, or a skip with the reason why none does."""
     try:
+        _knock()
         client = docker.from_env(timeout=2)
     except DockerException as reason:
         pytest.skip(f"no container engine: {reason}")
@@ -62,6 +65,17 @@ def stack(engine: DockerClient, compose: list[str], tmp_path_factory: pytest.Tem
             yield made
         finally:
             made.compose("--profile", "observability", "down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+
+def _knock() -> None:
+    """Try the engine's socket first: a client that is refused there leaves its own to the collector."""
+    path = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    if path.startswith("/"):
+        with socket.socket(socket.AF_UNIX) as door:
+            try:
+                door.connect(path)
+            except OSError as reason:
+                raise DockerException(f"{path}: {reason.strerror}") from reason
 
 
 def _secret(path: Path) -> Path:

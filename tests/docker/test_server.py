@@ -15,6 +15,7 @@ from typing import Any
 import docker
 import httpx
 import pytest
+from docker import DockerClient
 
 from tests.docker.stack import ROOT, Stack, wait_until
 
@@ -38,7 +39,7 @@ def served(stack: Stack, image: str) -> Stack:
 
 
 @pytest.fixture(scope="module")
-def prometheus_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prometheus_image(engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Prometheus as Debian has it, for no registry need be there."""
     tag, context = f"broker-wf-prometheus:test-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("prometheus")
     (context / "Dockerfile").write_text(PROMETHEUS)
@@ -51,8 +52,8 @@ def prometheus_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
     yield tag
-    with closing(docker.from_env(timeout=60)) as engine:
-        engine.images.remove(tag, force=True)  # its container may be there still
+    with closing(docker.from_env(timeout=60)) as patient:
+        patient.images.remove(tag, force=True)  # its container may be there still
 
 
 def commands() -> list[str]:
