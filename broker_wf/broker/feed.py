@@ -26,6 +26,7 @@ class FeedEntry:
         name: class name; with a leading ``!`` an ending made by the engine, whose payload is a packed map.
         step: that published it; empty for none.
         at_ms: when, by the server's clock.
+        of_waiter: what a step asks that waits for the answer itself.
     """
 
     seq: int
@@ -33,6 +34,7 @@ class FeedEntry:
     payload: bytes
     step: str
     at_ms: int
+    of_waiter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +114,5 @@ def _entry(raw: object) -> FeedEntry:
         payload=values[b"p"],
         step=values[b"s"].decode(),
         at_ms=int(values[b"at"]),
+        of_waiter=b"w" in values,
     )

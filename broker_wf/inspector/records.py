@@ -173,6 +173,12 @@ def done_execution(delivery: str, raw: bytes) -> ExecutionView:
     )
 
 
+def done_begin(raw: bytes) -> tuple[str, int]:
+    """The step of a done mark, and when it began, in ms."""
+    step, _, start = cast("list[object]", unpack(raw))[:3]
+    return text(step), _whole(start) or 0
+
+
 def done_step(raw: bytes) -> str:
     """The step of a done mark."""
     return text(cast("list[object]", unpack(raw))[0])

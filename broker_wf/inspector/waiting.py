@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -11,7 +11,7 @@ from broker_wf.broker.broker import Broker
 from broker_wf.broker.feed import FeedEntry
 from broker_wf.broker.notes import NOTES
 from broker_wf.core.ids import RunId, WorkflowName
-from broker_wf.inspector.records import Record, event_views, record_of
+from broker_wf.inspector.records import Record, done_begin, event_views, record_of
 from broker_wf.inspector.replies import mapping, text
 from broker_wf.inspector.views import EventView, RunSummary, WaitView, moment
 
@@ -73,7 +73,7 @@ async def _wait_of_idle(broker: Broker, run: RunSummary) -> list[WaitView]:
     if still is None or text(still) != "running":
         return []
     facts: Record = record_of(definition[1]) if definition and definition[1] else {}
-    entry = _question_in(last, facts)
+    entry = await _question_in(broker, RunId(run.run_id), last, facts)
     question = None if entry is None else await _shown(broker, RunId(run.run_id), entry)
     return [
         WaitView(
@@ -92,10 +92,57 @@ async def _wait_of_idle(broker: Broker, run: RunSummary) -> list[WaitView]:
     ]
 
 
-def _question_in(last: Sequence[FeedEntry], facts: Record) -> FeedEntry | None:
-    """The newest question; of a workflow of which nothing is known what a step has published last."""
+async def _question_in(broker: Broker, run_id: RunId, last: Sequence[FeedEntry], facts: Record) -> FeedEntry | None:
+    """The newest question that is open; of a workflow of which nothing is known what a step has published last."""
     asks = _named(facts, "asks")
-    return next((one for one in last if (one.name in asks if facts else one.name != NOTES)), None)
+    asked = [one for one in last if not one.of_waiter and (one.name in asks if facts else one.name != NOTES)]
+    if not asked:
+        return None
+    return open_question(asked, await _answers(broker, run_id, facts))
+
+
+def open_question(asked: Sequence[FeedEntry], answered_ms: Sequence[int]) -> FeedEntry | None:
+    """The newest question that is left when each answer has taken the oldest one that stood then.
+
+    Args:
+        asked: questions that no waiter asked, newest first.
+        answered_ms: when a step began with an answer, for each of them.
+    """
+    left = list(asked)
+    for moment_ms in sorted(answered_ms):
+        if left and left[-1].at_ms <= moment_ms:
+            left.pop()
+    return left[0] if left else None
+
+
+async def _answers(broker: Broker, run_id: RunId, facts: Record) -> list[int]:
+    """When the events from outside began to be worked on that may have been answers, one moment for each."""
+    takers = _takers_of_answers(facts)
+    begun: dict[str, int] = {}
+    cursor = -1
+    while cursor:
+        page = broker.pipe.command(
+            "HSCAN", broker.keys.of("done", run_id), max(cursor, 0), "MATCH", "x*", "COUNT", 1000
+        )
+        raw, marks = cast("tuple[bytes, object]", await page)
+        cursor = int(raw)
+        for delivery, mark in mapping(marks).items():
+            step, begun_ms = done_begin(mark)
+            if not facts or step in takers:
+                event = delivery.rpartition("@")[0]
+                begun[event] = min(begun_ms, begun.get(event, begun_ms))
+    return list(begun.values())
+
+
+def _takers_of_answers(facts: Record) -> set[str]:
+    answers = set(_named(facts, "answers"))
+    steps = cast("list[dict[bytes, object]]", facts.get("steps") or [])
+    return {text(step[b"name"]) for step in steps if answers & set(_taken(step))}
+
+
+def _taken(step: dict[bytes, object]) -> Iterator[str]:
+    for slot in cast("list[list[object]]", step[b"takes"]):
+        yield from (text(name) for name in slot)
 
 
 def _named(facts: Record, key: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from broker_wf import Context, Workflow, open_inspector, step
 from broker_wf.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+from broker_wf.handler import WorkflowHandler
 from broker_wf.inspector.views import WaitView
 from tests.integration.stage import Stage, within
 
@@ -134,3 +135,75 @@ async def test_a_run_that_waits_without_a_question_is_listed_too(stage: Stage) -
     (found,) = await within(waiting(stage, 1))
     assert (found.run_id, found.step, found.question_type, found.asked_at) == (handler.run_id, "", None, None)
     await handler.cancel_run()
+
+
+class Twice(Workflow):
+    """Asks two at one time, and a third when it hears more than both answers."""
+
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> Ask | None:
+        ctx.write_event_to_stream(Ask(about="one"))
+        return Ask(about="two")
+
+    @step
+    async def hear(self, ctx: Context, ev: Say) -> Ask | StopEvent | None:
+        heard = await ctx.store.increment("heard")
+        return {2: None, 3: Ask(about="three")}.get(heard, StopEvent(result=heard) if heard > 3 else None)
+
+
+async def shown_question(stage: Stage, about: str | None) -> None:
+    """Wait until the one run that waits shows this question, or none."""
+    while True:
+        (found,) = await waiting(stage, 1)
+        if (found.question or {}).get("about") == about:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def heard(handler: WorkflowHandler, count: int) -> None:
+    """Wait until a step has heard so many answers."""
+    while True:
+        if await handler.ctx.store.get("heard", default=0) == count:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def test_an_idle_run_shows_no_question_that_was_answered(stage: Stage) -> None:
+    handler = (await stage.put_on(Twice)).run()
+    await within(shown_question(stage, "two"))
+    await handler.send_event(Say(about="one", yes=True))
+    await within(heard(handler, 1))
+    await within(shown_question(stage, "two"))
+    await handler.send_event(Say(about="two", yes=True))
+    await within(shown_question(stage, None))
+    await handler.send_event(Say(about="more", yes=True))
+    await within(shown_question(stage, "three"))
+    await handler.send_event(Say(about="three", yes=True))
+    assert await within(handler) == 4
+
+
+class Nod(HumanResponseEvent):
+    yes: bool
+
+
+class Both(Workflow):
+    """Asks and waits, and then has nothing to do until somebody says something more."""
+
+    @step
+    async def ask(self, ctx: Context, ev: StartEvent) -> Ask | None:
+        said = await ctx.wait_for_event(Nod, waiter_event=Ask(about="waited"))
+        return Ask(about="returned") if said.yes else None
+
+    @step
+    async def hear(self, ev: Say) -> StopEvent:
+        return StopEvent(result=ev.about)
+
+
+async def test_an_idle_run_does_not_show_what_a_step_asked_and_has_heard(stage: Stage) -> None:
+    for yes, about in ((False, None), (True, "returned")):
+        handler = (await stage.put_on(Both)).run()
+        await within(shown_question(stage, "waited"))
+        await handler.send_event(Nod(yes=yes))
+        await within(shown_question(stage, about))
+        await handler.send_event(Say(about="end", yes=True))
+        assert await within(handler) == "end"

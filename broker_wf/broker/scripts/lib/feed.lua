@@ -5,10 +5,11 @@
 
 local FEED_CAP = 10000
 
-local function append_feed(rid, name, payload, step, now)
+-- mark: one more field, for people: 'w' if a waiter asks it.
+local function append_feed(rid, name, payload, step, now, mark)
   local seq = redis.call('HINCRBY', run_key(rid), 'seq', 1)
-  redis.call('XADD', feed_key(rid), 'MAXLEN', '~', FEED_CAP, string.format('%.0f-0', seq),
-    't', name, 'p', payload, 's', step or '', 'at', string.format('%.0f', now))
+  local entry = { 't', name, 'p', payload, 's', step or '', 'at', string.format('%.0f', now), mark, mark and '' }
+  redis.call('XADD', feed_key(rid), 'MAXLEN', '~', FEED_CAP, string.format('%.0f-0', seq), unpack(entry))
   publish_blobs(rid, payload)
   return seq
 end
