@@ -25,7 +25,7 @@ Fields = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
-    """What a run had not finished when it failed or timed out.
+    """What a run had not finished when it failed, timed out or was cancelled.
 
     Attributes:
         failed: the delivery that has failed; empty if none has.
@@ -97,7 +97,7 @@ class RerunStore:
         return await self.runs.submit_again(begin, run_id, payload, {name: old.route_now(routes[name])})
 
     async def unfinished(self, run_id: RunId, new_id: RunId, step: str | None = None) -> str:
-        """Begin a run that goes on where another one has failed or timed out, once per new id.
+        """Begin a run that goes on where another one has failed, timed out or was cancelled, once per new id.
 
         What was finished is not done again; everything else is, whichever step is named.
 
@@ -109,7 +109,8 @@ class RerunStore:
         old, rest = await self._old(run_id), await self.rest(run_id)
         if rest is None:
             why = (
-                "what it had not finished is not kept: it did not fail or time out, or had more than 10,000 items to do"
+                "what it had not finished is not kept: "
+                "it completed or went with its parent, or had more than 10,000 items to do"
             )
             raise NothingToRerunError(run_id, why)
         if step is not None and step not in rest.steps:

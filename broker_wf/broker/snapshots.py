@@ -39,7 +39,7 @@ class RunExport:
     Attributes:
         state: top-level key -> encoded value.
         used_ms: how much of its time the run had used.
-        parts: all that it is made of, if it was live.
+        parts: all that it is made of, if it was live; of a run that was cancelled what it had not finished.
     """
 
     status: str
@@ -47,6 +47,11 @@ class RunExport:
     used_ms: int
     flags: Mapping[str, bytes]
     parts: tuple[Part, ...]
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another run may go on where this one was."""
+        return self.status == "running" or (self.status == "cancelled" and bool(self.parts))
 
     @property
     def content(self) -> bytes:
@@ -176,7 +181,8 @@ def parse_export(keys: Keys, run_id: RunId, reply: object) -> RunExport | None:
         return None
     status, now, record, state, parts = cast("tuple[bytes, bytes, list[bytes], list[bytes], list[list[object]]]", reply)
     fields = {name.decode(): value for name, value in zip(record[::2], record[1::2], strict=True)}
-    left_ms = int(fields["deadline_ms"]) - int(now) if "deadline_ms" in fields else None
+    at_ms = int(fields.get("ended_ms", now))
+    left_ms = int(fields["deadline_ms"]) - at_ms if "deadline_ms" in fields else None
     used_ms = 0 if left_ms is None else max(0, int(fields["timeout_ms"]) - left_ms)
     return RunExport(
         status=status.decode(),

@@ -31,7 +31,7 @@ class NotBegun:
 
 
 def saved_context(export: RunExport, codec: Codec, state_type: type[BaseModel], *, include_state: bool) -> Saved:
-    """What ``Context.to_dict`` writes of a run that the server has."""
+    """What ``Context.to_dict`` writes of a run that the server has: one that was cancelled can be resumed, too."""
     state = decoded_state(codec, state_type, export.state) if include_state else None
     run = SavedRun(content=export.content, workers=export.workers, elapsed_s=export.used_ms / 1000)
-    return Saved(state=state, run=run if export.status == "running" else None)
+    return Saved(state=state, run=run if export.can_go_on else None)

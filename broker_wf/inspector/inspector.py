@@ -232,7 +232,7 @@ class Inspector:
         return plain_result(raw, await self.broker.blobs.fetch(run_id, (raw,)))
 
     async def _unfinished(self, run_id: RunId, status: str) -> tuple[str, ...]:
-        rest = await self.broker.reruns.rest(run_id) if status in ("failed", "timed_out") else None
+        rest = await self.broker.reruns.rest(run_id) if status in ("failed", "timed_out", "cancelled") else None
         return () if rest is None else tuple(rest.steps)
 
     def _key(self, family: str, *parts: str) -> str:

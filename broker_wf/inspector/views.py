@@ -105,8 +105,8 @@ class RunView:
         backlog: deliveries beyond the dispatch window.
         rerun_of: the run that this one does again.
         rerun_as: the last run that does this one again.
-        unfinished: steps from which it can be done again without what was finished; only of one that failed or timed
-            out.
+        unfinished: steps from which it can be done again without what was finished; only of one that failed,
+            timed out or was cancelled.
     """
 
     run_id: str

@@ -238,7 +238,7 @@ async def test_what_cannot_be_done_again_is_refused_with_the_reason(cluster: Sta
     await within(fine)
     async with opened_broker(cluster.settings) as broker:
         reruns, keys = broker.reruns, broker.keys
-        with pytest.raises(NothingToRerunError, match="did not fail or time out"):
+        with pytest.raises(NothingToRerunError, match="it completed or went with its parent"):
             await reruns.unfinished(fine.run_id, _NEW)
         with pytest.raises(NothingToRerunError, match="step 'work' has nothing to do in it; left are gather"):
             await reruns.unfinished(failing.run_id, _NEW, "work")

@@ -4,7 +4,9 @@
 --! key collections HASH
 --! key buffers     HASH
 --! key blob        HASH
--- All that a live run is made of: {key, type, content} of each of its keys but the feed, the lock and the children.
+--! key rest        STRING
+-- All that a live run is made of: {key, type, content} of each of its keys but the feed, the lock and the children. Of
+-- one that was cancelled what `cancel` has kept of it.
 
 local READ = {
   hash = function(key) return redis.call('HGETALL', key) end,
@@ -29,16 +31,19 @@ local function parts_of(keys)
   return parts
 end
 
--- {status, now, the run's record, its state, parts}; parts only while it is live. nil: there is no such run.
+local function parts_kept(rid)
+  local kept = redis.call('GET', rest_key(rid))
+  return kept and cmsgpack.unpack(kept)[2]
+end
+
+-- {status, now, the run's record, its state, parts}; parts of what is live or was cancelled. nil: there is no such run.
 local function exported(rid, now)
   local record = redis.call('HGETALL', run_key(rid))
   if not record[1] then return nil end
   local status = redis.call('HGET', run_key(rid), 'status')
-  local parts = {}
-  if status == 'running' then
-    local keys = work_keys(rid)
-    keys[#keys + 1], keys[#keys + 2] = done_key(rid), blob_key(rid)
-    parts = parts_of(keys)
+  local parts = status == 'running' and parts_of(work_keys(rid)) or status == 'cancelled' and parts_kept(rid)
+  if parts then
+    for _, part in ipairs(parts_of({ done_key(rid), blob_key(rid) })) do parts[#parts + 1] = part end
   end
-  return { status, string.format('%.0f', now), record, redis.call('HGETALL', state_key(rid)), parts }
+  return { status, string.format('%.0f', now), record, redis.call('HGETALL', state_key(rid)), parts or {} }
 end

@@ -1,6 +1,5 @@
 --! use export blobs
---! key rest STRING
--- What a run that fails or times out had not finished, so that another one can go on from there. It is packed before
+-- What a run that fails, times out or is cancelled had not finished, so that another one can go on from there. It is packed before
 -- anything of it is dropped: the delivery that has failed is still live in it.
 
 local REST_CAP = 10000
