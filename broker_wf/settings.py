@@ -39,6 +39,10 @@ class Settings:
     """Keys joined by commas, the same in drivers and workers: the first signs events, results and state, and what none
     of them has signed is refused. At least 16 characters each; ``unsigned`` in place of one stands for no signature.
     Empty: nothing is signed. See ``docs/security.md``."""
+    durability: str = "none"
+    """Where a submitted run, an event sent to one and a run's end must be before they are reported: ``none``, on the
+    server, whose power loss or failover may cost the last second; ``replicated``, on a replica too, so that no failover
+    to it takes them back; ``fsync``, on the server's disk (Redis 7.2 or later, or Valkey)."""
     namespace: str = "default"
     """Prefix of every key. Letters, digits, ``. _ -``."""
     data: str = ""
@@ -107,6 +111,10 @@ class Settings:
                 raise SettingsError(name, getattr(self, name), f"must be at least {least}")
         if not self.namespace or not all(c.isalnum() or c in "._-" for c in self.namespace):
             raise SettingsError("namespace", self.namespace, "may hold letters, digits, '.', '_' and '-'")
+        if self.durability not in _DURABILITIES:
+            raise SettingsError("durability", self.durability, f"must be one of {', '.join(_DURABILITIES)}")
+        if self.durability == "replicated" and self.is_bundled:
+            raise SettingsError("durability", self.durability, "the bundled server has no replica; give a URL")
         if self.signing_key and not all(_is_key(word.strip()) for word in self.signing_key.split(",")):
             raise SettingsError(
                 "signing_key", "…", f"must be keys of {_SHORTEST_KEY} characters or more, or 'unsigned'"
@@ -198,6 +206,7 @@ def _is_key(word: str) -> bool:
 
 
 _SHORTEST_KEY = 16
+_DURABILITIES = ("none", "replicated", "fsync")
 _TRUTHS = {True: ("1", "true", "yes", "on"), False: ("0", "false", "no", "off")}
 _LEAST = {
     "concurrency": 1,

@@ -18,6 +18,7 @@ from broker_wf.broker.reruns import RerunStore
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import RunLimits, RunStore
 from broker_wf.broker.schedule import ScheduleStore
+from broker_wf.broker.seal import seal_of
 from broker_wf.broker.server_check import Admission, check_server
 from broker_wf.broker.snapshots import SnapshotStore
 from broker_wf.broker.waits import WaitStore
@@ -75,6 +76,10 @@ async def open_broker(
     try:
         await check_server(client, admission)
         pipe = Pipe(url=url, client=client, keys=keys, patience_s=patience_s, revive=revive)
+        seal = seal_of(settings.durability, keys, settings.socket_timeout_ms)
+        if seal is not None:
+            beside = async_client(url, timeouts, admit=admission.admit)
+            pipe.sealing = Pipe(url=url, client=beside, keys=keys, patience_s=patience_s, revive=revive, seal=seal)
         roster = RosterStore(pipe)
         await roster.check_protocol(PARTITIONS)
     except BaseException:

@@ -36,6 +36,7 @@ from redis.retry import Retry
 from broker_wf.broker.clients import Argument, NewConnection, RedisClient, SyncClient
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import Script, is_missing
+from broker_wf.broker.seal import Seal
 from broker_wf.broker.sentinel import AsyncMaster, SyncMaster, is_watched
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.errors import BackpressureError, BrokerError, ServerRefusedError, ServerUnreachableError
@@ -165,6 +166,8 @@ class Pipe:
     Attributes:
         patience_s: how long a lost server is waited for; None: for ever.
         revive: called, in a thread, when the server was lost: starts the bundled one again.
+        seal: is behind every round trip; a reply is none before the seal is kept.
+        sealing: the pipe with a seal, for what has to be durable; closed with this one. None: nothing has to be.
     """
 
     url: str
@@ -172,6 +175,8 @@ class Pipe:
     keys: Keys
     patience_s: float | None
     revive: Callable[[], object] | None = None
+    seal: Seal | None = None
+    sealing: Pipe | None = None
     clock: Clock = field(default_factory=SystemClock)
     _waiting: list[_Call] = field(default_factory=list[_Call])
     _sender: asyncio.Task[None] | None = None
@@ -179,6 +184,7 @@ class Pipe:
     connected: bool = True
     _told: str = ""
     _pausing: bool = False
+    _unsealed: str = ""
     _lacking: dict[str, Script] = field(default_factory=dict[str, Script])
     _refused: dict[str, str] = field(default_factory=dict[str, str])
     _unloadable: set[str] = field(default_factory=set[str])
@@ -199,12 +205,19 @@ class Pipe:
         first = (*head, *script.argv(values))
         return self._put(first, first if again is values else (*head, *script.argv(again)), script)
 
+    @property
+    def firm(self) -> Pipe:
+        """The pipe whose replies are as durable as was asked for: this one, if nothing was."""
+        return self.sealing or self
+
     def command(self, *args: Argument) -> Awaitable[object]:
         """Run a command that may be repeated without harm."""
         return self._put(args, args, None)
 
     async def close(self) -> None:
         """Send what still waits, then close the client."""
+        if self.sealing is not None:
+            await self.sealing.close()
         self._closed = True
         if self._sender is not None and not self._sender.done():
             if self.connected:
@@ -260,7 +273,7 @@ class Pipe:
                 await self._noticed_loss(error)
             if batch and self._pausing:
                 if self.patience_s is not None and loop.time() - began > self.patience_s:
-                    late = ServerUnreachableError(self.url, str(reason or "it takes no commands now"))
+                    late = ServerUnreachableError(self.url, str(reason or self._unsealed or "it takes no commands now"))
                     self._fail(batch, reason.fault if isinstance(reason, UnfitServerError) else late)
                     return
                 await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))
@@ -290,12 +303,20 @@ class Pipe:
         for call in batch:
             pipeline.execute_command(*call.command())
             call.sent = True
+        for command in self.seal.commands if self.seal else ():
+            pipeline.execute_command(*command)
         replies = await pipeline.execute(raise_on_error=False)
         if not self.connected and not any(isinstance(reply, ReadOnlyError) for reply in replies):
             self.connected, self._told = True, ""
             log.warning("the server is back")
         self._note_loads(lacking, replies)
         replies = replies[len(lacking) :]
+        if self.seal is not None:
+            self._unsealed = self.seal.fault(replies[len(batch) :])
+            if self._unsealed:
+                self._pausing = True not in [self._helped(*one) for one in zip(batch, replies, strict=False)]
+                return batch
+            replies = replies[: len(batch)]
         return [call for call, reply in zip(batch, replies, strict=True) if not self._settle(call, reply)]
 
     def _note_loads(self, scripts: list[Script], replies: list[object]) -> None:
@@ -316,12 +337,16 @@ class Pipe:
             self.connected = False
             log.error("the server takes no writes: it has become a replica. Use the address of the master.")
 
-    def _help(self, call: _Call, script: Script) -> None:
-        """Let the server have a script that it lacks: as a function, or where it is too full for that with the call."""
+    def _helped(self, call: _Call, reply: object) -> bool:
+        """Whether the server lacks the script; it gets it: as a function, or if too full for that with the call."""
+        script = call.script
+        if script is None or not is_missing(reply) or script.name in self._refused:
+            return False
         if script.name in self._unloadable:
             call.args = call.again = ("EVAL", script.whole, *call.again[2:])
         else:
             self._lacking[script.name] = script
+        return True
 
     def _settle(self, call: _Call, reply: object) -> bool:
         if call.reply.done():
@@ -329,8 +354,7 @@ class Pipe:
         if not isinstance(reply, Exception):
             call.reply.set_result(call.script.reply(reply) if call.script else reply)
             return True
-        if call.script is not None and is_missing(reply) and call.script.name not in self._refused:
-            self._help(call, call.script)
+        if self._helped(call, reply):
             return False
         if isinstance(reply, (*LOST, *_LATER_CLASSES)) or reply_word(reply) in _LATER:
             self._pause(reply)

@@ -121,7 +121,7 @@ class RunStore:
             "blobs": _by_hash(submission.payload),
             "routes": {submission.route.name: route_map(submission.route)},
         }
-        return self._status(await self.pipe.call(load("submit"), begin.run_id, plan), begin, submission.parent)
+        return self._status(await self.pipe.firm.call(load("submit"), begin.run_id, plan), begin, submission.parent)
 
     async def submit_again(
         self, begin: Beginning, rerun_of: RunId, payload: bytes, routes: Mapping[bytes, Mapping[bytes, object]]
@@ -129,7 +129,7 @@ class RunStore:
         """Accept a run that begins as another one did, whose blobs it has. Returns and raises as :meth:`submit`."""
         given = {"payload": payload, "blobs": dict[bytes, bytes](), "routes": routes, "rerun_of": rerun_of}
         plan: dict[str, object] = {**self._accepted(begin), **given}
-        return self._status(await self.pipe.call(load("submit"), begin.run_id, plan), begin, None)
+        return self._status(await self.pipe.firm.call(load("submit"), begin.run_id, plan), begin, None)
 
     async def restore(
         self, begin: Beginning, content: RunContent, *, rerun_of: RunId | None = None, start: bytes | None = None
@@ -146,7 +146,7 @@ class RunStore:
             **{name: value for name, value in given.items() if value is not None},
             **content.plan(self.pipe.keys, begin.run_id),
         }
-        return self._status(await self.pipe.call(load("restore"), begin.run_id, plan), begin, None)
+        return self._status(await self.pipe.firm.call(load("restore"), begin.run_id, plan), begin, None)
 
     def _status(self, raw: object, begin: Beginning, parent: RunId | None) -> str:
         reply = cast("list[object]", raw)
@@ -180,13 +180,17 @@ class RunStore:
             "state": dict(begin.state),
         }
 
-    async def attach(self, run_id: RunId, inbox: DriverId | None) -> RunState:
+    async def attach(self, run_id: RunId, inbox: DriverId | None, *, firmly: bool = False) -> RunState:
         """How a run stands; its end comes to ``inbox`` too.
+
+        Args:
+            firmly: it is to stand so durably, as far as ``Settings.durability`` asks for that; then this waits.
 
         Raises:
             RunNotFoundError: no such run, or its retention is over.
         """
-        raw = cast("list[bytes]", await self.pipe.call(load("attach"), run_id, inbox or ""))
+        pipe = self.pipe.firm if firmly else self.pipe
+        raw = cast("list[bytes]", await pipe.call(load("attach"), run_id, inbox or ""))
         if raw[0] == b"missing":
             raise RunNotFoundError(run_id)
         return RunState(
@@ -253,7 +257,7 @@ class RunStore:
         values = (run_id, event_id, route.name, encoded.payload, {route.name: route_map(route)}, _by_hash(encoded))
         asked, hashes = set[str](), dict[str, dict[str, bytes]]()
         while True:
-            reply = cast("list[bytes]", await self.pipe.call(load("send"), *values, hashes))
+            reply = cast("list[bytes]", await self.pipe.firm.call(load("send"), *values, hashes))
             if reply[0] != b"FIELDS":
                 break
             asked |= asked_fields(reply)

@@ -84,9 +84,9 @@ class Script:
         return raw
 
 
-def is_missing(reply: Exception) -> bool:
+def is_missing(reply: object) -> bool:
     """Whether a server does not know a function: it is new, its functions were flushed, or it is another one now."""
-    return str(reply).endswith("Function not found")
+    return isinstance(reply, Exception) and str(reply).endswith("Function not found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

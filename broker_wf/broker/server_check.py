@@ -23,6 +23,7 @@ from broker_wf.broker.connection import (
     reply_word,
     wants_password,
 )
+from broker_wf.broker.seal import FSYNC
 from broker_wf.core.clock import SystemClock
 from broker_wf.errors import ServerRefusedError, ServerUnreachableError
 from broker_wf.settings import Settings
@@ -31,6 +32,7 @@ from broker_wf.urls import split_url
 log = logging.getLogger("broker_wf.connection")
 
 _OLDEST = 7
+_WAITS_FOR_ITS_LOG = (7, 2)
 _TLS_CURE = (
     "Name the certificate of its authority in the URL, rediss://…?ssl_ca_certs=/path/to/ca.pem, and the host as the "
     "certificate does."
@@ -125,7 +127,19 @@ def fault_of(facts: dict[str, str], url: str, settings: Settings) -> ServerRefus
     elif not (near or settings.allow_volatile) and facts.get("aof_enabled") == "0":
         reason = "it keeps no log of what it was told (appendonly no), so a restart loses accepted runs"
         cure = "Set appendonly yes; where that loss does not matter, set BROKER_WF_ALLOW_VOLATILE=1."
+    elif settings.durability == FSYNC:
+        reason, cure = _fsync_fault(facts)
     return ServerRefusedError(url, reason, cure) if reason else None
+
+
+def _fsync_fault(facts: dict[str, str]) -> tuple[str, str]:
+    if facts.get("aof_enabled") == "0":
+        return "durability is to be fsync and it keeps no log (appendonly no)", "Set appendonly yes."
+    version = facts.get("redis_version", "0")
+    if tuple(int(part) for part in version.split(".")[:2]) >= _WAITS_FOR_ITS_LOG:
+        return "", ""
+    cure = "Use Redis 7.2 or later, or Valkey; or set appendfsync always there and leave durability as none."
+    return f"durability is to be fsync, which version {version} cannot be asked for", cure
 
 
 def is_loading(facts: dict[str, str]) -> bool:

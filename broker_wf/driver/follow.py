@@ -81,6 +81,9 @@ class Follow:
             return
         try:
             state = await self.broker.runs.attach(run_id, self.driver)
+            if state.status != "running" and self._is_firm:
+                # It is told only when it will not be taken back; if it is taken back meanwhile, the run goes on.
+                state = await self.broker.runs.attach(run_id, self.driver, firmly=True)
         except RunNotFoundError as error:
             await self._lost(follower, error)
             return
@@ -124,18 +127,22 @@ class Follow:
         raw = await self._client.execute_command("BLPOP", inbox, self.broker.timeouts.block_ms / 1000)
         if raw is None:
             return
-        await self._take(cast("tuple[bytes, bytes]", raw)[1])
+        first = cast("tuple[bytes, bytes]", raw)[1]
         more = await self._client.execute_command("LPOP", inbox, 500)
-        for message in cast("list[bytes]", more or []):
-            await self._take(message)
+        looked_for = [self._take(message) for message in (first, *cast("list[bytes]", more or []))]
+        await asyncio.gather(*(self.look(run_id) for run_id in looked_for if run_id is not None))
 
-    async def _take(self, raw: bytes) -> None:
+    @property
+    def _is_firm(self) -> bool:
+        return self.broker.pipe.sealing is not None
+
+    def _take(self, raw: bytes) -> RunId | None:
+        """End a run by a message; if that does not say enough, which run it is about."""
         message = message_of(raw)
         run_id = RunId(message.get("run", b"").decode("utf-8", "replace"))
         value = message.get("result", message.get("error"))
-        if value is None or "status" not in message:
-            await self.look(run_id)
-            return
+        if value is None or "status" not in message or self._is_firm:
+            return run_id
         state = RunState(
             status=message["status"].decode("utf-8", "replace"),
             workflow="",
@@ -144,6 +151,7 @@ class Follow:
             start_hash="",
         )
         self._end(run_id, state)
+        return None
 
     def _end(self, run_id: RunId, state: RunState) -> None:
         follower = self._followers.pop(run_id, None)

@@ -208,6 +208,8 @@ class FollowedRun:
         reading.active = True
         try:
             async for event, place in self._read(begin, expose_internal=reading.expose_internal):
+                if is_last(event):
+                    event = await self._settled(event)
                 if continued:
                     self._place = place
                     self._streamed_out = is_last(event)
@@ -231,6 +233,15 @@ class FollowedRun:
                 is_whole = part + 1 == len(events)
                 yield events[part], _Place(entry.seq) if is_whole else _Place(entry.seq - 1, part + 1)
             place = _Place(entry.seq)
+
+    async def _settled(self, last: Event) -> Event:
+        """The event that ends the run, once nothing can take it back, if that was asked for."""
+        broker = await self.broker()
+        if broker.pipe.sealing is None:
+            return last
+        await asyncio.wait([self.end])
+        ended_well = not self.end.cancelled() and self.end.exception() is None
+        return self.end.result() if ended_well else last
 
     async def _launched(self) -> Joined:
         # Tasks that were made right after run() may still ask for all events from the first one on.
