@@ -15,7 +15,7 @@ from broker_wf.errors import DeadLetterNotFoundError, NothingToRerunError
 
 _RUN_PART = 150
 """Characters of the old run's id in that of the one that a letter leads to."""
-_ENTRY = re.compile(r"\d{1,20}-\d{1,20}")
+_ENTRY = re.compile(r"[0-9]{1,18}-[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)

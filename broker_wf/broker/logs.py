@@ -12,7 +12,7 @@ from broker_wf.broker.packing import pack, unpack_text
 from broker_wf.broker.script import load
 from broker_wf.core.ids import RunId, WorkerId
 
-_CURSOR = re.compile(r"\d{1,20}-\d{1,20}")
+_CURSOR = re.compile(r"[0-9]{1,18}-[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

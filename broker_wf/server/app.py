@@ -8,13 +8,17 @@ from typing import cast
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker_wf.configuration import current_settings
 from broker_wf.server import api, llama_index, page
+from broker_wf.server.api.endpoint import no_such_route
 from broker_wf.server.auth import Guard, Guarded, session_routes
 from broker_wf.server.leaving import Leaving
 from broker_wf.server.limits import Limited
@@ -73,7 +77,10 @@ def app_of(service: Service) -> Starlette:
     middleware.append(Middleware(_layer(lambda app: Limited(app, options))))
     middleware.append(Middleware(_layer(lambda app: Guarded(app, guard))))
     app = Starlette(
-        routes=_routes(service, guard), middleware=middleware, exception_handlers=HANDLERS, lifespan=lifespan
+        routes=_routes(service, guard),
+        middleware=middleware,
+        exception_handlers={**HANDLERS, HTTPException: _unanswered},
+        lifespan=lifespan,
     )
     app.state.service = service
     return app
@@ -83,6 +90,13 @@ def _routes(service: Service, guard: Guard) -> list[BaseRoute]:
     """Every list of routes; the first that fits answers."""
     ours = [*session_routes(guard), *api.routes(service), *api.probe_routes(service)]
     return [*llama_index.routes(service), *ours, *page.page_routes()]
+
+
+async def _unanswered(request: Request, error: Exception) -> Response:
+    """In the form of the API that was asked."""
+    path = str(request.scope["path"]).removeprefix(str(request.scope.get("root_path", "")))
+    inside = path.startswith(api.PREFIX + "/")
+    return await (no_such_route if inside else HANDLERS[HTTPException])(request, error)
 
 
 def _layer(make: Callable[[ASGIApp], ASGIApp]) -> Callable[[ASGIApp], ASGIApp]:

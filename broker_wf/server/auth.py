@@ -85,20 +85,22 @@ class Guard:
         else:
             role = self.role_of_nobody()
         if role is Role.NONE:
-            return _refused(401, "a token is needed: Authorization: Bearer …", {"www-authenticate": "Bearer"})
+            return _refused(
+                401, "Unauthorized", "a token is needed: Authorization: Bearer …", {"www-authenticate": "Bearer"}
+            )
         if role is Role.READ and method not in _SAFE:
-            return _refused(403, "only reading is allowed")
+            return _refused(403, "Forbidden", "only reading is allowed")
         return None
 
     def _of_foreign_site(self, method: str, headers: Headers) -> JSONResponse | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         allowed = self.options.allowed_hosts
         if allowed is not None and urlsplit(f"//{host}").hostname not in allowed:
-            return _refused(421, "this server is not known by that name")
+            return _refused(421, "Misdirected", "this server is not known by that name")
         if method in _SAFE or origin is None or origin in self.options.allowed_origins:
             return None
         if urlsplit(origin).netloc.lower() != host.lower():
-            return _refused(403, "requests from pages of other sites are not allowed")
+            return _refused(403, "Forbidden", "requests from pages of other sites are not allowed")
         return None
 
 
@@ -138,7 +140,7 @@ def session_routes(guard: Guard) -> list[Route]:
         except ValidationError:
             token = ""
         if guard.role_of_token(token) is Role.NONE:
-            return _refused(401, "this token is not known")
+            return _refused(401, "Unauthorized", "this token is not known")
         response = JSONResponse({"role": guard.role_of_token(token).name.lower()})
         response.set_cookie(
             COOKIE,
@@ -171,5 +173,5 @@ def _now_s() -> int:
     return SystemClock().now_ms() // 1000
 
 
-def _refused(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status_code=status, headers=headers)
+def _refused(status: int, error: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": error, "detail": detail}, status_code=status, headers=headers)

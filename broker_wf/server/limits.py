@@ -48,12 +48,12 @@ class Limited:
     def _refusal(self, request: Request) -> JSONResponse | None:
         options = self.options
         if sum(len(name) + len(value) for name, value in request.headers.raw) > options.max_header_bytes:
-            return _refused(431, f"the headers have more than {options.max_header_bytes:,} bytes")
+            return _refused(431, "HeadersTooLarge", f"the headers have more than {options.max_header_bytes:,} bytes")
         length = request.headers.get("content-length", "0")
         if length.isdigit() and int(length) > options.max_body_bytes:
             return _too_large(options)
         if options.rate > 0 and not self._take(request.client.host if request.client else ""):
-            refused = _refused(429, f"more than {options.rate} requests per second")
+            refused = _refused(429, "TooManyRequests", f"more than {options.rate} requests per second")
             refused.headers["retry-after"] = "1"
             return refused
         return None
@@ -83,8 +83,8 @@ class _Counted:
 
 
 def _too_large(options: ServerOptions) -> JSONResponse:
-    return _refused(413, f"the body has more than {options.max_body_bytes:,} bytes")
+    return _refused(413, "BodyTooLarge", f"the body has more than {options.max_body_bytes:,} bytes")
 
 
-def _refused(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status_code=status)
+def _refused(status: int, error: str, detail: str) -> JSONResponse:
+    return JSONResponse({"error": error, "detail": detail}, status_code=status)

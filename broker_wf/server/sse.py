@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 
 from pydantic_core import from_json, to_json
 from starlette.types import Receive, Scope, Send
 
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+LAST_SEQ = 10**18
+"""More than any feed has, and a number that a stream's id can be."""
 HEARTBEAT = b": heartbeat\n\n"
 
 _strict = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
@@ -22,6 +25,13 @@ def ascii_json(value: object) -> bytes:
         return _strict.encode(value).encode()
     except (ValueError, TypeError):
         return _strict.encode(from_json(to_json(value, inf_nan_mode="null", fallback=str))).encode()
+
+
+def sequence_of(text: str) -> int | None:
+    """The number that a client has seen last, or one behind all there are; None: the text is no number."""
+    if not re.fullmatch("-?[0-9]+", text):
+        return None
+    return int(text) if len(text) < len(str(LAST_SEQ)) else LAST_SEQ
 
 
 def sse_event(seq: int | None, payload: bytes) -> bytes:

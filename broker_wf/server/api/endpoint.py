@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -35,6 +36,10 @@ from broker_wf.server.api.models import Problem
 from broker_wf.server.sse import LiveResponse
 
 M = TypeVar("M", bound=BaseModel)
+Models = tuple[type[BaseModel], ...]
+
+_ALWAYS = (413, 421, 429, 431)
+"""What stands before all routes refuses so: too large, under a foreign name, too often."""
 
 
 class Refusal(Exception):  # noqa: N818
@@ -65,7 +70,7 @@ class Call:
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Refusal(415, "UnsupportedMediaType", "the body must be application/json")
-        return model.model_validate_json(await self.request.body())
+        return model.model_validate_json(await self.request.body(), strict=True)
 
     async def inspector(self) -> Inspector:
         """Asks the namespace."""
@@ -77,31 +82,78 @@ class Endpoint:
     """An entry.
 
     Attributes:
-        answers: model of the answer; None: it is described by ``media`` alone.
+        answers: models of the answer; none: it is described by ``media`` alone.
+        body: models of the body, one of which fits.
         handle: gives the answer, or a response that is sent as it is.
+        refuses: statuses of its own with which it refuses, besides those that its path, query and body lead to.
+        streams: it answers with server-sent events if it is asked to.
+        probe: a machine's question about the process, answered whether or not the namespace can be reached.
+        down: model of the answer of a probe that finds the namespace out of reach.
+        leads_to: paths that take the ``run_id`` of the answer.
     """
 
     method: str
     path: str
     summary: str
     handle: Callable[[Call], Awaitable[object]]
-    answers: type[BaseModel] | None = None
+    answers: Models = ()
     query: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
-    status: int = 200
+    body: Models = ()
     media: str = "application/json"
+    refuses: tuple[int, ...] = ()
+    streams: bool = False
+    probe: bool = False
+    down: type[BaseModel] | None = None
+    leads_to: tuple[str, ...] = ()
 
-    def route(self, host: Host) -> Route:
-        """As Starlette has it."""
+    @property
+    def refusals(self) -> list[int]:
+        """All statuses with which it refuses."""
+        found = {*_ALWAYS, *self.refuses}
+        if not self.probe:
+            found |= {401, 503}
+        if self.query is not None:
+            found.add(422)
+        if self.method != "GET":
+            found.add(403)
+        if self.body:
+            found |= {415, 422}
+        if "{run_id}" in self.path:
+            found |= {400, 404}
+        return sorted(found)
 
-        async def answer(request: Request) -> Response | LiveResponse:
-            try:
-                found = await self.handle(Call(host, request))
-            except (Refusal, ValidationError, ValueError, BrokerError, WorkflowStepDoesNotExistError) as error:
-                return _refused(error)
-            return found if isinstance(found, Response | LiveResponse) else json_response(found, self.status)
+    async def answer(self, call: Call) -> Response | LiveResponse:
+        """The answer to a request, or why there is none."""
+        try:
+            found = await self.handle(call)
+        except (Refusal, ValidationError, ValueError, BrokerError, WorkflowStepDoesNotExistError) as error:
+            return _refused(error)
+        return found if isinstance(found, Response | LiveResponse) else json_response(found)
 
-        return Route(self.path, answer, methods=[self.method], name=f"{self.method} {self.path}")
+
+def routes_of(endpoints: Sequence[Endpoint], prefix: str, host: Host) -> list[Route]:
+    """A route for each path, which knows all its methods: whoever asks with another one is told of them."""
+    found: dict[str, dict[str, Endpoint]] = {}
+    for one in endpoints:
+        found.setdefault(prefix + one.path, {})[one.method] = one
+    return [_route(path, by_method, host) for path, by_method in found.items()]
+
+
+def _route(path: str, by_method: Mapping[str, Endpoint], host: Host) -> Route:
+    async def answer(request: Request) -> Response | LiveResponse:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await by_method[method].answer(Call(host, request))
+
+    return Route(path, answer, methods=[*by_method])
+
+
+async def no_such_route(request: Request, error: Exception) -> Response:
+    """What nothing answers under the prefix."""
+    assert isinstance(error, HTTPException)
+    kind = "MethodNotAllowed" if error.status_code == 405 else "NoSuchRoute"
+    answer = json_response(Problem(error=kind, detail=f"{request.method} {request.url.path}"), error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def json_response(value: object, status: int = 200) -> Response:

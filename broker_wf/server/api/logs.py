@@ -13,7 +13,7 @@ from broker_wf.server.api.models import Logs, LogsQuery
 from broker_wf.server.sse import HEARTBEAT, LiveResponse
 
 _QUIET_S = 15.0
-_CURSOR = re.compile(r"\d{1,20}-\d{1,20}")
+_CURSOR = re.compile(r"[0-9]{1,18}-[0-9]{1,18}")
 
 
 async def list_logs(call: Call) -> Logs | LiveResponse:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timezone
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from broker_wf.again import Again
 from broker_wf.inspector.views import (
@@ -19,11 +19,27 @@ from broker_wf.inspector.views import (
     WorkerView,
     WorkflowView,
 )
+from broker_wf.server.sse import LAST_SEQ
 
 Status = Literal["running", "queued", "completed", "failed", "cancelled", "timed_out"]
 
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+"""In UTC where it does not say otherwise."""
+Whole = Annotated[int, BeforeValidator(lambda value: int(value) if _is_whole(value) else value)]
+"""In JSON 1.0 is the same number as 1."""
+LetterId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$")]
 
 
 class _Asked(BaseModel):
@@ -35,18 +51,18 @@ class RunsQuery(_Asked):
 
     workflow: str | None = Field(default=None, description="Only runs of this workflow.")
     status: Status | None = Field(default=None, description="Only runs that stand so.")
-    since: datetime | None = Field(
+    since: Moment | None = Field(
         default=None, description="Only live runs accepted, and ended runs ended, at this moment or later."
     )
     q: str | None = Field(default=None, max_length=200, description="Only runs whose id or workflow contains this.")
     limit: int = Field(default=50, ge=1, le=1_000, description="Of the page.")
-    cursor: str | None = Field(default=None, description="`next` of the page before.")
+    cursor: str | None = Field(default=None, pattern=r"^[0-9]{1,15}-", description="`next` of the page before.")
 
 
 class EventsQuery(_Asked):
     """Which events of a run to read."""
 
-    after: int = Field(default=0, ge=0, description="Events behind this sequence number.")
+    after: int = Field(default=0, ge=0, le=LAST_SEQ, description="Events behind this sequence number.")
     limit: int = Field(default=500, ge=1, le=5_000, description="Of the page; a stream has no limit.")
     sse: bool = Field(default=False, description="As server-sent events until the run ends. So does the Accept header.")
 
@@ -54,7 +70,7 @@ class EventsQuery(_Asked):
 class LogsQuery(_Asked):
     """Which lines of a run's log to read."""
 
-    after: str = Field(default="", pattern=r"^(\d{1,20}-\d{1,20})?$", description="Lines behind this cursor.")
+    after: str = Field(default="", pattern=r"^([0-9]{1,18}-[0-9]{1,18})?$", description="Lines behind this cursor.")
     limit: int = Field(default=1_000, ge=1, le=10_000, description="Of the page; a stream has no limit.")
     step: str | None = Field(default=None, description="Only lines of this step.")
     level: Level = Field(default="DEBUG", description="Only lines of this level and above.")
@@ -123,9 +139,9 @@ class Bulk(_Asked):
     run_ids: list[str] | None = Field(default=None, max_length=10_000, description="These and no others.")
     workflow: str | None = None
     status: Status | None = None
-    since: datetime | None = None
+    since: Moment | None = None
     q: str | None = Field(default=None, max_length=200)
-    limit: int = Field(default=1_000, ge=1, le=10_000, description="At most so many.")
+    limit: Whole = Field(default=1_000, ge=1, le=10_000, description="At most so many.")
     dry_run: bool = Field(default=True, description="Tell which runs it would be, and leave them alone.")
 
 
@@ -274,11 +290,13 @@ class Schemas(BaseModel):
 class Letters(_Asked):
     """Dead letters: those named, or those the filters fit."""
 
-    ids: list[str] | None = Field(default=None, min_length=1, max_length=10_000, description="These and no others.")
+    ids: list[LetterId] | None = Field(
+        default=None, min_length=1, max_length=10_000, description="These and no others."
+    )
     workflow: str | None = None
     step: str | None = None
     kind: str | None = None
-    limit: int = Field(default=1_000, ge=1, le=10_000, description="At most so many.")
+    limit: Whole = Field(default=1_000, ge=1, le=10_000, description="At most so many.")
     dry_run: bool | None = Field(
         default=None,
         description="Tell which letters it would be, and leave them alone. So it is unless they are named.",

@@ -15,7 +15,7 @@ from broker_wf.inspector import Inspector
 from broker_wf.inspector.views import EventView, RunSummary
 from broker_wf.server.api.endpoint import Call, as_json
 from broker_wf.server.api.models import Bulk, Events, EventsQuery, Executions, RunDetail, RunPage, RunsQuery, State
-from broker_wf.server.sse import HEARTBEAT, LiveResponse
+from broker_wf.server.sse import HEARTBEAT, LiveResponse, sequence_of
 
 _QUIET_S = 15.0
 _SEARCHED = 20_000
@@ -75,8 +75,8 @@ async def list_events(call: Call) -> Events | LiveResponse:
     run_id = await inspector.run_id(call.path("run_id"))
     if not asked.sse and "text/event-stream" not in call.request.headers.get("accept", ""):
         return Events(events=await inspector.events(run_id, asked.after, asked.limit))
-    seen = call.request.headers.get("last-event-id", "")
-    after = int(seen) if seen.isdigit() else asked.after
+    seen = sequence_of(call.request.headers.get("last-event-id", ""))
+    after = asked.after if seen is None else max(0, seen)
     return LiveResponse(
         _streamed(call, inspector, run_id, after),
         media_type="text/event-stream",

@@ -7,7 +7,7 @@ from starlette.routing import Route
 from broker_wf.representation import WorkflowGraph
 from broker_wf.server.api import acting, fleet, logs, reading
 from broker_wf.server.api.changes import Changes
-from broker_wf.server.api.endpoint import Call, Endpoint
+from broker_wf.server.api.endpoint import Call, Endpoint, routes_of
 from broker_wf.server.api.host import Host
 from broker_wf.server.api.models import (
     Backlog,
@@ -26,6 +26,7 @@ from broker_wf.server.api.models import (
     Logs,
     LogsQuery,
     NewRun,
+    NewRuns,
     Queues,
     Rerun,
     Retried,
@@ -35,6 +36,7 @@ from broker_wf.server.api.models import (
     Schemas,
     SentEvent,
     Started,
+    StartedRuns,
     State,
     Waiting,
     WaitingQuery,
@@ -45,6 +47,14 @@ from broker_wf.server.api.openapi import description
 
 PREFIX = "/api/v1"
 
+_RUN = (
+    "/runs/{run_id}",
+    "/runs/{run_id}/steps",
+    "/runs/{run_id}/state",
+    "/runs/{run_id}/events",
+    "/runs/{run_id}/logs",
+)
+
 _RUNS = (
     Endpoint(
         method="GET",
@@ -52,40 +62,42 @@ _RUNS = (
         summary="List runs, newest first",
         handle=reading.list_runs,
         query=RunsQuery,
-        answers=RunPage,
+        answers=(RunPage,),
     ),
     Endpoint(
         method="POST",
         path="/runs",
         summary="Start a run, or several",
         handle=acting.start_runs,
-        body=NewRun,
-        answers=Started,
+        body=(NewRun, NewRuns),
+        answers=(Started, StartedRuns),
+        refuses=(400, 404, 409),
+        leads_to=_RUN,
     ),
     Endpoint(
         method="POST",
         path="/runs:bulk",
         summary="Cancel many runs, or do them again",
         handle=acting.bulk,
-        body=Bulk,
-        answers=BulkDone,
+        body=(Bulk,),
+        answers=(BulkDone,),
     ),
     Endpoint(
-        method="GET", path="/runs/{run_id}", summary="All about a run", handle=reading.show_run, answers=RunDetail
+        method="GET", path="/runs/{run_id}", summary="All about a run", handle=reading.show_run, answers=(RunDetail,)
     ),
     Endpoint(
         method="GET",
         path="/runs/{run_id}/steps",
         summary="The rows of its waterfall",
         handle=reading.list_steps,
-        answers=Executions,
+        answers=(Executions,),
     ),
     Endpoint(
         method="GET",
         path="/runs/{run_id}/state",
         summary="Its Context's state",
         handle=reading.show_state,
-        answers=State,
+        answers=(State,),
     ),
     Endpoint(
         method="GET",
@@ -93,7 +105,9 @@ _RUNS = (
         summary="What it has published; followed as server-sent events",
         handle=reading.list_events,
         query=EventsQuery,
-        answers=Events,
+        answers=(Events,),
+        refuses=(410,),
+        streams=True,
     ),
     Endpoint(
         method="GET",
@@ -101,36 +115,42 @@ _RUNS = (
         summary="What its steps have logged; followed as server-sent events",
         handle=logs.list_logs,
         query=LogsQuery,
-        answers=Logs,
+        answers=(Logs,),
+        streams=True,
     ),
     Endpoint(
         method="POST",
         path="/runs/{run_id}/events",
         summary="Send it an event",
         handle=acting.send_event,
-        body=SentEvent,
-        answers=Done,
+        body=(SentEvent,),
+        answers=(Done,),
+        refuses=(409,),
     ),
     Endpoint(
         method="POST",
         path="/runs/{run_id}/rerun",
         summary="Do it again, whole or from what it had not finished",
         handle=acting.rerun_run,
-        body=Rerun,
-        answers=Started,
+        body=(Rerun,),
+        answers=(Started,),
+        refuses=(409,),
+        leads_to=_RUN,
     ),
-    Endpoint(method="POST", path="/runs/{run_id}/cancel", summary="Cancel it", handle=acting.cancel_run, answers=Done),
+    Endpoint(
+        method="POST", path="/runs/{run_id}/cancel", summary="Cancel it", handle=acting.cancel_run, answers=(Done,)
+    ),
 )
 _FLEET = (
-    Endpoint(method="GET", path="/workers", summary="Live workers", handle=fleet.list_workers, answers=Workers),
-    Endpoint(method="GET", path="/queues", summary="Load by workflow", handle=fleet.list_queues, answers=Queues),
+    Endpoint(method="GET", path="/workers", summary="Live workers", handle=fleet.list_workers, answers=(Workers,)),
+    Endpoint(method="GET", path="/queues", summary="Load by workflow", handle=fleet.list_queues, answers=(Queues,)),
     Endpoint(
         method="GET",
         path="/backlog",
         summary="What there is to do, as a number to scale by",
         handle=fleet.backlog,
         query=BacklogQuery,
-        answers=Backlog,
+        answers=(Backlog,),
     ),
     Endpoint(
         method="GET",
@@ -138,23 +158,23 @@ _FLEET = (
         summary="What was given up on",
         handle=fleet.list_dead_letters,
         query=LimitQuery,
-        answers=DeadLetters,
+        answers=(DeadLetters,),
     ),
     Endpoint(
         method="POST",
         path="/dlq:drop",
         summary="Drop dead letters",
         handle=acting.drop_letters,
-        body=Letters,
-        answers=Dropped,
+        body=(Letters,),
+        answers=(Dropped,),
     ),
     Endpoint(
         method="POST",
         path="/dlq:retry",
         summary="Let runs go on from dead letters",
         handle=acting.retry_letters,
-        body=Letters,
-        answers=Retried,
+        body=(Letters,),
+        answers=(Retried,),
     ),
     Endpoint(
         method="GET",
@@ -162,30 +182,49 @@ _FLEET = (
         summary="Questions that wait for an answer",
         handle=fleet.list_waiting,
         query=WaitingQuery,
-        answers=Waiting,
+        answers=(Waiting,),
     ),
-    Endpoint(method="GET", path="/workflows", summary="All workflows", handle=fleet.list_workflows, answers=Workflows),
+    Endpoint(
+        method="GET", path="/workflows", summary="All workflows", handle=fleet.list_workflows, answers=(Workflows,)
+    ),
     Endpoint(
         method="GET",
         path="/workflows/{workflow}/graph",
         summary="Its steps and events, and what leads to what",
         handle=fleet.show_graph,
-        answers=WorkflowGraph,
+        answers=(WorkflowGraph,),
+        refuses=(404,),
     ),
     Endpoint(
         method="GET",
         path="/workflows/{workflow}/schemas",
         summary="JSON schemas of its events",
         handle=fleet.show_schemas,
-        answers=Schemas,
+        answers=(Schemas,),
+        refuses=(404,),
     ),
 )
 _PROBES = (
     Endpoint(
         method="GET", path="/metrics", summary="For Prometheus", handle=fleet.metrics, media="text/plain; version=0.0.4"
     ),
-    Endpoint(method="GET", path="/livez", summary="Whether the process lives", handle=fleet.live, answers=Health),
-    Endpoint(method="GET", path="/readyz", summary="Whether the namespace answers", handle=fleet.ready, answers=Health),
+    Endpoint(
+        method="GET",
+        path="/livez",
+        summary="Whether the process lives",
+        handle=fleet.live,
+        answers=(Health,),
+        probe=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/readyz",
+        summary="Whether the namespace answers",
+        handle=fleet.ready,
+        answers=(Health,),
+        probe=True,
+        down=Health,
+    ),
 )
 
 
@@ -205,14 +244,9 @@ def routes(host: Host) -> list[Route]:
         return shown
 
     own = Endpoint(method="GET", path="/openapi.json", summary="This description", handle=describe)
-    return [_under(PREFIX, one, host) for one in (*listed, own)]
+    return routes_of((*listed, own), PREFIX, host)
 
 
 def probe_routes(host: Host) -> list[Route]:
     """What machines look for at the root: ``/metrics``, ``/livez``, ``/readyz``."""
-    return [_under("", one, host) for one in _PROBES]
-
-
-def _under(prefix: str, one: Endpoint, host: Host) -> Route:
-    route = one.route(host)
-    return Route(prefix + one.path, route.endpoint, methods=[one.method])
+    return routes_of(_PROBES, "", host)

@@ -15,7 +15,7 @@ from broker_wf.inspector.standing import Standing
 from broker_wf.inspector.views import EventView
 from broker_wf.server.llama_index.envelopes import read_envelope
 from broker_wf.server.service import ENDED, Service
-from broker_wf.server.sse import HEARTBEAT, LiveResponse, ascii_json, sse_event
+from broker_wf.server.sse import HEARTBEAT, LiveResponse, ascii_json, sequence_of, sse_event
 
 _INTERNAL = frozenset({"StepStateChanged", "WorkflowIdleEvent", "UnhandledEvent"})
 
@@ -52,13 +52,14 @@ async def _asked(service: Service, request: Request, standing: Standing) -> _Ask
     sse = query.get("sse", "true").lower() == "true"
     text = query.get("after_sequence", "-1")
     last = request.headers.get("last-event-id", "") if sse else ""
-    if _is_number(last):
-        after = int(last) + 1
+    seen, given = sequence_of(last), sequence_of(text)
+    if seen is not None:
+        after = seen + 1
     elif text.lower() == "now":
         newest = await (await service.home()).broker.feed.last(standing.run_id, 1)
         after = newest[0].seq if newest else 0
-    elif _is_number(text):
-        after = int(text) + 1
+    elif given is not None:
+        after = given + 1
     else:
         raise HTTPException(400, f"Invalid after_sequence: '{text}'")
     return _Asked(
@@ -67,10 +68,6 @@ async def _asked(service: Service, request: Request, standing: Standing) -> _Ask
         qualified=query.get("include_qualified_name", "true").lower() == "true",
         after=max(0, after),
     )
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
 
 
 async def _chunks(service: Service, standing: Standing, asked: _Asked) -> AsyncGenerator[bytes, None]:

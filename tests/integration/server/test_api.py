@@ -210,7 +210,7 @@ async def test_lists_of_runs_are_filtered_searched_and_paged(api: Api) -> None:
     newest = (await api.get("/runs", limit=1))["runs"][0]
     assert newest["run_id"] == failed
     assert [run["run_id"] for run in (await api.get("/runs", since=newest["ended_at"]))["runs"]] == [failed]
-    assert await api.refused("/runs", cursor="nonsense") == (400, "ValueError")
+    assert await api.refused("/runs", cursor="nonsense") == (422, "ValidationError")
     assert await api.refused("/runs", limit="0") == (422, "ValidationError")
     assert await api.refused("/runs", colour="red") == (422, "ValidationError")
     assert await api.refused("/runs/nobody") == (404, "RunNotFoundError")
@@ -261,7 +261,7 @@ async def test_dead_letters_are_listed_newest_first(api: Api) -> None:
     await api.ended(await api.start(SPREAD))  # it rings for what waits in front of it, too
     (letter,) = (await within(api.until("/dlq", "total")))["dead_letters"]
     assert letter["kind"] == "malformed"
-    assert (await api.post("/dlq:drop", {"ids": ["all"]}, 400))["error"] == "ValueError"
+    assert (await api.post("/dlq:drop", {"ids": ["all"]}, 422))["error"] == "ValidationError"
     assert (await api.post("/dlq:drop", {"ids": [letter["id"], "1-1"]}))["dropped"] == 1
     assert await api.get("/dlq") == {"dead_letters": [], "total": 0}
 
