@@ -12,7 +12,7 @@ import inspect
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token, copy_context
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType, TracebackType
@@ -253,17 +253,21 @@ class RunSpan:
     """The span of a run that was begun here.
 
     Attributes:
+        context: where it is open and active, so that nothing else of whoever began the run is below it; handlers that
+            keep something in context variables find it there when it ends.
         carried: what workers need to put their spans below it.
     """
 
     span: Span
+    context: Context
     carried: bytes
 
     def ended(self, end: asyncio.Future[StopEvent]) -> None:
         """The run has ended, or its handler was dropped."""
         error = asyncio.CancelledError() if end.cancelled() else end.exception()
-        result = end.result() if error is None else None
-        self.span.activate()
+        self.context.run(self._close, error, end.result() if error is None else None)
+
+    def _close(self, error: BaseException | None, result: StopEvent | None) -> None:
         self.span.returned(result)
         self.span.close(error, result, reason="workflow cancelled by user")
         self.span.deactivate()
@@ -283,13 +287,18 @@ def begin_run(workflow: object, run_id: RunId, start_event: StartEvent) -> RunSp
         instance=workflow,
         output="run",
     )
+    context = copy_context()
+    return RunSpan(span, context, context.run(_carried, span, tags))
+
+
+def _carried(span: Span, tags: _Tags) -> bytes:
+    """Open and activate the span of a run in this context; what its handlers need elsewhere, with these tags."""
     span.open()
-    restored = tracer.active_tags.set(tags)
-    active = tracer.active_span.set(span.id)
-    context = tracer.dispatcher.capture_propagation_context()
-    tracer.active_span.reset(active)
-    tracer.active_tags.reset(restored)
-    return RunSpan(span, pack({"span": span.id, "context": _plain(context)}))
+    span.activate()
+    restored = span.tracer.active_tags.set(tags)
+    captured = span.tracer.dispatcher.capture_propagation_context()
+    span.tracer.active_tags.reset(restored)
+    return pack({"span": span.id, "context": _plain(captured)})
 
 
 def _plain(value: object) -> object:
