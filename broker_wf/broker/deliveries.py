@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import cast
 
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.leased import LeasedCall, call_leased, sent_events
+from broker_wf.broker.packing import unpack
 from broker_wf.broker.plans import (
     Plan,
     Planned,
@@ -99,6 +100,22 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A worker would go on with the one delivery that follows from a commit.
+
+    Attributes:
+        step: of that delivery.
+        kept: called with it if it is the worker's now.
+    """
+
+    worker: WorkerId
+    fence: Fence
+    lease_ms: int
+    step: StepName
+    kept: Callable[[Delivery], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailurePlan:
     """What follows from an attempt that raised: one of another attempt, a handler's call, the run's end.
 
@@ -162,7 +179,14 @@ class DeliveryStore:
         return Ended.DONE, words
 
     async def commit(
-        self, commit: StepCommit, effects: Sequence[Planned], codec: Codec, *, busy: bool, sent: Callable[[], None]
+        self,
+        commit: StepCommit,
+        effects: Sequence[Planned],
+        codec: Codec,
+        *,
+        busy: bool,
+        sent: Callable[[], None],
+        offer: Offer | None = None,
     ) -> Ended:
         """End an attempt that succeeded, and hand on its events, in one script.
 
@@ -182,7 +206,8 @@ class DeliveryStore:
             if refused is not None:
                 return refused
         events = [*((one.id, one.event) for one in commit.emissions), *sent_events(effects)]
-        return ended_of(await self._call("commit", commit.delivery, (plan,), planned.blobs, sent, events))
+        heard = None if offer is None else _offered(plan, commit.delivery, offer)
+        return ended_of(await self._call("commit", commit.delivery, (plan,), planned.blobs, sent, events, heard))
 
     async def _call(
         self,
@@ -192,8 +217,11 @@ class DeliveryStore:
         blobs: tuple[Blob, ...],
         sent: Callable[[], None],
         events: Iterable[tuple[str, Event]],
+        heard: Callable[[list[object]], None] | None = None,
     ) -> list[object]:
-        call = LeasedCall(script=script, delivery=delivery, values=values, blobs=blobs, sent=sent, events=events)
+        call = LeasedCall(
+            script=script, delivery=delivery, values=values, blobs=blobs, sent=sent, events=events, heard=heard
+        )
         return await call_leased(self.pipe, self.blobs, call)
 
     async def _stage(self, commit: StepCommit, plan: Plan) -> Ended | None:
@@ -307,6 +335,25 @@ class DeliveryStore:
         asked: Plan = {} if needed is None else {"buffer": needed.buffer, "want": dict(needed.want)}
         raw = await self.pipe.call(load("snapshot"), delivery.run_id, delivery.step, delivery.event, asked)
         return buffers_of(raw)
+
+
+def _offered(plan: Plan, delivery: Delivery, offer: Offer) -> Callable[[list[object]], None]:
+    """Put the offer into a commit's plan. Returns what hears the reply."""
+    plan["hand"] = {
+        "nonce": offer.fence,
+        "worker": offer.worker,
+        "lease_ms": offer.lease_ms,
+        "step": offer.step,
+        "lane": delivery.lane,
+    }
+
+    def heard(words: list[object]) -> None:
+        packed = words[-1] if len(words) == {b"OK": 2, b"DONE": 3}.get(cast(bytes, words[0])) else None
+        if packed is not None:
+            raw = cast("dict[bytes, object]", unpack(cast(bytes, packed)))
+            offer.kept(replace(delivery_of(raw, offer.fence), kept=delivery.kept + 1))
+
+    return heard
 
 
 def _with_refs(plan: Plan, blobs: tuple[Blob, ...]) -> Plan:

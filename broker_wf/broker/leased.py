@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -28,6 +29,7 @@ class LeasedCall:
         blobs: what the payloads refer to; written ahead.
         sent: called when the call is on its way and not yet answered.
         events: those that are handed on, by id.
+        heard: called with the reply, also when nobody waits for it any more.
     """
 
     script: str
@@ -36,6 +38,7 @@ class LeasedCall:
     blobs: tuple[Blob, ...]
     sent: Callable[[], None]
     events: Iterable[tuple[str, Event]]
+    heard: Callable[[list[object]], None] | None = None
 
     def values_with(self, hashes: Hashes) -> tuple[object, ...]:
         """The values, with what waiters ask of the events."""
@@ -51,7 +54,7 @@ async def call_leased(pipe: Pipe, store: BlobStore, call: LeasedCall) -> list[ob
             await store.put(call.delivery.run_id, call.blobs)
         reply = pipe.call(load(call.script), call.delivery.run_id, call.delivery.id, *values)
         call.sent()
-        words = cast("list[object]", await reply)
+        words = cast("list[object]", await (reply if call.heard is None else _heard(reply, call.heard)))
         if words[0] == b"NO_BLOB":
             store.forget(call.delivery.run_id, call.blobs)
         elif words[0] == b"FIELDS":
@@ -59,6 +62,18 @@ async def call_leased(pipe: Pipe, store: BlobStore, call: LeasedCall) -> list[ob
             values = call.values_with({id_: fingerprints(event, asked) for id_, event in call.events})
         else:
             return words
+
+
+def _heard(reply: Awaitable[object], heard: Callable[[list[object]], None]) -> Awaitable[object]:
+    """The reply; whoever is cancelled while waiting for it does not keep it from being heard."""
+    coming = asyncio.ensure_future(reply)
+
+    def tell(came: asyncio.Future[object]) -> None:
+        if not came.cancelled() and came.exception() is None:
+            heard(cast("list[object]", came.result()))
+
+    coming.add_done_callback(tell)
+    return asyncio.shield(coming)
 
 
 def asked_fields(words: Sequence[object]) -> set[str]:

@@ -10,7 +10,7 @@ from broker_wf.core.handlers import handler_of
 from broker_wf.core.ids import CollectionId, EventId, StepName
 from broker_wf.core.outcome import CollectDecision, Raised, Returned
 from broker_wf.core.routing import JoinPlan, Route, Router
-from broker_wf.core.spec import StepSpec
+from broker_wf.core.spec import StepSpec, WorkflowSpec
 from broker_wf.events import Event, InputRequiredEvent, StepFailedEvent, StopEvent
 from broker_wf.retry_policy import retry_delay
 
@@ -47,6 +47,16 @@ class StepCommit:
     emissions: tuple[Emission, ...] = ()
     opening: Opening | None = None
     stop: StopEvent | None = None
+
+    def follower(self, spec: WorkflowSpec) -> StepName | None:
+        """The step of the one delivery that follows, if there is one alone and anybody may execute it at once."""
+        if len(self.emissions) != 1 or self.opening is not None:
+            return None
+        route = self.emissions[0].route
+        if len(route.to) != 1 or route.slots or route.into:
+            return None
+        step = spec.steps[route.to[0]]
+        return step.name if step.num_workers is None and step.num_workers_per_run is None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

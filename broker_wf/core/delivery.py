@@ -70,6 +70,7 @@ class Delivery:
         last_slot: of a several-parameter join the slot that was filled last, from 1; else 0.
         waiters: what it has waited for so far, by waiter id.
         remembers: it has results of ``Context.once``.
+        kept: how many deliveries the worker went on with, one from the other, since it claimed.
         place: which of the step's ``num_workers`` places it holds; None for an unlimited step.
     """
 
@@ -98,6 +99,7 @@ class Delivery:
     trace: bytes | None = None
     waiters: Mapping[str, Waiter] = field(default_factory=dict[str, "Waiter"])
     remembers: bool = False
+    kept: int = 0
 
     @property
     def child_base(self) -> str:

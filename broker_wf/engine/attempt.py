@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from broker_wf.broker.deliveries import Ended
+from broker_wf.broker.deliveries import Ended, Offer
 from broker_wf.broker.plans import Planned
 from broker_wf.context.context import Context, InStep, current_step
 from broker_wf.context.state_store import DictState
@@ -201,7 +201,25 @@ async def _commit(
 ) -> Ended:
     _tell_unhandled(program, commit)
     store, busy = context.site.broker.deliveries, context.site.is_busy()
-    return await store.commit(commit, effects, program.codec, busy=busy, sent=sent)
+    offer = _offer(program, context.site, commit)
+    # What is kept takes the slot of what was done: nothing is free before the reply says so.
+    sent = sent if offer is None else _nothing
+    return await store.commit(commit, effects, program.codec, busy=busy, sent=sent, offer=offer)
+
+
+def _offer(program: Program, site: Site, commit: StepCommit) -> Offer | None:
+    step, delivery = commit.follower(program.spec), commit.delivery
+    fence = None if step is None else site.keep(delivery)
+    if step is None or fence is None:
+        return None
+    lease_ms = site.settings.lease_ms
+    return Offer(
+        worker=site.worker, fence=fence, lease_ms=lease_ms, step=step, kept=lambda one: site.kept(delivery, one)
+    )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _tell_unhandled(program: Program, commit: StepCommit) -> None:

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from broker_wf.broker.broker import Broker
 from broker_wf.core.clock import Clock
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import RunId, StepName, WorkerId
+from broker_wf.core.ids import Fence, RunId, StepName, WorkerId
 from broker_wf.engine.locks import LockLines
 from broker_wf.engine.program import Program
 from broker_wf.settings import Settings
@@ -85,6 +85,8 @@ class Site:
         settings: of the worker; runs that its steps begin have the same.
         serve: execute a workflow here too, if no worker does.
         stuck: the code of a delivery goes on though it was cancelled for its step's time-out.
+        keep: whether the worker would go on with what follows from this delivery: a fence for it, or None.
+        kept: it goes on with the second from the first.
     """
 
     broker: Broker
@@ -99,5 +101,7 @@ class Site:
     clock: Clock
     serve: Callable[[Program], Awaitable[None]]
     stuck: Callable[[Delivery], None]
+    keep: Callable[[Delivery], Fence | None]
+    kept: Callable[[Delivery, Delivery], None]
     turns: Turns = field(default_factory=Turns)
     locks: LockLines = field(default_factory=LockLines)

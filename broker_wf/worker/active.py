@@ -17,6 +17,8 @@ class Active:
 
     Attributes:
         timeout_ms: of its step.
+        offers: its end is on its way, and the worker would go on in its slot with what follows.
+        went_on: what follows has its slot now.
         stopped: why the worker cancelled it: ``ended``, ``lost`` or ``drain``; None while it may go on.
     """
 
@@ -25,6 +27,8 @@ class Active:
     timeout_ms: int | None = None
     task: asyncio.Task[None] | None = None
     stopped: str | None = None
+    offers: bool = False
+    went_on: bool = False
 
     @property
     def key(self) -> LeaseKey:
@@ -65,6 +69,10 @@ class ActiveSet:
     def get(self, key: LeaseKey) -> Active | None:
         """The one with this lease, if it is still under execution."""
         return self._all.get(key)
+
+    def find(self, delivery: Delivery) -> Active | None:
+        """The execution of a delivery."""
+        return self._all.get((delivery.run_id, delivery.id, delivery.fence))
 
     def all(self) -> list[Active]:
         """A copy, safe from any thread."""

@@ -64,7 +64,9 @@ class LeaseProcess:
         self._tick()
 
     def begins(self, active: Active) -> None:
-        """The execution of a delivery is about to begin; :meth:`tell` follows before it does."""
+        """The execution of a delivery is about to begin, in a later turn of the event loop: it is told of before."""
+        if not self._begun:
+            self._loop.call_soon(self._tell)
         self._begun.append((active.key, active.timeout_ms, active.place))
 
     def stopping(self, active: Active) -> None:
@@ -75,8 +77,8 @@ class LeaseProcess:
         """The code of a delivery has ended."""
         self._over.append(active.key)
 
-    def tell(self) -> None:
-        """Pass on what has begun, and what else has happened since the last word."""
+    def _tell(self) -> None:
+        """Pass on what has begun in the last turn, and what else has happened since the last word."""
         if self._begun:
             self._send()
 

@@ -34,6 +34,7 @@ class Claimer:
         idle: called when a claim has brought nothing.
         settled: called when it is known what a claim has brought.
         promised: slots that a claim under way may fill.
+        missed: it was asked for work when nothing was free.
     """
 
     store: DeliveryStore
@@ -47,6 +48,7 @@ class Claimer:
     idle: Callable[[], None]
     settled: Callable[[], None]
     promised: int = 0
+    missed: bool = False
     claims: int = 0
     _serves: list[list[object]] = field(default_factory=list[list[object]])
     _turns: dict[int, bytes] = field(default_factory=dict[int, bytes])
@@ -68,6 +70,11 @@ class Claimer:
         return self._turns[first]
 
     @property
+    def is_open(self) -> bool:
+        """Whether the worker takes work at all."""
+        return self._open
+
+    @property
     def is_full(self) -> bool:
         """Whether no delivery can be taken: no place is free, or claiming has ended."""
         return not self._open or self.held() >= self.concurrency
@@ -77,7 +84,8 @@ class Claimer:
 
         ``waited``: how often in a row this worker has left work to others, who have not come for it.
         """
-        if self.is_full:
+        self.missed = self.is_full
+        if self.missed:
             return
         if self._asking is not None and not self._asking.done():
             self._asked_again = True

@@ -27,7 +27,7 @@ class LeaseKeeper(Protocol):
         ...
 
     def begins(self, active: Active) -> None:
-        """The execution of a delivery is about to begin; :meth:`tell` follows before it does."""
+        """The execution of a delivery is about to begin: its task is made after this, in the same turn of the loop."""
         ...
 
     def stopping(self, active: Active) -> None:
@@ -36,10 +36,6 @@ class LeaseKeeper(Protocol):
 
     def over(self, active: Active) -> None:
         """The code of a delivery has ended."""
-        ...
-
-    def tell(self) -> None:
-        """Pass on what has begun."""
         ...
 
     async def close(self) -> None:
@@ -77,9 +73,6 @@ class LeaseThread(threading.Thread):
         """As :meth:`begins`."""
 
     def over(self, active: Active) -> None:
-        """As :meth:`begins`."""
-
-    def tell(self) -> None:
         """As :meth:`begins`."""
 
     async def close(self) -> None:

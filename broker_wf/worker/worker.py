@@ -7,18 +7,16 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from broker_wf.broker.broker import PARTITIONS, Broker
+from broker_wf.broker.broker import Broker
 from broker_wf.broker.connection import end_tasks
 from broker_wf.broker.deliveries import Ended
-from broker_wf.broker.packing import pack
 from broker_wf.broker.roster import groups_of
 from broker_wf.core.clock import Clock, SystemClock
-from broker_wf.core.definition import facts_of
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import Lane, WorkerId
+from broker_wf.core.ids import Fence, Lane, WorkerId
 from broker_wf.engine.attempt import execute
 from broker_wf.engine.invocation import STOP_WITHIN_S
 from broker_wf.engine.program import Program
@@ -27,11 +25,12 @@ from broker_wf.errors import BrokerError
 from broker_wf.settings import Settings
 from broker_wf.worker.active import Active, ActiveSet, Once
 from broker_wf.worker.apart import LeaseProcess
-from broker_wf.worker.claimer import Claimer
+from broker_wf.worker.claimer import Claimer, new_fence
 from broker_wf.worker.lasting import lasting
 from broker_wf.worker.leases import LeaseKeeper, LeaseThread
 from broker_wf.worker.log_fields import begin_logging, listen_to_logs
 from broker_wf.worker.mailbox import Mailbox, Message
+from broker_wf.worker.pulse import Pulse
 from broker_wf.worker.run_logs import RunLogs
 from broker_wf.worker.services import Served, Services
 from broker_wf.worker.slots import Slots
@@ -41,10 +40,11 @@ log = logging.getLogger("broker_wf.worker")
 
 STEP_THREADS = "broker-wf-step"
 """What the names of threads begin with in which steps run that are not async."""
-_HEALTH_EVERY_MS = 2_000
 _STOP_GRACE_S = 2.0
 """How long a worker that has drained may take to leave; without a server it goes without a word."""
 _LAST_WORDS_S = 0.5
+_KEPT_AT_MOST = 16
+"""So many deliveries of a run may follow each other here while others wait for a slot."""
 _SHORT_TIMEOUT_MS = 10_000
 """Runs that may not take longer are timed out to the millisecond, others at the next sweep."""
 
@@ -66,7 +66,15 @@ class Worker:
         self._broker, self._settings, self._clock = broker, settings, clock or SystemClock()
         self._served = Services()
         self._active = ActiveSet()
-        self._ending = self._done = self._server = 0
+        self._ending = self._done = 0
+        self._pulse = Pulse(
+            broker=broker,
+            settings=settings,
+            clock=self._clock,
+            worker=self.id,
+            served=self._served,
+            counts=lambda: (len(self._active), self._done),
+        )
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=STEP_THREADS)
         self._grants = Grants()
         self._claimer = Claimer(
@@ -79,7 +87,7 @@ class Worker:
             holds_frail=self._holds_frail,
             start=self._start_delivery,
             idle=lambda: self._mailbox.listen(),
-            settled=self._settled,
+            settled=lambda: self._slots.grant(),
         )
         self._slots = Slots(is_free=self._has_slot, given=self._claimer.ask)
         self._mailbox = Mailbox(
@@ -96,8 +104,12 @@ class Worker:
         self._executing: set[asyncio.Task[None]] = set()
         self._logs = RunLogs(store=broker.logs, worker=self.id, most=settings.run_logs)
         self.spoiled = asyncio.Event()
-        self._site = Site(
-            broker=broker,
+        self._site = self._new_site()
+        self._serving = asyncio.Lock()
+
+    def _new_site(self) -> Site:
+        return Site(
+            broker=self._broker,
             worker=self.id,
             grants=self._grants,
             threads=self._threads,
@@ -105,12 +117,13 @@ class Worker:
             timer_set=self._sweeper.look_in,
             work_made=self._claimer.ask,
             slots=self._slots,
-            settings=settings,
+            settings=self._settings,
             clock=self._clock,
             serve=self._serve_if_nobody_does,
             stuck=self._spoil,
+            keep=self._keep,
+            kept=self._kept,
         )
-        self._serving = asyncio.Lock()
 
     async def serve(self, served: Served) -> None:
         """Register a workflow and claim its deliveries from now on, or once the worker has started.
@@ -118,18 +131,13 @@ class Worker:
         Raises:
             WorkflowConflictError: another class holds the workflow's name; nothing was changed.
         """
-        await self._register(served)
+        await self._pulse.register(served)
         self._served.add(served)
         self._offer()
-        await self._beat(served)
+        await self._pulse.beat(served)
         if self._tasks:
             await self._mailbox.poke()
             self._claimer.ask()
-
-    async def _register(self, served: Served) -> None:
-        spec, fresh_ms = served.program.spec, 3 * self._settings.heartbeat_ms
-        if not served.private:
-            await self._broker.roster.register(spec, pack(facts_of(spec)), served.groups, fresh_ms)
 
     async def retire(self, lane: Lane) -> None:
         """Serve a private lane no longer; no run may be alive in it. Its keys go."""
@@ -162,8 +170,8 @@ class Worker:
             "mailbox": self._mailbox.run,
             "sweep": self._sweeper.sweep_for_ever,
             "audit": self._sweeper.audit_for_ever,
-            "heartbeat": self._beat_for_ever,
-            "health file": self._prove_health,
+            "heartbeat": self._pulse.beat_for_ever,
+            "health file": self._pulse.prove_health,
         }
         self._tasks = [loop.create_task(lasting(what, job, self._clock)) for what, job in jobs.items()]
         if self._settings.run_logs:
@@ -251,9 +259,40 @@ class Worker:
         active = Active(delivery, served.lane, served.program.spec.steps[delivery.step].timeout_ms)
         self._active.add(active)
         self._leases.begins(active)
-        active.task = asyncio.get_running_loop().create_task(self._execute(active, served.program))
-        self._executing.add(active.task)
-        active.task.add_done_callback(self._executing.discard)
+        active.task = self._run(self._execute(active, served.program))
+
+    def _run(self, what: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Do it beside the rest; the worker does not leave before it is done."""
+        task = asyncio.get_running_loop().create_task(what)
+        self._executing.add(task)
+        task.add_done_callback(self._executing.discard)
+        return task
+
+    def _keep(self, delivery: Delivery) -> Fence | None:
+        """A fence for what follows from a delivery that is about to be done, if this worker would go on with it."""
+        self._logs.flush()
+        active = self._active.find(delivery)
+        is_turn_of_others = delivery.kept >= _KEPT_AT_MOST and self._claimer.is_full
+        if active is None or not self._claimer.is_open or is_turn_of_others:
+            return None
+        active.offers = True
+        return new_fence()
+
+    def _kept(self, done: Delivery, following: Delivery) -> None:
+        """The server has leased it to this worker, in the slot of what was done."""
+        if not self._claimer.is_open:
+            self._run(self._give_back(following))
+            return
+        before = self._active.find(done)
+        if before is not None:
+            before.went_on = True
+        self._start_delivery(following)
+
+    async def _give_back(self, delivery: Delivery) -> None:
+        try:
+            await self._broker.deliveries.release([delivery])
+        except BrokerError as error:
+            log.warning("step %s of run %s was not handed back: %s", delivery.step, delivery.run_id, error)
 
     async def _execute(self, active: Active, program: Program) -> None:
         delivery, loop = active.delivery, asyncio.get_running_loop()
@@ -299,11 +338,8 @@ class Worker:
         self._slots.forget(active.delivery)
         if leaving.happened:
             self._ending -= 1
-        self._slot_is_free()
-
-    def _settled(self) -> None:
-        self._leases.tell()
-        self._slots.grant()
+        if not active.went_on or self._claimer.missed:
+            self._slot_is_free()
 
     def _begin_ending(self) -> None:
         self._logs.flush()
@@ -344,53 +380,3 @@ class Worker:
             for active in self._active.all():
                 if active.delivery.run_id == message.get("run"):
                     self._stop(active, "ended")
-
-    async def _beat_for_ever(self) -> None:
-        while True:
-            await self._clock.sleep_ms(self._settings.heartbeat_ms)
-            await self._register_again()
-            await self._beat()
-
-    async def _register_again(self) -> None:
-        """Another server may know nothing of what the one before was told."""
-        if self._server == self._broker.admission.changes:
-            return
-        self._server = self._broker.admission.changes
-        try:
-            await self._broker.roster.check_protocol(PARTITIONS)
-            for served in self._served.all():
-                await self._register(served)
-        except BrokerError as error:
-            log.error("%s", error)
-
-    async def _beat(self, begun: Served | None = None) -> None:
-        """Say that this worker is alive and what it serves; or only what it has just begun to serve."""
-        life_ms = 3 * self._settings.heartbeat_ms
-        served = self._served.all() if begun is None else [begun]
-        lanes = [lane for one in served for lane in one.lanes]
-        facts: dict[str, object] = {
-            "id": self.id,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "workflows": ",".join(self._served.workflows()),
-            "concurrency": self._settings.concurrency,
-            "running": len(self._active),
-            "done": self._done,
-        }
-        try:
-            await self._broker.roster.heartbeat(self.id, facts, life_ms, lanes)
-            for one in served:
-                for lane in one.lanes if one.private and one.lane in self._served else ():
-                    await self._broker.roster.keep_lane(lane, self._settings.keep_ms, groups_of(one.program.spec, lane))
-        except BrokerError as error:
-            log.warning("%s", error)
-
-    async def _prove_health(self) -> None:
-        """Touch the health file while the server answers this worker's event loop."""
-        if self._settings.health_file is None:
-            return
-        path = Path(self._settings.health_file)
-        while True:
-            await self._broker.pipe.command("PING")
-            await asyncio.to_thread(path.touch)
-            await self._clock.sleep_ms(_HEALTH_EVERY_MS)

@@ -73,6 +73,25 @@ async def test_a_step_that_ends_in_time_is_committed_and_others_go_on(cluster: S
     assert probe.count(name, "begun") == 1
 
 
+async def test_what_a_worker_is_given_while_it_leaves_it_gives_back(cluster: Stage) -> None:
+    """Its commit is on its way, and offers to go on, when it is told to stop."""
+    worker, name = await cluster.add_worker(Short), cluster.settings.namespace
+    handler = cluster.flow(Short).run(name=name)
+    await until(lambda: probe.count(name, "begun") == 1)
+    assert worker.worker is not None
+    with redis.Redis.from_url(cluster.url) as client:
+        client.client_pause(2_000)
+        probe.mark(name, "draining")
+        await until(lambda: worker.worker._active.all()[0].offers)
+        await cluster.stop_worker(worker, 20_000)
+        ((_, raw),) = cast("dict[bytes, bytes]", client.hgetall(cluster.keys.of("live", handler.run_id))).items()
+        record = cast("dict[bytes, Any]", msgpack.unpackb(raw, raw=True, strict_map_key=False))
+        assert (record[b"s"], record[b"st"], record[b"a"], record[b"c"]) == (b"next", b"q", 1, 0)
+    await cluster.add_worker(Short)
+    assert await within(handler) == "next worker"
+    assert probe.marks(name) == ["begun", "draining", "next"]
+
+
 async def test_a_worker_that_left_is_on_no_roster(cluster: Stage) -> None:
     worker = await cluster.add_worker(Short)
     with redis.Redis.from_url(cluster.url) as client:

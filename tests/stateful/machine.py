@@ -58,11 +58,11 @@ class Scripts(Accidents):
         self.took_all(worker)
 
     @holding
-    @rule(n=index, count=st.integers(1, 3), events=kinds)
-    def commit(self, n: int, count: int, events: list[type[Event]]) -> None:
+    @rule(n=index, count=st.integers(1, 3), events=kinds, stays=st.booleans())
+    def commit(self, n: int, count: int, events: list[type[Event]], stays: bool) -> None:
         for delivery in self.some_held(n, count):
-            decisions = self.collected(delivery) if delivery.step == "collect" else ()
-            self.committed(delivery, [event(n=n) for event in events], n, decisions=decisions)
+            decisions = self.rig.collected(delivery) if delivery.step == "collect" else ()
+            self.committed(delivery, [event(n=n) for event in events], n, decisions=decisions, stays=stays)
 
     @holding
     @rule(n=index, count=st.integers(0, 3))
@@ -127,7 +127,7 @@ class Scripts(Accidents):
     def act_with_any_lease_there_ever_was(self, n: int, what: str) -> None:
         for delivery in one_of(self.leases, n):
             if what == "commit":
-                self.committed(delivery, [Task(n=n)], n)
+                self.committed(delivery, [Loose(n=n)], n, stays=True)
             elif what == "fail":
                 self.failed(delivery, 0)
             elif what == "renew":

@@ -12,7 +12,7 @@ import redis
 
 from broker_wf.broker.broker import Broker, open_broker
 from broker_wf.broker.changes import Changed
-from broker_wf.broker.deliveries import Asking, Ended, FailurePlan
+from broker_wf.broker.deliveries import Asking, Ended, FailurePlan, Offer
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.plans import EffectIds, Plan, effect_map, recovery_map
 from broker_wf.broker.renewal import Renewal
@@ -26,14 +26,14 @@ from broker_wf.context.state_store import DictState
 from broker_wf.core.commit import Recovery, StepCommit, plan_commit, plan_recovery
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import DriverId, EventId, EventName, Fence, Lane, RunId, StepName, WorkerId
-from broker_wf.core.outcome import CollectDecision, Effect, Returned
+from broker_wf.core.outcome import CollectDecision, Effect, Returned, Undecided
 from broker_wf.engine.program import Program
 from broker_wf.events import Event, StartEvent, StepFailedEvent
 from broker_wf.settings import Settings
 from broker_wf.wire.fingerprints import fingerprint
 from broker_wf.wire.state import change_in_place
 from tests.integration.key_audit import problems
-from tests.stateful.flow import Answer, Loose, program
+from tests.stateful.flow import COLLECTED, Answer, Loose, program
 
 LEASE_MS = 60_000
 LATER_MS = 3_600_000
@@ -71,6 +71,7 @@ class Rig:
         limits = {s.name: s.num_workers for s in self.program.spec.steps.values() if s.num_workers is not None}
         self.serves = pack([[self.lane, self.program.spec.digest, limits, {}]])
         self.fences = 0
+        self.kept: list[Delivery] = []
 
     def close(self) -> None:
         self.run(self.broker.pipe.close())
@@ -114,13 +115,17 @@ class Rig:
         route, encoded = self.program.router.route(type(event)), self.program.codec.encode_event(event)
         self.run(self.broker.runs.send(RunId(run_id), EventId(event_id), event, encoded, route))
 
+    def fence(self) -> Fence:
+        """One that no lease had."""
+        self.fences += 1
+        return Fence(f"f{self.fences}")
+
     def claim(
         self, worker: str, free: int = 1000, *, held: int = 0, waited: int = 4, frail_free: bool = True
     ) -> tuple[Delivery, ...]:
-        self.fences += 1
         asking = Asking(
             worker=WorkerId(worker),
-            fence=Fence(f"f{self.fences}"),
+            fence=self.fence(),
             free=free,
             held=held,
             waited=waited,
@@ -140,9 +145,30 @@ class Rig:
         returned = Returned(events=tuple(events), listed=listed)
         return plan_commit(self.program.router, delivery, returned, decisions)
 
-    def commit(self, commit: StepCommit) -> Ended:
+    def commit(self, commit: StepCommit, offer: Offer | None = None, *, busy: bool = False) -> Ended:
         codec = self.program.codec
-        return self.run(self.broker.deliveries.commit(commit, [], codec, busy=False, sent=lambda: None))
+        return self.run(self.broker.deliveries.commit(commit, [], codec, busy=busy, sent=lambda: None, offer=offer))
+
+    def offer(self, commit: StepCommit, worker: str) -> Offer | None:
+        """The worker would go on with what follows; what it gets is then in ``kept``."""
+        step = commit.follower(self.program.spec)
+        if step is None:
+            return None
+        return Offer(worker=WorkerId(worker), fence=self.fence(), lease_ms=LEASE_MS, step=step, kept=self.kept.append)
+
+    def collected(self, delivery: Delivery) -> tuple[CollectDecision, ...]:
+        """What ``collect_events`` decides on what the claim brought."""
+        name, want = EventName("Loose"), {EventName("Loose"): COLLECTED}
+        event = self.program.codec.decode_event(delivery.payload)
+        snapshot = delivery.buffers.get("default")
+        if snapshot is None or snapshot.counts.get(name, 0) + 1 < COLLECTED:
+            return (CollectDecision(buffer="default", name=name, event=event, want=want, fire=False),)
+        if snapshot.items is None:
+            needed = Undecided(buffer="default", want=want)
+            snapshot = self.run(self.broker.deliveries.snapshot(delivery, needed))["default"]
+        items = (snapshot.items or {})[name][: COLLECTED - 1]
+        used = {name: (items[0][0], len(items))}
+        return (CollectDecision(buffer="default", name=name, event=event, want=want, fire=True, used=used),)
 
     def effects(self, delivery: Delivery, effects: Sequence[Effect]) -> tuple[Ended, list[str], list[str]]:
         """Apply effects; also says their ids."""

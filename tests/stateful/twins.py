@@ -13,12 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine
 from broker_wf.broker.changes import Changed
 from broker_wf.broker.deliveries import Ended
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import EventName, RunId, StepName, WorkerId
-from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateSet, Undecided, Written
+from broker_wf.core.ids import RunId, StepName, WorkerId
+from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateSet, Written
 from broker_wf.errors import LeaseLostError, RunEndedError
 from broker_wf.events import Event
 from broker_wf.wire.envelope import PLAIN_HEAD
-from tests.stateful.flow import COLLECTED, LIMIT, Answer
+from tests.stateful.flow import LIMIT, Answer
 from tests.stateful.model import MAX_CRASHES, Run, Waiter
 from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig
 
@@ -206,24 +206,21 @@ class Twins(RuleBasedStateMachine):
         *,
         listed: bool = False,
         decisions: tuple[CollectDecision, ...] = (),
+        stays: bool = False,
     ) -> None:
+        """``stays``: its worker offers to go on with what follows."""
         plan = self.rig.plan(delivery, events, listed=listed, decisions=decisions)
-        expected = self.runs[delivery.run_id].commit(delivery.id, delivery.fence, plan, n)
-        assert self.rig.commit(plan) is expected
-
-    def collected(self, delivery: Delivery) -> tuple[CollectDecision, ...]:
-        """What ``collect_events`` decides on what the claim brought."""
-        name, want = EventName("Loose"), {EventName("Loose"): COLLECTED}
-        event = self.rig.program.codec.decode_event(delivery.payload)
-        snapshot = delivery.buffers.get("default")
-        if snapshot is None or snapshot.counts.get(name, 0) + 1 < COLLECTED:
-            return (CollectDecision(buffer="default", name=name, event=event, want=want, fire=False),)
-        if snapshot.items is None:
-            needed = Undecided(buffer="default", want=want)
-            snapshot = self.rig.run(self.rig.broker.deliveries.snapshot(delivery, needed))["default"]
-        items = (snapshot.items or {})[name][: COLLECTED - 1]
-        used = {name: (items[0][0], len(items))}
-        return (CollectDecision(buffer="default", name=name, event=event, want=want, fire=True, used=used),)
+        run, worker = self.runs[delivery.run_id], self.holders[delivery.fence]
+        self.rig.kept, before = [], set(run.live)
+        offer = self.rig.offer(plan, worker) if stays else None
+        expected = run.commit(delivery.id, delivery.fence, plan, n)
+        assert self.rig.commit(plan, offer) is expected
+        if offer is not None:
+            follows = {f"{plan.emissions[0].id}@{offer.step}"} & (set(run.live) - before)
+            assert {one.id for one in self.rig.kept} == follows - self.rig.truth(delivery.run_id).backlog
+        for one in self.rig.kept:
+            self.holders[one.fence] = worker
+            self.take(one)
 
     def applied(self, delivery: Delivery, effects: list[Effect], n: int) -> None:
         run = self.runs[delivery.run_id]

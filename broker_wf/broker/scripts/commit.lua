@@ -1,5 +1,5 @@
 --! commit: end one attempt that succeeded; all of its consequences, or none.
---! use end buffers finish blobs
+--! use end buffers finish blobs hand
 --! key watch ZSET
 --! arg rid  str
 --! arg did  str
@@ -7,8 +7,9 @@
 --!                asked {{name, payload}} (questions, published) or nil,
 --!                opens {id, joins} or nil, staged token or nil, output (name) where the emits do not tell it, ends {status, result, name, payload} or nil,
 --!                refs {hashes of the blobs its payloads need} or nil,
+--!                hand {nonce, worker, lease_ms, step, lane} or nil: the worker offers to go on with what it hands on,
 --!                hashes {event id = {field = hash}} of what waiters ask for, or nil
---! reply list: 'OK' | 'DONE' (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'NO_BLOB' | 'FIELDS', field…
+--! reply list: 'OK', what the worker keeps or nil | 'DONE', status, likewise (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'NO_BLOB' | 'FIELDS', field…
 
 -- What the step returned, for people; of a list the class of its last event.
 local function output_of(plan)
@@ -20,7 +21,10 @@ local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
 
 -- Guards.
 local refused = refusal(run, rec, rid, did, plan.nonce)
-if refused then return refused end
+if refused then
+  if refused[1] == 'DONE' and plan.hand then refused[3] = kept_before(run, rid, plan.hand, plan.emits) end
+  return refused
+end
 for _, decision in ipairs(plan.decisions) do
   if not decision_stands(rid, rec.s, decision) then return { 'STALE_BUFFER' } end
 end
@@ -52,10 +56,12 @@ if plan.opens then
   open_collection(tx, inner, rec.m, plan.opens.joins)
 end
 if plan.staged then take_staged(tx, did, plan.staged, inner) end
+let_keep(tx, plan.hand, plan.busy == 1)
 for _, one in ipairs(plan.emits) do emit(tx, plan.routes, one[1], one[2], one[3], inner) end
+tx.keep = nil
 leave_collection(tx, rec.m, did)
 if plan.opens and redis.call('SCARD', open_key(rid, inner)) == 0 then close_collection(tx, inner) end
 refill(tx)
 if run.exposed then notes().publish_changes(tx, true) end
 ring_for(run.lane, tx.made, plan.busy == 1)
-return { 'OK' }
+return { 'OK', tx.kept }

@@ -51,6 +51,7 @@ local function apply_decision(tx, did, step, decision)
   note_key(rid, key)
   redis.call('HSET', buffers_key(rid), field, cmsgpack.pack(decision.want))
   redis.call('HSET', run_key(rid), 'buffers', 1)
+  tx.run.buffers = '1'
 end
 
 -- What a step needs to decide: the counts of its buffers, and the events themselves where they may be complete.

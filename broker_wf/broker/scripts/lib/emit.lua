@@ -6,7 +6,7 @@
 -- Events to the steps that take them: single deliveries, slots of a join, members of a collection.
 --
 -- tx is what one script is changing: run, rid, now, live (how many are in streams and watch), made (entries added), r
--- (recoveries along the lineage of what is handed on), hashes (of the fields that waiters ask for, by event id).
+-- (recoveries along the lineage of what is handed on), keep (see lib/hand.lua), hashes (of the fields that waiters ask for, by event id).
 -- routes: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}}, limits = {step = num_workers},
 -- lost = {class, qualified name} if it may be that nobody takes the event, keep = it is kept for a waiter to come, only }.
 -- A collection is a map: m its parent, joins = {{step, take, name}}, fired = {step = true}, r the recoveries in it.
@@ -28,6 +28,10 @@ local function add(tx, eid, recs, kind)
     if not fits then to_backlog(tx.rid, did, rec, kind) end
   end
   if not fits then return end
+  if tx.keep and tx.keep(eid, recs) then
+    tx.live = tx.live + 1
+    return
+  end
   enqueue(tx.run, tx.rid, eid, recs, kind, tx.now)
   tx.live = tx.live + #recs
   tx.made = tx.made + #recs
