@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Protocol
+
+log = logging.getLogger("broker_wf.connection")
 
 Argument = bytes | str | int | float
 
@@ -61,3 +65,21 @@ class SyncClient(Protocol):
     def close(self) -> None:
         """Drop the connection."""
         ...
+
+
+async def drop_client(client: RedisClient) -> None:
+    """Drop a client's connections: all of them, however often whoever waits for that is cancelled meanwhile.
+
+    A task that reads for ever drops its client when the server is lost, and may be ended just then. The client would
+    be known to nobody any more, and what it had not closed yet would stay open until the collector finds it.
+    """
+    dropping, cancelled = asyncio.ensure_future(client.aclose()), False
+    while not dropping.done():
+        try:
+            await asyncio.wait([dropping])
+        except asyncio.CancelledError:
+            cancelled = True
+    if not dropping.cancelled() and dropping.exception() is not None:
+        log.debug("a connection was lost before it was closed: %s", dropping.exception())
+    if cancelled:
+        raise asyncio.CancelledError

@@ -33,7 +33,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from broker_wf.broker.clients import Argument, NewConnection, RedisClient, SyncClient
+from broker_wf.broker.clients import Argument, NewConnection, RedisClient, SyncClient, drop_client
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import Script, is_missing
 from broker_wf.broker.seal import Seal
@@ -227,7 +227,7 @@ class Pipe:
             await asyncio.wait([self._sender])
         for call in self._waiting:
             call.reply.cancel()
-        await self.client.aclose()
+        await drop_client(self.client)
 
     def _put(self, args: tuple[Argument, ...], again: tuple[Argument, ...], script: Script | None) -> Awaitable[object]:
         loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -88,8 +89,8 @@ class AsyncMaster:
 
     async def aclose(self) -> None:
         """Drop the connections, those to the sentinels too, which the client library leaves open."""
-        for one in (self._client, *self._sentinels):
-            await one.aclose()
+        clients = (self._client, *self._sentinels)
+        await asyncio.gather(*(one.aclose() for one in clients), return_exceptions=True)
 
 
 class SyncMaster:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.clients import RedisClient
+from broker_wf.broker.clients import RedisClient, drop_client
 from broker_wf.broker.connection import FAILED, async_client
 from broker_wf.broker.feed import FeedEntry, wait_for_feeds
 from broker_wf.core.clock import Clock, SystemClock
@@ -97,7 +97,7 @@ class Feeds:
         """Drop the connection; the next read makes a new one."""
         if self._client is not None:
             client, self._client = self._client, None
-            await client.aclose()
+            await drop_client(client)
 
     async def _read(self, wake_from: str) -> str:
         if self._client is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.clients import RedisClient
+from broker_wf.broker.clients import RedisClient, drop_client
 from broker_wf.broker.connection import FAILED, async_client
 from broker_wf.broker.packing import message_of
 from broker_wf.core.clock import Clock, SystemClock
@@ -75,7 +75,7 @@ class Mailbox:
         """Drop the connection; the next read makes a new one."""
         if self._client is not None:
             client, self._client = self._client, None
-            await client.aclose()
+            await drop_client(client)
 
     async def _read(self) -> None:
         if self._client is None:
