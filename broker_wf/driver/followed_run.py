@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from broker_wf.driver.saving import NotBegun, saved_context
 from broker_wf.errors import ContextStateError, WorkflowRuntimeError
 from broker_wf.events import Event, InternalDispatchEvent, StopEvent
 from broker_wf.wire.codec import Codec
+
+log = logging.getLogger("broker_wf")
 
 Joined = tuple[Client, asyncio.Future[RunState]]
 Launch = Callable[[Callable[[], bool]], Awaitable[Joined]]
@@ -132,7 +135,13 @@ class FollowedRun:
             await broker.runs.send(self.run_id, event_id, event, encoded, route)
 
         task = asyncio.get_running_loop().create_task(hand_over())
+        task.add_done_callback(self._say_if_refused)
         self._sends.append(task)
+
+    def _say_if_refused(self, task: asyncio.Task[None]) -> None:
+        """Nobody may ever ask what became of an event that was sent without waiting."""
+        if task in self._sends and not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("an event was sent in vain: %s", error)
 
     async def running_steps(self) -> list[str]:
         """See ``RunBackend``."""

@@ -223,6 +223,16 @@ async def test_an_event_for_a_run_that_has_ended_is_refused(stage: Stage) -> Non
         await within(handler.send_event(Left(n=1)))
 
 
+async def test_an_event_that_came_too_late_and_that_nobody_asks_after_is_told_of(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = (await stage.put_on(Triple)).run()
+    await within(handler)
+    handler.ctx.send_event(Left(n=1))
+    await until(lambda: "an event was sent in vain" in caplog.text)
+    assert f"run {handler.run_id} has already ended: completed" in caplog.text
+
+
 async def test_a_context_refuses_to_send_before_its_run(stage: Stage) -> None:
     flow = await stage.put_on(Waits)
     with pytest.raises(ContextStateError, match="before workflow started"):

@@ -242,6 +242,14 @@ async def test_what_is_no_start_event_is_refused_at_the_call() -> None:
         Chain().run(start_event=wrong)
 
 
+async def test_a_start_event_in_the_place_of_the_context_is_refused_with_words() -> None:
+    wrong: Any = StartEvent()
+    with pytest.raises(
+        TypeError, match=r"the first argument of run\(\) is a Context, not StartEvent: give run\(start_ev"
+    ):
+        Chain().run(wrong)
+
+
 async def test_a_wrong_graph_is_refused_at_the_call_and_each_time() -> None:
     flow = Unmade()
     for _ in range(2):
