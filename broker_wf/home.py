@@ -6,7 +6,8 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -24,7 +25,9 @@ from broker_wf.worker.worker import Worker
 log = logging.getLogger("broker_wf")
 
 _IDLE_LANES = 16
-"""So many programs without a live run are still served; another run of one of the others makes a new lane."""
+"""So many workflows without a live run are still served; another run of one of the others makes a new lane."""
+_FORGET_AFTER_S = 1.0
+"""A step that was claimed as its run ended may still be on its way to its instance."""
 _servers: dict[Path, BundledServer] = {}
 _servers_lock = threading.Lock()
 
@@ -49,11 +52,36 @@ def resolve_url(settings: Settings) -> tuple[str, Callable[[], object] | None]:
 
 @dataclass(slots=True, kw_only=True)
 class Private:
-    """The lane of a program whose runs execute in this process; ``live`` of them have not ended."""
+    """The lane of a workflow whose runs execute in this process, each on the instance that began it.
 
-    program: Program
-    lane: Lane
-    live: int = 0
+    Attributes:
+        live: the runs that have not ended, each with how many follow it.
+        kept: it has a run that nobody follows, whose end is not heard of.
+    """
+
+    served: Served
+    live: Counter[RunId] = field(default_factory=Counter[RunId])
+    kept: bool = False
+
+    def begins(self, run_id: RunId, program: Program, *, is_followed: bool) -> None:
+        """Another run, or another who follows one."""
+        if program is not self.served.program:
+            self.served.runs.setdefault(run_id, program)
+        if is_followed:
+            self.live[run_id] += 1
+        else:
+            self.kept = True
+
+    def has_ended(self, run_id: RunId) -> None:
+        """One who follows the run has heard of its end."""
+        self.live[run_id] -= 1
+        if self.live[run_id] <= 0:
+            del self.live[run_id]
+            asyncio.get_running_loop().call_later(_FORGET_AFTER_S, self._forget, run_id)
+
+    def _forget(self, run_id: RunId) -> None:
+        if run_id not in self.live:
+            self.served.runs.pop(run_id, None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,32 +96,37 @@ class Home:
     broker: Broker
     client: Client
     worker: Worker | None = None
-    _private: dict[int, Private] = field(default_factory=dict[int, "Private"])
+    _private: dict[Hashable, Private] = field(default_factory=dict[Hashable, Private])
     _warned: set[Lane] = field(default_factory=set[Lane])
     _timers: list[asyncio.TimerHandle] = field(default_factory=list[asyncio.TimerHandle])
     _serving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def private_lane(self, program: Program) -> Lane:
-        """The lane in which runs of this very program execute here, for one run more; see :meth:`has_ended`."""
+    async def private_lane(self, program: Program, run_id: RunId, *, is_followed: bool = True) -> Lane:
+        """The lane in which a run of this very program executes here; see :meth:`has_ended`."""
+        kind = _kind(program)
         async with self._serving:
-            found = self._private.pop(id(program), None)
+            found = self._private.pop(kind, None)
             if found is None:
-                lane = Lane(f"{program.spec.name}@{self.client.id}.{secrets.token_hex(2)}")
-                if self.worker is None:
-                    self.worker = Worker(self.broker, self.settings)
-                    self.worker.start()
-                await self.worker.serve(Served(program=program, lane=lane, private=True))
-                found = Private(program=program, lane=lane)
-            found.live += 1
-            self._private[id(program)] = found  # behind all that were used before
-            return found.lane
+                found = Private(served=await self._serve(program))
+            found.begins(run_id, program, is_followed=is_followed)
+            self._private[kind] = found  # behind all that were used before
+            return found.served.lane
 
-    def has_ended(self, program: Program) -> None:
-        """A run in this program's private lane has ended. Lanes that have had no run for long are given up."""
-        found = self._private.get(id(program))
+    async def _serve(self, program: Program) -> Served:
+        if self.worker is None:
+            self.worker = Worker(self.broker, self.settings)
+            self.worker.start()
+        lane = Lane(f"{program.spec.name}@{self.client.id}.{secrets.token_hex(2)}")
+        served = Served(program=program, lane=lane, private=True)
+        await self.worker.serve(served)
+        return served
+
+    def has_ended(self, program: Program, run_id: RunId) -> None:
+        """A run in a private lane has ended, or has not begun. Lanes that have had no run for long are given up."""
+        found = self._private.get(_kind(program))
         if found is None:
             return
-        found.live -= 1
+        found.has_ended(run_id)
         if len(self._idle()) > _IDLE_LANES:
             task = asyncio.get_running_loop().create_task(self._retire())
             _kept.add(task)
@@ -101,15 +134,15 @@ class Home:
 
     def _idle(self) -> list[Private]:
         """Those without a live run, the one that was used last at the end."""
-        return [one for one in self._private.values() if one.live == 0]
+        return [one for one in self._private.values() if not one.live and not one.kept]
 
     async def _retire(self) -> None:
         async with self._serving:
             for one in self._idle()[:-_IDLE_LANES]:
-                del self._private[id(one.program)]
+                del self._private[_kind(one.served.program)]
                 if self.worker is not None:
                     try:
-                        await self.worker.retire(one.lane)
+                        await self.worker.retire(one.served.lane)
                     except BrokerError as error:
                         log.debug("the keys of a lane expire by themselves: %s", error)
 
@@ -135,7 +168,8 @@ class Home:
             RunNotFoundError, RunEndedError: there is nothing to resume.
             NoWorkerForStepError: the run began with another graph of the workflow.
         """
-        await self.broker.runs.adopt(run_id, await self.private_lane(program), program.spec.digest)
+        lane = await self.private_lane(program, run_id, is_followed=False)
+        await self.broker.runs.adopt(run_id, lane, program.spec.digest)
 
     async def close(self) -> None:
         """Stop executing and following. Runs that have not ended stay as they are."""
@@ -161,6 +195,12 @@ class Home:
                 self.settings.namespace,
             )
             self._warned.discard(lane)
+
+
+def _kind(program: Program) -> Hashable:
+    """What instances have in common whose runs share a lane."""
+    spec = program.spec
+    return spec.name, spec.digest, *spec.places.items(), None, *spec.places_per_run.items()
 
 
 _kept: set[asyncio.Task[None]] = set()

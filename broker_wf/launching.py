@@ -27,7 +27,7 @@ from broker_wf.engine.program import Program
 from broker_wf.engine.tracing import RunSpan
 from broker_wf.engine.verbose import say_added
 from broker_wf.errors import ContextSerdeError, ContextStateError, DecodeError
-from broker_wf.events import StartEvent
+from broker_wf.events import Event, StartEvent
 from broker_wf.handler import WorkflowHandler
 from broker_wf.home import Home, home_of
 from broker_wf.settings import Settings
@@ -94,7 +94,7 @@ def submitting(
     """
 
     async def launch(is_exposed: Callable[[], bool]) -> Joined:
-        home, lane = await _place_of_work(settings, program)
+        home, lane = await _place_of_work(settings, program, run_id)
         if parent is not None and settings.url is not None:
             await parent.site.serve(program)
         route = program.router.route(type(event))
@@ -114,7 +114,7 @@ def submitting(
         submitting = home.client.submit(submission)
         if settings.url is None and program.verbose:
             say_added(event)
-        return await _begun(home, settings, program, submitting)
+        return await _begun(home, settings, program, run_id, submitting)
 
     return launch
 
@@ -129,7 +129,7 @@ async def submit(
         EncodeError, LimitExceededError: the start event cannot travel.
     """
     encoded = program.codec.encode_event(event)
-    home, lane = await _place_of_work(settings, program)
+    home, lane = await _place_of_work(settings, program, run_id, is_followed=False)
     route = program.router.route(type(event))
     common = _common(home, lane, program, run_id)
     common["inbox"] = DriverId("")
@@ -162,7 +162,7 @@ def restoring(settings: Settings, program: Program, run_id: RunId, saved: Saved)
     digest = hashlib.blake2b(saved.run.content, digest_size=16).hexdigest()
 
     async def launch(is_exposed: Callable[[], bool]) -> Joined:
-        home, lane = await _place_of_work(settings, program)
+        home, lane = await _place_of_work(settings, program, run_id)
         begin = Beginning(
             start_name=program.spec.name_of(program.spec.start_class),
             start_hash=digest,
@@ -170,7 +170,7 @@ def restoring(settings: Settings, program: Program, run_id: RunId, saved: Saved)
             exposed=is_exposed(),
             **_common(home, lane, program, run_id),
         )
-        return await _begun(home, settings, program, home.client.restore(begin, content))
+        return await _begun(home, settings, program, run_id, home.client.restore(begin, content))
 
     return launch
 
@@ -198,23 +198,35 @@ def _common(home: Home, lane: Lane, program: Program, run_id: RunId) -> _Common:
     )
 
 
-async def _place_of_work(settings: Settings, program: Program) -> tuple[Home, Lane]:
+async def _place_of_work(
+    settings: Settings, program: Program, run_id: RunId, *, is_followed: bool = True
+) -> tuple[Home, Lane]:
     home = await home_of(settings)
-    return home, await (home.private_lane(program) if settings.url is None else home.shared_lane(program))
+    if settings.url is not None:
+        return home, await home.shared_lane(program)
+    return home, await home.private_lane(program, run_id, is_followed=is_followed)
 
 
 async def _begun(
-    home: Home, settings: Settings, program: Program, beginning: Coroutine[object, object, asyncio.Future[RunState]]
+    home: Home,
+    settings: Settings,
+    program: Program,
+    run_id: RunId,
+    beginning: Coroutine[object, object, asyncio.Future[RunState]],
 ) -> Joined:
     if settings.url is not None or home.worker is None:
         return home.client, await beginning
     asyncio.get_running_loop().call_soon(home.worker.ask)
-    end = await beginning
+    try:
+        end = await beginning
+    except Exception:
+        home.has_ended(program, run_id)
+        raise
 
     def ended(state: asyncio.Future[RunState]) -> None:
         # Of a run whose end is not known here, it is not known whether it is alive.
         if not state.cancelled() and state.exception() is None:
-            home.has_ended(program)
+            home.has_ended(program, run_id)
 
     end.add_done_callback(ended)
     return home.client, end
@@ -290,8 +302,17 @@ def first_state(ctx: Context[Any] | None, program: Program) -> FirstState:
     raise ContextStateError("A step's context cannot begin another run")
 
 
-def saved_run(ctx: Context[Any] | None) -> Saved | None:
-    """What a run with this context goes on from; None: it begins with its start event."""
+def saved_run(ctx: Context[Any] | Event | None) -> Saved | None:
+    """What a run with this context goes on from; None: it begins with its start event.
+
+    Raises:
+        TypeError: it is an event.
+    """
+    if isinstance(ctx, Event):
+        raise TypeError(
+            f"the first argument of run() is a Context, not {type(ctx).__name__}: "
+            "give run(start_event=…), or the fields of the start event by name"
+        )
     face = None if ctx is None else ctx.face
     saved = face.saved if isinstance(face, BeforeRun) else None
     return saved if saved is not None and saved.is_running else None

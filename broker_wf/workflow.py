@@ -6,7 +6,7 @@ import asyncio
 import logging
 import string
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, cast
 
 from pydantic import BaseModel, ValidationError
@@ -57,11 +57,12 @@ _NAME_CHARACTERS_REFUSED = frozenset("{}|/#@:,\"'\\") | frozenset(string.whitesp
 
 
 class WorkflowMeta(type):
-    """Gives each workflow class a place for the steps that are added to it later."""
+    """Gives each workflow class a place for the steps that are added to it later, and for what its instances share."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
         cls.added_step_functions: dict[str, Callable[..., object]] = {}
+        cls.open_registries: dict[Hashable, EventRegistry] = {}
 
 
 class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
@@ -117,6 +118,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         self._workflow_name = workflow_name
         self._skip_graph_checks = tuple(skip_graph_checks or ())
         self._runtime, self._serializer, self._broker = runtime, serializer, broker
+        self._specs: dict[int, WorkflowSpec] = {}
         self._programs: dict[tuple[bool, int], Program] = {}
         self._validated: tuple[int, bool] | None = None
         check_classes(self._steps(), type(self).__name__)
@@ -184,7 +186,17 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
     @property
     def spec(self) -> WorkflowSpec:
         """The facts of the workflow: steps, events, policies, digest."""
-        return self.program().spec
+        version = len(self._added_steps())
+        spec = self._specs.get(version)
+        if spec is None:
+            spec = self._specs[version] = build_spec(
+                name=WorkflowName(self.workflow_name),
+                class_path=class_path(self._defining_class()),
+                steps=self._steps(),
+                timeout=self._timeout,
+                num_concurrent_runs=self._num_concurrent_runs,
+            )
+        return spec
 
     def get_state_class(self) -> type[BaseModel]:
         """The class of the run's state.
@@ -321,14 +333,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         return self.program(is_open=settings.url is None)
 
     def _make_program(self, is_open: bool) -> Program:
-        spec = build_spec(
-            name=WorkflowName(self.workflow_name),
-            class_path=class_path(self._defining_class()),
-            steps=self._steps(),
-            timeout=self._timeout,
-            num_concurrent_runs=self._num_concurrent_runs,
-        )
-        settings = current_settings(self._broker)
+        spec, settings = self.spec, current_settings(self._broker)
         limits = Limits(
             max_bytes=settings.max_bytes, compress_from=settings.compress_from, blob_from=settings.blob_from
         )
@@ -345,7 +350,19 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         return type(self)
 
     def _registry(self, spec: WorkflowSpec, *, is_open: bool) -> EventRegistry:
-        """The classes that may travel with the workflow's runs."""
+        """The classes that may travel with the workflow's runs.
+
+        Instances share the open one: it takes in what it does not know, so it need not be made anew.
+        """
+        if not is_open:
+            return self._new_registry(spec, is_open=False)
+        kind = (*spec.names.items(), spec.state_type)
+        found = type(self).open_registries.get(kind)
+        if found is None:
+            found = type(self).open_registries[kind] = self._new_registry(spec, is_open=True)
+        return found
+
+    def _new_registry(self, spec: WorkflowSpec, *, is_open: bool) -> EventRegistry:
         module = type(self).__module__
         state = () if spec.state_type is None else (spec.state_type,)
         roots = (*state, *values_defined_in([module]))

@@ -6,17 +6,26 @@ from dataclasses import dataclass, field
 
 from broker_wf.broker.deliveries import Serving
 from broker_wf.broker.roster import Group, groups_of
-from broker_wf.core.ids import Lane, WorkflowName
+from broker_wf.core.ids import Lane, RunId, WorkflowName
 from broker_wf.engine.program import Program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A workflow served in a lane. A private lane belongs to this process: its keys go when it closes."""
+    """A workflow served in a lane. A private lane belongs to this process: its keys go when it closes.
+
+    Attributes:
+        runs: those that other instances of the workflow have begun, which execute on these.
+    """
 
     program: Program
     lane: Lane
     private: bool = False
+    runs: dict[RunId, Program] = field(default_factory=dict[RunId, Program])
+
+    def program_of(self, run_id: RunId) -> Program:
+        """What a run executes."""
+        return self.runs.get(run_id, self.program)
 
     @property
     def lanes(self) -> tuple[Lane, ...]:

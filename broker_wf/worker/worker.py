@@ -256,10 +256,11 @@ class Worker:
             return
         if 0 < delivery.timeout_ms < _SHORT_TIMEOUT_MS:
             self._sweeper.look_in(delivery.timeout_ms)
-        active = Active(delivery, served.lane, served.program.spec.steps[delivery.step].timeout_ms)
+        program = served.program_of(delivery.run_id)
+        active = Active(delivery, served.lane, program.spec.steps[delivery.step].timeout_ms)
         self._active.add(active)
         self._leases.begins(active)
-        active.task = self._run(self._execute(active, served.program))
+        active.task = self._run(self._execute(active, program))
 
     def _run(self, what: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Do it beside the rest; the worker does not leave before it is done."""
