@@ -33,10 +33,11 @@ class Again:
 
 
 async def rerun(broker: Broker, run_id: str, *, from_step: str | None = None, new_id: str | None = None) -> RunId:
-    """Do a run again: whole, or going on from what it had not finished.
+    """Do a run again: whole, or from a step on.
 
     Args:
-        from_step: a step that it had not finished; None: whole.
+        from_step: if the run had not finished it, it goes on from all that it had not finished. Otherwise that step
+            is executed again, with what comes of it. None: whole.
         new_id: of the new run: asked for again, it is the run there is. None: any.
 
     Raises:
@@ -46,8 +47,12 @@ async def rerun(broker: Broker, run_id: str, *, from_step: str | None = None, ne
     made = new_run_id() if new_id is None else checked_run_id(new_id)
     if from_step is None:
         await broker.reruns.whole(RunId(run_id), made)
-    else:
+        return made
+    rest = await broker.reruns.rest(RunId(run_id))
+    if rest is not None and from_step in rest.steps:
         await broker.reruns.unfinished(RunId(run_id), made, from_step)
+    else:
+        await broker.reruns.from_finished(RunId(run_id), made, from_step)
     return made
 
 

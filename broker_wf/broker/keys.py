@@ -96,6 +96,7 @@ _ALL = (
     ),
     _family("logs", "STREAM", "run", Life.RUN, "lines its steps have logged, the last 1,000"),
     _family("rest", "STRING", "run", Life.RUN, "what a run that failed, timed out or was cancelled had not finished"),
+    _family("kept", "LIST", "run", Life.RUN, "what became of its deliveries, in order"),
     _family("effects", "SET", "run delivery", Life.LIVE, "ids of effects a live delivery has applied"),
     _family("changed", "HASH", "run delivery", Life.RUN, "id of a change it has made to the state -> its result"),
     _family("collections", "HASH", "run", Life.LIVE, "collection id -> parent, joins, which of them fired"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
 from broker_wf.broker.connection import Pipe
+from broker_wf.broker.kept import Gone, entries_of
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import Beginning, RunStore
@@ -21,6 +22,7 @@ _OF_CRASHES = (b"c", b"z")
 _BY_CALL = ("effects", "changed")
 """Families that say what a delivery has done by call: a new attempt does it anew."""
 Fields = Mapping[str, bytes]
+_NOT_KEPT = "a step of it gave more than 8 KiB or 500 events at once, or there were more than 10,000 deliveries"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +119,40 @@ class RerunStore:
             raise NothingToRerunError(
                 run_id, f"step {step!r} has nothing to do in it; left are {', '.join(rest.steps)}"
             )
-        gone = [one for one in rest.steps if not old.knows(one)]
-        if gone:
-            raise NothingToRerunError(run_id, f"its workflow has no step {', '.join(gone)} any more")
-        content = RunContent(used_ms=0, flags=old.flags, parts=rest.anew())
+        old.must_know(rest.steps, run_id)
+        kept: Part = ("kept", "", "list", await self._kept(run_id))
+        content = RunContent(used_ms=0, flags=old.flags, parts=(*rest.anew(), kept))
         begin = old.begin(new_id, await self._state(run_id), rest.hash)
         return await self.runs.restore(begin, content, rerun_of=run_id, start=old.fields.get("start"))
+
+    async def from_finished(self, run_id: RunId, new_id: RunId, step: str) -> str:
+        """Begin a run that goes on where another one has ended, as if a step had done nothing in it, once per new id.
+
+        That step is executed again on all the events it had, with whatever comes of them. What else was finished is not
+        done again, and what was not finished is done.
+
+        Returns and raises as :meth:`whole`.
+        """
+        old = await self._old(run_id)
+        if old.start is None or "unkept" in old.fields:
+            raise NothingToRerunError(run_id, f"what had become of {step!r} is not kept: {_NOT_KEPT}")
+        entries = entries_of(await self._kept(run_id))
+        gone = Gone(step=step.encode(), born_ms=int(old.fields["ended_ms"]))
+        payload, routes, _ = cast("tuple[bytes, dict[bytes, object], object]", old.start)
+        gone.begin(routes, old.fields["start_name"], payload)
+        gone.go_through(entries)
+        content = RunContent(used_ms=0, flags=old.flags, parts=gone.parts())
+        if step not in content.steps:
+            done = sorted({one.step.decode() for one in entries if one.kind == b"c"})
+            raise NothingToRerunError(run_id, f"step {step!r} has executed nothing in it; {', '.join(done)} have")
+        old.must_know(content.steps, run_id)
+        given = hashlib.blake2b(b"".join(one.raw for one in entries), digest_size=16).hexdigest()
+        begin = old.begin(new_id, await self._state(run_id), f"{step}:{given}")
+        return await self.runs.restore(begin, content, rerun_of=run_id, start=old.fields["start"])
+
+    async def _kept(self, run_id: RunId) -> list[bytes]:
+        raw = await self.pipe.command("LRANGE", self.pipe.keys.of("kept", run_id), 0, -1)
+        return cast("list[bytes]", raw or [])
 
     async def _state(self, run_id: RunId) -> dict[str, bytes]:
         raw = await self.pipe.command("HGETALL", self.pipe.keys.of("state", run_id))
@@ -177,9 +207,15 @@ class _Old:
             max_runs=int(self.fields["max_runs"]) if "max_runs" in self.fields else None,
         )
 
-    def knows(self, step: str) -> bool:
-        """Whether its workflow has such a step now, as far as that is known."""
-        return not self.facts or step.encode() in self._steps()
+    def must_know(self, steps: Iterable[str], run_id: RunId) -> None:
+        """Refuse steps that its workflow has not now, as far as that is known.
+
+        Raises:
+            NothingToRerunError: there are such.
+        """
+        gone = [one for one in steps if self.facts and one.encode() not in self._steps()]
+        if gone:
+            raise NothingToRerunError(run_id, f"its workflow has no step {', '.join(gone)} any more")
 
     def route_now(self, route: Mapping[bytes, object]) -> Mapping[bytes, object]:
         """Who takes its start event now.

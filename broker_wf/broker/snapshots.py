@@ -20,7 +20,7 @@ from broker_wf.wire.blobs import Blob, Encoded
 FORMAT = 1
 _START = "start"
 """The family of a run that has not begun: its start event, and nothing else."""
-FLAGS = ("buffers", "recovered", "waits")
+FLAGS = ("buffers", "recovered", "waits", "unkept")
 """Fields of a run's record that say what it has used."""
 _ONLY_THERE = frozenset({"inside", "numbers"})
 """Families that say who executes now: nobody does in the run that goes on."""
@@ -124,7 +124,7 @@ class RunContent:
         }
 
 
-_OWN_KEYS = frozenset({"done", "backlog", "collections", "buffers", "early", "blob"})
+_OWN_KEYS = frozenset({"done", "backlog", "collections", "buffers", "early", "blob", "kept"})
 """Families that the end of a run drops by name; it finds the others in ``aux``."""
 
 

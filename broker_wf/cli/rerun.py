@@ -15,7 +15,7 @@ from broker_wf.inspector import Inspector
 
 @click.command()
 @click.argument("run_ids", metavar="[RUN_ID]...", nargs=-1)
-@click.option("--from-step", metavar="STEP", help="Go on from what it had not finished, of which STEP is one.")
+@click.option("--from-step", metavar="STEP", help="From STEP on, without what was finished before it.")
 @click.option("--unfinished", is_flag=True, help="Go on from what each had not finished, whichever steps that are.")
 @click.option("--run-id", metavar="ID", help="Id of the new run; the same one again is the run there is.")
 @click.option("--workflow", help="Without RUN_ID: what ended badly of this workflow, and was not done again.")
@@ -37,7 +37,7 @@ def rerun(
     url: str | None,
     namespace: str | None,
 ) -> None:
-    """Do runs again that have ended: whole, as new runs with the same start event, or from where they failed."""
+    """Do runs again that have ended: whole, as new runs with the same start event, or from a step on."""
     one_only = from_step is not None or run_id is not None
     if one_only and len(run_ids) != 1:
         raise click.UsageError("--from-step and --run-id are for one RUN_ID")

@@ -97,7 +97,12 @@ class AsyncRun:
         return await self._runs.cancel(self.id)
 
     async def rerun(self, from_step: str | None = None, *, run_id: str | None = None) -> AsyncRun:
-        """Do it again as another run: whole, or going on from what it had not finished.
+        """Do it again as another run: whole, or from a step on.
+
+        Args:
+            from_step: where it was not finished, it goes on from all that was not. Otherwise that step is executed
+                again, with what comes of it, and nothing else that was finished.
+            run_id: of the new run.
 
         Raises:
             NothingToRerunError: it cannot be done again, or not from there.

@@ -54,9 +54,16 @@ def test_failed_runs_are_done_again_one_by_one_and_many_after_a_look(console: Co
     until(lambda: console.status_of("a2") == "completed")
     assert notes(tmp_path) == ["first"] * 3 + ["second"]
     assert console.run("runs", "show", "a2", "--json").json["rerun_of"] == "a"
-    refused = console.run("runs", "rerun", "a", "--from-step", "first")
+    finished = console.run("runs", "rerun", "a", "--from-step", "first", "--run-id", "a3")
+    assert finished.out == "a -> a3\n"
+    until(lambda: console.status_of("a3") == "completed")
+    assert notes(tmp_path) == ["first"] * 3 + ["second", "first", "second"]
+    assert console.run("runs", "rerun", "a3", "--from-step", "second", "--run-id", "a4").out == "a3 -> a4\n"
+    until(lambda: console.status_of("a4") == "completed")
+    assert notes(tmp_path) == ["first"] * 3 + ["second", "first", "second", "second"]
+    refused = console.run("runs", "rerun", "a", "--from-step", "third")
     assert refused.code == 6
-    assert "step 'first' has nothing to do in it; left are second" in refused.err
+    assert "step 'third' has executed nothing in it; first have" in refused.err
     told = console.run("runs", "rerun", "--status", "failed")
     assert sorted(told.out.splitlines()) == ["b", "c"]
     assert "with --yes it is done" in told.err
@@ -67,7 +74,7 @@ def test_failed_runs_are_done_again_one_by_one_and_many_after_a_look(console: Co
     assert console.run("runs", "rerun", "--status", "failed", "--yes").out == ""
     whole = console.run("runs", "rerun", "a2").out.split(" -> ")[1].strip()
     until(lambda: console.status_of(whole) == "completed")
-    assert sorted(notes(tmp_path)) == ["first"] * 6 + ["second"] * 4
+    assert sorted(notes(tmp_path)) == ["first"] * 7 + ["second"] * 6
     assert console.run("runs", "rerun", "nobody").code == 5
     assert console.run("runs", "rerun", "--from-step", "second").code == 2
     console.end(worker, signal.SIGTERM)

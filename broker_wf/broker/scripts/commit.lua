@@ -1,5 +1,5 @@
 --! commit: end one attempt that succeeded; all of its consequences, or none.
---! use end buffers finish blobs hand
+--! use end buffers finish blobs hand kept
 --! key watch ZSET
 --! arg rid  str
 --! arg did  str
@@ -50,6 +50,7 @@ if plan.asked then
   if run.notes then notes().publish(run, rid, now) end
   for _, one in ipairs(plan.asked) do append_feed(rid, one[1], one[2], rec.s, now) end
 end
+keep(run, rid, 'c', did, ARGV[3], plan.staged or plan.refs and plan.refs[1])
 local inner = rec.m
 if plan.opens then
   inner = plan.opens.id

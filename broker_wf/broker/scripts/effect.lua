@@ -1,5 +1,5 @@
 --! effect: apply what a step did by call, in order; each once.
---! use effects blobs
+--! use effects blobs kept
 --! arg rid     str
 --! arg did     str
 --! arg nonce   str
@@ -22,6 +22,7 @@ local tx = begin(run, rid, now_ms())
 tx.r = rec.r
 tx.hashes = hashes
 local replies = apply_effects(tx, did, rec, effects)
+keep_sent(run, rid, 'e', did, effects, ARGV[5], refs)
 refill(tx)
 if tx.run.exposed then notes().publish_changes(tx, false) end
 ring_for(run.lane, tx.made, busy == 1)

@@ -1,5 +1,5 @@
 --! fail: end one attempt that raised: try again at a later time, hand it to its handler, or end the run.
---! use end finish dead blobs rest
+--! use end finish dead blobs rest kept
 --! arg rid  str
 --! arg did  str
 --! arg plan pack  nonce, busy, effects, error (bytes), delay_ms or nil, dead (a letter) or nil, ends {status, error, name, payload} or nil,
@@ -23,6 +23,7 @@ local tx = begin(run, rid, now)
 tx.r = rec.r
 tx.hashes = plan.hashes
 apply_effects(tx, did, rec, plan.effects)
+keep_sent(run, rid, 'f', did, plan.effects, ARGV[3], plan.refs)
 if tx.lost then notes().lose(tx, false) end
 refill(tx)
 if plan.ends then

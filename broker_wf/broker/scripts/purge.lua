@@ -7,6 +7,7 @@
 --! key feed       STREAM
 --! key logs       STREAM
 --! key rest       STRING
+--! key kept       LIST
 --! key ended_runs ZSET
 --! arg rid  str
 --! reply str: OK, or the status of a run that was left alone: running, missing
@@ -17,6 +18,6 @@ if run.status == 'running' then return run.status end
 
 -- Writes.
 redis.call('UNLINK', run_key(rid), done_key(rid), state_key(rid), blob_key(rid), feed_key(rid), logs_key(rid),
-  changed_key(rid, '!outside'), rest_key(rid))
+  changed_key(rid, '!outside'), rest_key(rid), kept_key(rid))
 redis.call('ZREM', ended_runs_key(run.workflow), rid)
 return 'OK'

@@ -1,6 +1,6 @@
 --! send: an event from outside into a run, once per event id.
 --! flags none
---! use emit blobs
+--! use emit blobs kept
 --! key effects SET
 --! arg rid     str
 --! arg eid     str
@@ -27,6 +27,7 @@ note_key(rid, seen)
 for hash, part in pairs(blobs) do keep_blob(rid, hash, part) end
 local tx = begin(run, rid, now_ms())
 tx.hashes = hashes
+keep(run, rid, 's', eid, cmsgpack.pack({ name, payload, routes }), next(blobs))
 emit(tx, routes, eid, name, payload, nil)
 refill(tx)
 if tx.run.exposed then notes().publish_changes(tx, false) end

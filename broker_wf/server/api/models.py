@@ -323,7 +323,10 @@ class Rerun(_Asked):
 
     from_step: str | None = Field(
         default=None,
-        description="One of its `unfinished` steps: go on from what it had not finished. Otherwise it is done whole.",
+        description=(
+            "One of its `unfinished` steps: go on from what it had not finished. Another one that it has executed: "
+            "execute that again, with what comes of it, and nothing else that was finished. Null: do it whole."
+        ),
     )
     run_id: str | None = Field(default=None, description="Of the new run; the same one again is the run there is.")
 

@@ -130,7 +130,7 @@ _RUNS = (
     Endpoint(
         method="POST",
         path="/runs/{run_id}/rerun",
-        summary="Do it again, whole or from what it had not finished",
+        summary="Do it again, whole or from a step",
         handle=acting.rerun_run,
         body=(Rerun,),
         answers=(Started,),

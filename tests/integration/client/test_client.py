@@ -180,6 +180,10 @@ async def test_a_run_is_done_again(scene: Scene) -> None:
         await within(again.result())
     with pytest.raises(NothingToRerunError, match="'nowhere'"):
         await run.rerun("nowhere")
+    done = await scene.client.submit("telling", {"count": 2})
+    first = await within(done.result())
+    once_more = await done.rerun("tell")
+    assert await within(once_more.result()) == first
 
 
 async def test_errors_say_what_where_and_how(scene: Scene) -> None:

@@ -86,11 +86,21 @@ async def test_a_failed_run_goes_on_from_its_step_or_is_done_again_whole(api: Ap
     whole = (await api.post("/runs/one/rerun"))["run_id"]
     await api.stands(whole, "completed")
     assert api.notes == ["first", "second"] * 2
-    assert (await api.post("/runs/two/rerun", 409, from_step="second"))["error"] == "NothingToRerunError"
-    assert (await api.post("/runs/one/rerun", 409, from_step="first"))["error"] == "NothingToRerunError"
+    assert (await api.post("/runs/two/rerun", 409, from_step="third"))["error"] == "NothingToRerunError"
     assert (await api.post("/runs/one/rerun", 409, run_id="two"))["error"] == "RunConflictError"
     assert (await api.post("/runs/nobody/rerun", 404))["error"] == "RunNotFoundError"
     assert (await api.post("/runs/one/rerun", 422, wrong=1))["error"] == "ValidationError"
+
+
+async def test_a_run_is_done_again_from_a_step_that_it_had_finished(api: Api) -> None:
+    api.mend()
+    await api.start(FRAGILE, "one")
+    await api.stands("one", "completed")
+    for step, new in (("second", "two"), ("first", "three")):
+        made = await api.post("/runs/one/rerun", from_step=step, run_id=new)
+        assert made == {"run_id": new, "workflow": FRAGILE, "error": None}
+        assert (await api.stands(new, "completed"))["result"] == "mended"
+    assert api.notes == ["first", "second", "second", "first", "second"]
 
 
 async def test_many_are_done_again_after_a_dry_run_and_each_once(api: Api) -> None:

@@ -8,6 +8,7 @@
 --! key live_runs     ZSET
 --! key ended_runs    ZSET
 --! key logs          STREAM
+--! key kept          LIST
 -- The end of a run: status, result, last entry of the feed, expiry of every key, in one script.
 
 local INLINE_RESULT = 16384
@@ -70,7 +71,7 @@ finish = function(run, rid, now, outcome)
   local children = left_behind(run, rid)
   drop_run_keys(rid)
   local keep = outcome.status == 'completed' and run.keep_ms or run.keep_failed_ms
-  for _, key in ipairs({ run_key(rid), done_key(rid), state_key(rid), feed_key(rid), logs_key(rid) }) do
+  for _, key in ipairs({ run_key(rid), done_key(rid), state_key(rid), feed_key(rid), logs_key(rid), kept_key(rid) }) do
     redis.call('PEXPIRE', key, keep)
   end
   if redis.call('PEXPIRE', blob_key(rid), keep) == 1 then drop_unpublished_blobs(rid) end

@@ -1,4 +1,4 @@
-// Runs done again: whole, or from what they had not finished.
+// Runs done again: whole, from a step on, or from what they had not finished.
 
 import { h, toast, confirmed, plural } from "./dom.js";
 import { post, run as at } from "./api.js";
@@ -10,14 +10,19 @@ function newId() {
 }
 
 export function againButtons(run) {
-  const offer = (name, wish, kind) => {
-    const run_id = newId();
-    return h("button", { class: `changes ${kind}`, onclick: ({ target }) => begin(target, run, { ...wish, run_id }) }, name);
-  };
+  const ids = new Map();
+  const offer = (name, step, kind) => h("button", { class: `changes ${kind}`, onclick: ({ target }) => {
+    const from_step = step() || null;
+    if (!ids.has(from_step)) ids.set(from_step, newId());
+    begin(target, run, { from_step, run_id: ids.get(from_step) });
+  } }, name);
   const [first, ...others] = run.unfinished;
+  const done = run.steps.filter((one) => one.done && !run.unfinished.includes(one.step));
+  const from = h("select", { class: "changes", "aria-label": "Run again from" },
+    h("option", { value: "" }, "from the start"), done.map(({ step }) => h("option", { value: step }, `from ${step}`)));
   return [
-    offer("Run again", {}, "quiet"),
-    first !== undefined && offer(others.length ? "Go on with what was left" : `Go on from ${first}`, { from_step: first }, ""),
+    offer("Run again", () => from.value, "quiet"), from,
+    first !== undefined && offer(others.length ? "Go on with what was left" : `Go on from ${first}`, () => first, ""),
   ];
 }
 
@@ -25,7 +30,7 @@ async function begin(button, run, wish) {
   button.disabled = true;
   try {
     const made = await post(`${at(run.run_id)}/rerun`, wish);
-    toast(wish.from_step ? "It goes on as a new run" : "It was started again");
+    toast(wish.from_step ? `A new run goes on from ${wish.from_step}` : "It was started again");
     location.hash = `#/runs/${encodeURIComponent(made.run_id)}`;
   } catch (error) {
     button.disabled = false;
