@@ -34,6 +34,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from broker_wf.broker.clients import Argument, NewConnection, RedisClient, SyncClient, drop_client
+from broker_wf.broker.direct import DirectClient, Faults
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import Script, is_missing
 from broker_wf.broker.seal import Seal
@@ -86,7 +87,7 @@ def async_client(
     blocked: bool = False,
     admit: Callable[[NewConnection], Awaitable[None]] | None = None,
 ) -> RedisClient:
-    """A client that repeats nothing by itself.
+    """A client that repeats nothing by itself; of one connection, past redis-py, where that is a plain one.
 
     Args:
         blocked: for blocked reads; they may take ``block_ms`` longer.
@@ -94,13 +95,12 @@ def async_client(
     """
     wait_ms = timeouts.socket_ms + (timeouts.block_ms if blocked else 0)
     options: dict[str, Any] = _options(timeouts, wait_ms)
-    options |= {"retry": AsyncRetry(NoBackoff(), 0), "max_connections": 4}
-    if admit is not None:
-        options["redis_connect_func"] = admit
+    options |= {"retry": AsyncRetry(NoBackoff(), 0), "max_connections": 4, "redis_connect_func": admit}
     if is_watched(url):
         return cast(RedisClient, AsyncMaster(aredis.Sentinel, url, options))
-    client: object = cast(Any, aredis.Redis).from_url(url, **options)
-    return cast(RedisClient, client)
+    client = cast(RedisClient, cast(Any, aredis.Redis).from_url(url, **options))
+    plain = not (blocked or url.startswith("rediss"))
+    return DirectClient(client, wait_ms / 1000, Faults(ConnectionError, TimeoutError)) if plain else client
 
 
 def sync_client(url: str, timeouts: Timeouts) -> SyncClient:

@@ -12,6 +12,7 @@ THEIRS = "owed to the signatures of the original"
 ADAPTER = ("asked", "context", "handler", "inside", "resources", "seeds", "steps", "store", "workflow")
 ANY = {
     "broker_wf/broker/connection.py": "redis-py's options and replies; the one cast stands here",
+    "broker_wf/broker/direct.py": "redis-py's connection, of which it takes what is inside, and hiredis",
     "broker_wf/broker/sentinel.py": "redis-py's options and clients, as in connection.py",
     "broker_wf/context/backend.py": OWED,
     "broker_wf/context/json_serializer.py": OWED,
