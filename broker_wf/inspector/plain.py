@@ -20,10 +20,11 @@ from broker_wf.errors import DecodeError
 from broker_wf.wire.arrays import ARRAY, ARRAY_SCALAR
 from broker_wf.wire.blobs import NOTHING_FETCHED, Fetched
 from broker_wf.wire.containers import CODES, ERROR, PAIR_CODES
+from broker_wf.wire.decoder import read_field
 from broker_wf.wire.envelope import Reference, references, unseal, unsigned
 from broker_wf.wire.leaves import LEAF_READERS
 from broker_wf.wire.limits import Limits
-from broker_wf.wire.parts import ADDITIONAL, BLOB, CLASS, CUSTOM, DYNAMIC, RESULT, TYPE
+from broker_wf.wire.parts import ADDITIONAL, BLOB, CLASS, CUSTOM, DYNAMIC, FIELD, RESULT, TYPE
 
 _MALFORMED = (
     ValueError,
@@ -119,6 +120,8 @@ class _Reader:
             return _Mark(code)
         if code in (ARRAY, ARRAY_SCALAR):
             return _ArrayNote(data)
+        if code == FIELD:
+            return read_field(data)[2]
         if code == BLOB:
             return self._part(self._rows[int.from_bytes(data, "big")])
         read = LEAF_READERS.get(code)

@@ -121,6 +121,23 @@ class Codec:
         self._check_size(len(body) + 1, tree, what)
         return seal(body, self.limits)
 
+    def encode_field(self, model: object, name: str, *, what: str) -> bytes | None:
+        """Write a field of the state as its class's own serializer for it writes it; None: the class has none.
+
+        Raises:
+            EncodeError: the serializer refused it.
+            LimitExceededError: it is too large.
+        """
+        try:
+            tree = self._encoder.field(model, name)
+            if tree is None:
+                return None
+            body = self._packers.pack(tree)
+        except _UNENCODABLE as error:
+            raise _refusal(error, vars(model)[name], what) from _cause(error)
+        self._check_size(len(body) + 1, tree, what)
+        return seal(body, self.limits)
+
     def decode_value(self, data: bytes, *, what: str = "a value") -> object:
         """Read what ``encode_value`` wrote.
 

@@ -12,7 +12,8 @@ from broker_wf.wire import containers
 from broker_wf.wire.arrays import ARRAY, ARRAY_SCALAR, read_array, read_array_scalar
 from broker_wf.wire.leaves import LEAF_READERS
 from broker_wf.wire.limits import Limits
-from broker_wf.wire.parts import ADDITIONAL, BLOB, CLASS, CUSTOM, DYNAMIC, TYPE, Extras, Fields
+from broker_wf.wire.model_plan import ModelPlan
+from broker_wf.wire.parts import ADDITIONAL, BLOB, CLASS, CUSTOM, DYNAMIC, FIELD, TYPE, Extras, Fields
 from broker_wf.wire.plans import PLANS, Plan
 from broker_wf.wire.registry import EventRegistry
 from broker_wf.wire.remote_errors import decode_error
@@ -53,6 +54,7 @@ class Decoder:
             ARRAY_SCALAR: read_array_scalar,
             TYPE: self._class,
             BLOB: Away,
+            FIELD: self._field,
             CLASS: self._plan,
         }
         self._readers = readers
@@ -96,6 +98,13 @@ class Decoder:
 
     def _class(self, data: bytes) -> type:
         return self._plan(data).cls
+
+    def _field(self, data: bytes) -> object:
+        name, field, written = cast("tuple[str, str, object]", read_field(data))
+        plan = self._plan(name.encode())
+        if not isinstance(plan, ModelPlan):
+            raise TypeError(f"{name} has no fields with serializers of their own")
+        return plan.load_custom(field, written)
 
     def _finished(self, tree: object, depth: int) -> object:
         kind = type(tree)
@@ -171,6 +180,20 @@ class Decoder:
             elif type(value) in _UNFINISHED:
                 extras[code] = self._finished(value, depth)
         return cast("Extras", extras)
+
+
+def read_field(data: bytes) -> list[object]:
+    """Class, name and content of a field that its own serializer has written."""
+    if len(data) > _CHECKED_FROM:
+        _check_lengths(data)
+    return cast(
+        "list[object]",
+        msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass", ext_hook=_leaf),
+    )
+
+
+def _leaf(code: int, data: bytes) -> object:
+    return LEAF_READERS[code](data)
 
 
 def _check_lengths(body: bytes | memoryview) -> None:

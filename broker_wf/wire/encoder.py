@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+import msgpack
 from msgpack import ExtType
 
 from broker_wf.wire.arrays import write_array
 from broker_wf.wire.classes import is_class
 from broker_wf.wire.containers import ERROR_MARK, ITEM_MARKS, PAIR_MARKS, PAIRS_MARK
 from broker_wf.wire.foreign import ForeignError
-from broker_wf.wire.leaves import LEAF_WRITERS, SCALARS
+from broker_wf.wire.leaves import LEAF_WRITERS, SCALARS, write_int
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.model_plan import ModelPlan, StandInPlan
-from broker_wf.wire.parts import CUSTOM, RESULT, TYPE, Extras, Fields
+from broker_wf.wire.parts import CUSTOM, FIELD, RESULT, TYPE, Extras, Fields
 from broker_wf.wire.plans import Plan
 from broker_wf.wire.refusal import OverLimitError, RefusedError, type_name
 from broker_wf.wire.registry import EventRegistry, can_travel
@@ -53,6 +54,18 @@ class Encoder:
         if plan is not None:
             return self._planned(plan, value, depth)
         return self._other(kind, value)
+
+    def field(self, model: object, name: str) -> ExtType | None:
+        """Give the tree of a field as the class's own serializer for it writes it; None: it has none.
+
+        Raises:
+            RefusedError: the serializer refused it.
+        """
+        plan = self._registry.plan_of(type(model))
+        if not isinstance(plan, ModelPlan) or name not in plan.custom:
+            return None
+        parts = [plan.name, name, _dumped(plan, model, name)]
+        return ExtType(FIELD, msgpack.packb(parts, default=write_int, unicode_errors="surrogatepass"))
 
     def _list(self, items: list[object], depth: int) -> list[object]:
         if depth >= self._max_depth:

@@ -118,6 +118,18 @@ class ModelPlan:
     def _dump_field(self, value: object, name: str) -> object:
         return self.cls.__pydantic_serializer__.to_python(value, mode="json", include={name})[name]
 
+    def load_custom(self, name: str, written: object) -> object:
+        """Read one field as its own validators read it.
+
+        Raises:
+            ForeignError: a validator refused, or a default could not be made.
+        """
+        if name not in self.custom:
+            raise ValueError(f"{self.name} has no serializer of its own for {name!r}")
+        model = called(self.cls.model_construct)
+        self._load_custom(model, {name: written})
+        return vars(model)[name]
+
     def rebuild(self, payload: object, extras: Extras) -> object:
         """Make an instance without validating it; private attributes that do not travel get their default.
 

@@ -8,6 +8,9 @@ TYPE = 13
 """Extension code of a class that is a value itself; its bytes are the wire's name of the class."""
 BLOB = 14
 """Extension code of a part that travels apart; its bytes are its row in the envelope's table, from 0."""
+FIELD = 15
+"""Extension code of one field of an instance, as its own serializer writes it: packed wire's name of the class, name of
+the field, what was written."""
 CLASS = 64
 """Extension code of the first element of an instance; its bytes are the wire's name of the class."""
 

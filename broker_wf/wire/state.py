@@ -58,7 +58,7 @@ def encoded_state(codec: Codec, cls: StateClass, state: BaseModel) -> dict[str, 
         EncodeError, LimitExceededError: a value cannot travel; names the key.
         ValueError: a key has a name that is kept for the class.
     """
-    encoded = {key: encoded_key(codec, key, value) for key, value in state_values(state).items()}
+    encoded = {key: encoded_key(codec, key, value, state) for key, value in state_values(state).items()}
     if type(state) is not cls:
         encoded[CLASS_KEY] = codec.encode_value(type(state), what=_CLASS)
     return encoded
@@ -104,8 +104,11 @@ def may_be_of_subclass(cls: StateClass, key: str) -> bool:
     return key not in cls.model_fields and not issubclass(cls, DictLikeModel)
 
 
-def encoded_key(codec: Codec, key: str, value: object) -> bytes:
+def encoded_key(codec: Codec, key: str, value: object, state: BaseModel | None = None) -> bytes:
     """One key's value, encoded.
+
+    Args:
+        state: what has it as a field, perhaps; a serializer of its own speaks for a value that has no encoding.
 
     Raises:
         EncodeError, LimitExceededError: it cannot travel; names the key.
@@ -116,6 +119,9 @@ def encoded_key(codec: Codec, key: str, value: object) -> bytes:
     try:
         return codec.encode_value(value, what=f"state key {key!r}")
     except EncodeError as error:
+        written = None if state is None else codec.encode_field(state, key, what=f"state key {key!r}")
+        if written is not None:
+            return written
         reason = f"{error.reason}; {_LIVE_OBJECTS}"
         raise EncodeError(error.event, error.path, error.type_name, reason) from error.__cause__
 
@@ -155,7 +161,7 @@ def value_with(codec: Codec, cls: StateClass, path: str, raw: bytes | None, new:
     key = split_path(path)[0]
     before = {} if raw is None else {key: codec.decode_value(raw, what=f"state key {key!r}")}
     changed = cast(BaseModel, set_by_path(state_of(cls, before, is_part=True), path, new))
-    return key, encoded_key(codec, key, state_values(changed)[key])
+    return key, encoded_key(codec, key, state_values(changed)[key], changed)
 
 
 def value_changed(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
+import msgpack
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_serializer, field_validator
 
 from broker_wf.context.state_store import DictState
-from broker_wf.errors import DecodeError, EncodeError
+from broker_wf.errors import DecodeError, EncodeError, LimitExceededError
+from broker_wf.inspector.plain import plain_value
 from broker_wf.wire.codec import Codec
+from broker_wf.wire.envelope import PLAIN_HEAD
+from broker_wf.wire.limits import Limits
+from broker_wf.wire.parts import FIELD
 from broker_wf.wire.registry import EventRegistry
 from broker_wf.wire.state import (
     CLASS_KEY,
@@ -16,6 +23,7 @@ from broker_wf.wire.state import (
     encoded_state,
     may_be_of_subclass,
     replaced_state,
+    value_at,
     value_with,
 )
 
@@ -34,6 +42,10 @@ class Needy(BaseModel):
 
 class Keyed(DictState):
     declared: int = 1
+
+
+class Kind(Enum):
+    ROUND = 1
 
 
 def codec(*roots: type) -> Codec:
@@ -102,3 +114,75 @@ def test_only_a_key_that_the_declared_class_lacks_is_asked_of_the_subclass() -> 
     assert may_be_of_subclass(Shape, "edge")
     assert not may_be_of_subclass(Shape, "color")
     assert not may_be_of_subclass(DictState, "anything")
+
+
+class Angle:
+    """A class of which nothing is known."""
+
+    def __init__(self, degrees: int) -> None:
+        self.degrees = degrees
+
+
+class Turned(BaseModel):
+    """A state with a field that its own serializer and validator speak for."""
+
+    model_config = {"arbitrary_types_allowed": True}
+    needed: str
+    angle: Angle = Field(default_factory=lambda: Angle(0))
+    plain: object = None
+
+    @field_serializer("angle")
+    def _written(self, angle: Angle) -> object:
+        if angle.degrees < 0:
+            raise ValueError("no negative angles")
+        return {"turned": [angle.degrees, "x" * min(max(0, angle.degrees - 400), 40_000)]}
+
+    @field_validator("angle", mode="before")
+    @classmethod
+    def _read(cls, value: object) -> object:
+        return value if isinstance(value, Angle) else Angle(value["turned"][0])
+
+
+@pytest.mark.parametrize("degrees", [90, 2**70, 40_000])
+def test_a_field_without_encoding_is_kept_as_its_own_serializer_writes_it(degrees: int) -> None:
+    own = codec(Turned)
+    values = encoded_state(own, Turned, Turned(needed="a", angle=Angle(degrees)))
+    read = decoded_state(own, Turned, values)
+    assert (read.needed, read.angle.degrees) == ("a", degrees)
+    assert value_at(own, Turned, "angle.degrees", values["angle"], ...) == degrees
+    key, raw = value_with(own, Turned, "angle.degrees", values["angle"], 45)
+    assert (key, value_at(own, Turned, "angle.degrees", raw, ...)) == ("angle", 45)
+    assert plain_value(raw) == {"turned": [45, ""]}
+
+
+def test_a_serializer_of_the_states_own_may_refuse_and_speaks_for_its_field_alone() -> None:
+    own = codec(Turned)
+    with pytest.raises(EncodeError, match=r"state key 'angle'.*its own serializer refused it: .*no negative angles"):
+        encoded_state(own, Turned, Turned(needed="a", angle=Angle(-1)))
+    with pytest.raises(EncodeError, match=r"state key 'plain' of type .*Angle cannot be encoded.*Resource"):
+        encoded_state(own, Turned, Turned(needed="a", plain=Angle(1)))
+    with pytest.raises(EncodeError, match="state key 'angle'"):
+        encoded_state(codec(Shape), Turned, Turned(needed="a"))
+
+
+def test_a_field_with_a_serializer_of_its_own_has_a_limit_too() -> None:
+    own = Codec(EventRegistry(roots=(Turned,)), Limits(max_bytes=1_000))
+    with pytest.raises(LimitExceededError, match="state key 'angle'"):
+        encoded_state(own, Turned, Turned(needed="a", angle=Angle(2_000)))
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        (["unknown", "angle", {}], "is not registered here"),
+        ([f"{__name__}.Turned", "needed", "b"], "has no serializer of its own for 'needed'"),
+        ([f"{__name__}.Turned", "angle", {}], "turned"),
+        ([f"{__name__}.Kind", "angle", {}], "has no fields with serializers of their own"),
+        ([f"{__name__}.Turned", "angle", msgpack.ExtType(99, b"")], "malformed"),
+        ([f"{__name__}.Turned"], "not enough values"),
+    ],
+)
+def test_a_field_that_no_serializer_has_written_is_refused(parts: list[object], says: str) -> None:
+    body = msgpack.packb(msgpack.ExtType(FIELD, msgpack.packb(parts)))
+    with pytest.raises(DecodeError, match=says):
+        codec(Turned, Kind).decode_value(PLAIN_HEAD + body)
