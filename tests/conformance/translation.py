@@ -15,7 +15,7 @@ from tests.conformance.play import Play
 HERE = Path(__file__).parent / "scenarios"
 PACKAGE = "translated_scenarios"
 SERVED = "served"
-_ROOT = re.compile(r"^(\s*(?:from|import) )workflows\b", re.MULTILINE)
+ROOT_OF_IMPORTS = re.compile(r"^(\s*(?:from|import) )workflows\b", re.MULTILINE)
 _SERVED = """
 import importlib
 
@@ -49,7 +49,7 @@ def translate(target: Path) -> None:
     package.mkdir()
     for topic in topics():
         source = (HERE / f"{topic}.py").read_text()
-        (package / f"{topic}.py").write_text(_ROOT.sub(r"\1broker_wf", source))
+        (package / f"{topic}.py").write_text(ROOT_OF_IMPORTS.sub(r"\1broker_wf", source))
     (package / f"{SERVED}.py").write_text(_SERVED.format(names=topics(), package=PACKAGE))
     sys.path.append(str(target))
 
