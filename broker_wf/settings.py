@@ -101,6 +101,9 @@ class Settings:
     """When a driver warns that nobody serves the workflow it submitted."""
     run_logs: int = 1_000
     """How many lines are kept of what the steps of a run have logged, the last ones. 0: none."""
+    keep_steps: bool = True
+    """What became of each delivery is kept with a run that workers execute, so that it can be done again from any step.
+    Costs 0.3 KiB and more of memory for each, and some hundredths of the server's time."""
     health_file: str | None = None
     """A file that a worker touches while its claim loop is alive."""
     log_level: str = "INFO"

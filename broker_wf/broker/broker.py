@@ -115,4 +115,5 @@ def _limits(settings: Settings) -> RunLimits:
         window=settings.dispatch_window,
         queued_check_ms=settings.queued_check_ms,
         max_live_runs=settings.max_live_runs,
+        keep_steps=settings.keep_steps,
     )

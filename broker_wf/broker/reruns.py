@@ -22,7 +22,10 @@ _OF_CRASHES = (b"c", b"z")
 _BY_CALL = ("effects", "changed")
 """Families that say what a delivery has done by call: a new attempt does it anew."""
 Fields = Mapping[str, bytes]
-_NOT_KEPT = "a step of it gave more than 8 KiB or 500 events at once, or there were more than 10,000 deliveries"
+_NOT_KEPT = (
+    "a step of it gave more than 8 KiB or 500 events at once, or there were more than 10,000 deliveries, "
+    "or BROKER_WF_KEEP_STEPS was off"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

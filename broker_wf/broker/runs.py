@@ -76,6 +76,7 @@ class RunLimits:
     window: int
     queued_check_ms: int
     max_live_runs: int
+    keep_steps: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,14 @@ class RunStore:
 
     def _accepted(self, begin: Beginning) -> dict[str, object]:
         limits = self.limits
-        given = {"max_runs": begin.max_runs, "exposed": 1 if begin.exposed else None, "trace": begin.trace}
+        # In the process that has begun it nobody could do it again.
+        is_kept = limits.keep_steps and "@" not in begin.lane
+        given = {
+            "max_runs": begin.max_runs,
+            "exposed": 1 if begin.exposed else None,
+            "trace": begin.trace,
+            "unkept": None if is_kept else 1,
+        }
         return {
             **{name: value for name, value in given.items() if value is not None},
             "workflow": begin.workflow,

@@ -313,6 +313,19 @@ async def test_a_step_that_did_nothing_is_refused_with_those_that_did(cluster: S
         await again(cluster, handler.run_id, "x")
 
 
+async def test_nothing_is_kept_where_it_is_not_wanted_or_of_no_use(cluster: Stage, alone: Stage) -> None:
+    cluster.change(keep_steps=False)
+    flow = await cluster.put_on(Chain)
+    handler = flow.run(name=cluster.settings.namespace)
+    await within(handler)
+    with pytest.raises(NothingToRerunError, match="BROKER_WF_KEEP_STEPS was off"):
+        await again(cluster, handler.run_id, "b")
+    inside = (await alone.put_on(Chain)).run(name=alone.settings.namespace)
+    await within(inside)
+    async with opened_broker(alone.settings) as broker:
+        assert await broker.pipe.command("EXISTS", broker.keys.of("kept", inside.run_id)) == 0
+
+
 class Large(Workflow):
     """Gives more than is kept: at one time, in one event, or as a part of its own."""
 

@@ -3,7 +3,7 @@
 --! use accept emit inbox blobs children
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
---!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, app_version,
+--!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, unkept or nil, app_version,
 --!                max_runs or nil, parent (a run) or nil, rerun_of or nil
 --! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs} | {'GONE', the parent's status}
 

@@ -6,7 +6,7 @@
 -- The record of a new run, and its place among the live ones.
 -- plan: workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox, start_name,
 -- start_hash, state {key = value}, max_live_runs, exposed or nil, trace or nil, max_runs or nil, start (packed {payload,
--- routes, state}) or nil, rerun_of (a run that has ended) or nil.
+-- routes, state}) or nil, unkept or nil, rerun_of (a run that has ended) or nil.
 
 -- Why a run is not made: the reply for one that exists, or for too many; nil.
 local function not_accepted(rid, plan)
@@ -37,6 +37,7 @@ local function accept(rid, plan, now)
     'queued_check_ms', plan.queued_check_ms, 'inboxes', plan.inbox, 'start_name', plan.start_name,
     'start_hash', plan.start_hash)
   if plan.exposed then redis.call('HSET', run_key(rid), 'exposed', 1) end
+  if plan.unkept then redis.call('HSET', run_key(rid), 'unkept', 1) end
   if plan.trace then redis.call('HSET', run_key(rid), 'trace', plan.trace) end
   if plan.start then redis.call('HSET', run_key(rid), 'start', plan.start) end
   if plan.rerun_of then accept_rerun(rid, plan.rerun_of) end
