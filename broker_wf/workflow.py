@@ -15,7 +15,7 @@ from broker_wf.configuration import current_settings
 from broker_wf.context.context import Context
 from broker_wf.core.class_names import class_path, qualified_name
 from broker_wf.core.ids import RunId, StepName, WorkflowName
-from broker_wf.core.resource_checks import config_problems
+from broker_wf.core.resource_checks import config_problems, resource_problems
 from broker_wf.core.routing import Router
 from broker_wf.core.spec import StepSpec, WorkflowSpec
 from broker_wf.core.spec_builder import build_spec, events_of, state_type
@@ -230,11 +230,10 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         """
         steps = self._steps()
         asks_person = validate(steps, type(self).__name__, self._skip_graph_checks)
-        problems = config_problems(steps) if validate_resource_configs else []
-        if problems:
-            raise WorkflowValidationError("Resource config validation failed:\n" + "\n".join(problems))
+        if validate_resource_configs:
+            _refuse("Resource config", config_problems(steps))
         if validate_resources:
-            asyncio.run(self._make_resources(steps))
+            _refuse("Resource", asyncio.run(resource_problems(steps, self._resource_manager)))
         return asks_person
 
     def run(
@@ -372,10 +371,11 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
             registry.register(cls)
         return registry
 
-    async def _make_resources(self, steps: dict[StepName, StepSpec]) -> None:
-        for step in steps.values():
-            for _, definition in step.resources:
-                await self._resource_manager.get(definition.resource)
+
+def _refuse(what: str, problems: list[str]) -> None:
+    if problems:
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        raise WorkflowValidationError(f"{what} validation failed:{lines}")
 
 
 def _loaded_beside(module: str) -> list[str]:

@@ -45,6 +45,8 @@ def _with_needs(
 async def resource_problems(steps: Steps, manager: ResourceManager) -> list[str]:
     """Make every resource once and say which could not be made."""
     asked = [(step.name, *pair) for step in steps.values() for pair in step.resources]
+    for _, _, definition in asked:
+        definition.resource.set_type_annotation(definition.type_annotation)
     async with manager.resolution_scope():
         made = (manager.get(definition.resource) for _, _, definition in asked)
         results = await asyncio.gather(*made, return_exceptions=True)
