@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from broker_wf.configuration import current_settings
 from broker_wf.events import Event
 from broker_wf.server.app import app_of
+from broker_wf.server.llama_index.routes import description
 from broker_wf.server.options import ServerOptions
 from broker_wf.server.service import Served, Service
 from broker_wf.server.serving import server_for
@@ -72,6 +73,10 @@ class WorkflowServer:
     def get_workflows(self) -> dict[str, Workflow]:
         """Those that are served, by name."""
         return {name: one.workflow for name, one in self._service.served.items()}
+
+    def openapi_schema(self) -> dict[str, object]:
+        """What the original's routes take and answer. That of ``/api/v1`` is at ``/api/v1/openapi.json``."""
+        return description()
 
     async def start(self) -> WorkflowServer:
         """Connect. Runs go on by themselves, so there is nothing to resume.

@@ -24,6 +24,7 @@ from broker_wf.representation import get_workflow_representation
 from broker_wf.server.llama_index.answers import json_answer
 from broker_wf.server.llama_index.envelopes import EventRefusedError, read_envelope, written_event
 from broker_wf.server.llama_index.handlers import handler_data, just_accepted, list_handlers, status_code
+from broker_wf.server.llama_index.openapi import described
 from broker_wf.server.llama_index.running import json_object, started, whole_run
 from broker_wf.server.llama_index.streaming import stream
 from broker_wf.server.schemas import schema_of
@@ -49,6 +50,11 @@ def routes(service: Service) -> list[Route]:
     """All of them."""
     api = _Api(service)
     return [_route(api, method, path, handle) for method, path, handle in _TABLE]
+
+
+def description() -> dict[str, object]:
+    """What they take and answer, as OpenAPI."""
+    return described([(method, path) for method, path, _ in _TABLE])
 
 
 def _route(api: _Api, method: str, path: str, handle: Handle) -> Route:
