@@ -9,6 +9,7 @@ import secrets
 import socket
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.connection import end_tasks
@@ -106,6 +107,7 @@ class Worker:
         self.spoiled = asyncio.Event()
         self._site = self._new_site()
         self._serving = asyncio.Lock()
+        self._context = copy_context()
 
     def _new_site(self) -> Site:
         return Site(
@@ -264,7 +266,8 @@ class Worker:
 
     def _run(self, what: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Do it beside the rest; the worker does not leave before it is done."""
-        task = asyncio.get_running_loop().create_task(what)
+        # Not what asked for it: the variables of one step are none of the next.
+        task = self._context.run(asyncio.get_running_loop().create_task, what)
         self._executing.add(task)
         task.add_done_callback(self._executing.discard)
         return task

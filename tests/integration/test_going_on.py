@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 from broker_wf import Workflow, step
 from broker_wf.events import Event, StartEvent, StopEvent
 from tests.integration.probe import probe
@@ -30,6 +32,32 @@ class Round(Workflow):
         if probe.count(ev.name, "the other"):
             return StopEvent(result=ev.n)
         return Turn(name=ev.name, n=ev.n + 1)
+
+
+seen: ContextVar[str] = ContextVar("seen", default="nothing")
+
+
+class Leaves(Workflow):
+    """Each step leaves something in a context variable, and says what it has found there."""
+
+    @step
+    async def begin(self, ev: StartEvent) -> Turn:
+        found = seen.get()
+        seen.set("begin")
+        return Turn(name=found, n=0)
+
+    @step
+    async def turn(self, ev: Turn) -> StopEvent:
+        found = seen.get()
+        seen.set("turn")
+        return StopEvent(result=[ev.name, found])
+
+
+async def test_variables_of_one_step_are_none_of_the_next(cluster: Stage) -> None:
+    cluster.change(concurrency=1)
+    await cluster.add_worker(Leaves)
+    for _ in range(3):
+        assert await within(cluster.flow(Leaves).run()) == ["nothing", "nothing"]
 
 
 async def test_a_run_that_goes_on_and_on_lets_others_have_the_only_slot(cluster: Stage) -> None:
