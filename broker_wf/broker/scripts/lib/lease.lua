@@ -41,7 +41,8 @@ local function lease(holder, run, rid, did, rec, place)
   if run.exposed then notes().begin(run, rid, rec) end
   save_record(rid, did, rec)
   redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
-  redis.call('ZREM', queued_key(), rid .. '|' .. did)
+  -- What has no entry was never queued.
+  if rec.i then redis.call('ZREM', queued_key(), rid .. '|' .. did) end
   if place then hold_place(run, rid, did, rec, rec.d) end
   begin_run(run, rid, holder.now)
   return handed(run, rid, did, rec)

@@ -35,18 +35,16 @@ local STATES = { q = true, l = true, d = true, w = true, h = true }
 local KINDS = { st = 'string', s = 'string', t = 'string', p = 'string', a = 'number', c = 'number', n = 'string',
   w = 'string', i = 'string', k = 'string', h = 'string', o = 'string', m = 'string', j = 'string', g = 'string',
   d = 'number', b = 'number', f = 'number', x = 'number', z = 'table', r = 'table', q = 'table' }
-local NEEDED = { 'st', 's', 't', 'p', 'a', 'c', 'b' }
 
 -- nil if the bytes are none of ours: then it is as if there were none, until an audit fails the run.
 local function record_of(raw, did)
   local whole, rec = pcall(cmsgpack.unpack, raw)
   if not whole or type(rec) ~= 'table' then return nil end
   for name, value in pairs(rec) do
-    if KINDS[name] and type(value) ~= KINDS[name] then return nil end
+    local kind = KINDS[name]
+    if kind and type(value) ~= kind then return nil end
   end
-  for _, name in ipairs(NEEDED) do
-    if rec[name] == nil then return nil end
-  end
+  if not (rec.st and rec.s and rec.t and rec.p and rec.a and rec.c and rec.b) then return nil end
   if not STATES[rec.st] or rec.i and not string.find(rec.i, '^%d+%-%d+$') then return nil end
   if rec.st == 'l' and not (rec.n and rec.w and rec.d and rec.x) or rec.st == 'd' and not rec.d then return nil end
   if did and string.sub(did, -(#rec.s + 1)) ~= '@' .. rec.s then return nil end
