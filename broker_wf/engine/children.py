@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -35,7 +34,7 @@ class Children:
     site: Site
     delivery: Delivery
     step: StepSpec
-    _begun: Counter[tuple[WorkflowName, str]] = field(default_factory=Counter[tuple[WorkflowName, str]])
+    _begun: dict[tuple[WorkflowName, str], int] = field(default_factory=dict["tuple[WorkflowName, str]", int])
     _submitting: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
     _waiting: int = 0
     _away: bool = False
@@ -43,8 +42,8 @@ class Children:
 
     def run_id(self, workflow: WorkflowName, start_hash: str) -> RunId:
         """The id of the next run of a workflow with this start event."""
-        self._begun[workflow, start_hash] += 1
-        delivery, nth = self.delivery, self._begun[workflow, start_hash]
+        delivery, nth = self.delivery, self._begun.get((workflow, start_hash), 0) + 1
+        self._begun[workflow, start_hash] = nth
         parts = (delivery.run_id, delivery.id, str(delivery.attempt), workflow, start_hash, str(nth))
         return RunId(f"c{hashlib.blake2b('|'.join(parts).encode(), digest_size=12).hexdigest()}")
 

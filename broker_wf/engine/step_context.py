@@ -50,12 +50,16 @@ class StepContext:
     blobs: Fetched
     effects: Effects
     decisions: list[CollectDecision] = field(default_factory=list[CollectDecision])
-    waits: StepWaits = field(init=False)
     told: Progress | None = None
     _store: StepState | None = None
+    _waits: StepWaits | None = None
 
-    def __post_init__(self) -> None:
-        self.waits = StepWaits(program=self.program, site=self.site, delivery=self.delivery)
+    @property
+    def waits(self) -> StepWaits:
+        """What it waits for. Made when it is asked for, like the store: most executions need neither."""
+        if self._waits is None:
+            self._waits = StepWaits(program=self.program, site=self.site, delivery=self.delivery)
+        return self._waits
 
     @property
     def idempotency_key(self) -> str:

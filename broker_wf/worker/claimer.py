@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
@@ -142,4 +141,4 @@ class Claimer:
 
 def new_fence() -> Fence:
     """A nonce no lease has had: 64 random bits."""
-    return Fence(base64.urlsafe_b64encode(secrets.token_bytes(8)).rstrip(b"=").decode())
+    return Fence(secrets.token_hex(8))
