@@ -9,22 +9,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    Protocol,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-    runtime_checkable,
-)
+from typing import Annotated, Any, Literal, Protocol, cast, get_args, get_origin, get_type_hints, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
@@ -265,13 +255,22 @@ def config_faults(descriptor: ResourceDescriptor) -> Iterator[str]:
             yield str(error)
 
 
-@dataclass
-class _Resolution:
-    """What one execution of a step has had made for itself alone."""
+@dataclass(slots=True)
+class _Resolution(AbstractAsyncContextManager[None]):
+    """What one execution of a step has had made for itself alone. No generator: it is made for every execution."""
 
     manager: ResourceManager
     exits: AsyncExitStack
     made: dict[tuple[str, bool], Any] = field(default_factory=dict["tuple[str, bool]", Any])
+    _before: _Resolution | None = None
+
+    async def __aenter__(self) -> None:
+        self._before = _resolution.get()
+        _resolution.set(self)
+
+    async def __aexit__(self, *_: object) -> None:
+        _resolution.set(self._before)
+        await self.exits.aclose()
 
 
 _resolution: ContextVar[_Resolution | None] = ContextVar("resolution", default=None)
@@ -301,19 +300,12 @@ class ResourceManager:
         """Return what is cached, by name; the dict itself, not a copy."""
         return self.resources
 
-    @asynccontextmanager
-    async def resolution_scope(self) -> AsyncGenerator[None, None]:
+    def resolution_scope(self) -> AbstractAsyncContextManager[None]:
         """Bound one execution of a step: what is not cached lives, and is shared, inside it.
 
         At the end generators are resumed, last made first; they do not see the step's exception.
         """
-        exits = AsyncExitStack()
-        token = _resolution.set(_Resolution(self, exits))
-        try:
-            yield
-        finally:
-            _resolution.reset(token)
-            await exits.aclose()
+        return _Resolution(self, AsyncExitStack())
 
     async def get(self, resource: ResourceDescriptor) -> Any:
         """Return the resource; make it, and what it needs, if it is not there yet.

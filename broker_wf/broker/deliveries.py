@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import cast
 
@@ -351,7 +351,7 @@ def _offered(plan: Plan, delivery: Delivery, offer: Offer) -> Callable[[list[obj
         packed = words[-1] if len(words) == {b"OK": 2, b"DONE": 3}.get(cast(bytes, words[0])) else None
         if packed is not None:
             raw = cast("dict[bytes, object]", unpack(cast(bytes, packed)))
-            offer.kept(replace(delivery_of(raw, offer.fence), kept=delivery.kept + 1))
+            offer.kept(delivery_of(raw, offer.fence, delivery.kept + 1))
 
     return heard
 

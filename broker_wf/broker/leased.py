@@ -67,13 +67,23 @@ async def call_leased(pipe: Pipe, store: BlobStore, call: LeasedCall) -> list[ob
 def _heard(reply: Awaitable[object], heard: Callable[[list[object]], None]) -> Awaitable[object]:
     """The reply; whoever is cancelled while waiting for it does not keep it from being heard."""
     coming = asyncio.ensure_future(reply)
+    told: asyncio.Future[object] = coming.get_loop().create_future()
 
     def tell(came: asyncio.Future[object]) -> None:
-        if not came.cancelled() and came.exception() is None:
+        error = None if came.cancelled() else came.exception()
+        if not came.cancelled() and error is None:
             heard(cast("list[object]", came.result()))
+        if told.done():
+            return
+        if came.cancelled():
+            told.cancel()
+        elif error is not None:
+            told.set_exception(error)
+        else:
+            told.set_result(came.result())
 
     coming.add_done_callback(tell)
-    return asyncio.shield(coming)
+    return told
 
 
 def asked_fields(words: Sequence[object]) -> set[str]:

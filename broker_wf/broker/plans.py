@@ -202,8 +202,8 @@ def event_label(event: Event) -> str:
     return type(event).__name__
 
 
-def delivery_of(raw: Mapping[bytes, object], fence: Fence) -> Delivery:
-    """One element of a claim's reply."""
+def delivery_of(raw: Mapping[bytes, object], fence: Fence, kept: int = 0) -> Delivery:
+    """One element of a claim's reply, or what a commit's reply leaves to its worker."""
     collection = raw.get(b"m")
     joins = raw.get(b"j")
     batch = cast("list[bytes] | None", raw.get(b"batch"))
@@ -233,6 +233,7 @@ def delivery_of(raw: Mapping[bytes, object], fence: Fence) -> Delivery:
         trace=cast("bytes | None", raw.get(b"tr")),
         waiters=_waiters_of(cast("list[bytes]", raw.get(b"waits") or ())),
         remembers=b"once" in raw,
+        kept=kept,
     )
 
 
