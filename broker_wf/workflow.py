@@ -41,6 +41,7 @@ from broker_wf.launching import (
     start_hash,
     submitting,
 )
+from broker_wf.plugins import get_current_runtime
 from broker_wf.representation.drawing import workflow_drawing
 from broker_wf.resource import ResourceManager
 from broker_wf.settings import Settings
@@ -180,8 +181,8 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
 
     @property
     def runtime(self) -> object:
-        """As given to the constructor."""
-        return self._runtime
+        """As given to the constructor, or the one there is."""
+        return self._runtime or get_current_runtime()
 
     @property
     def spec(self) -> WorkflowSpec:

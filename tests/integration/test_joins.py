@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgpack
 import pytest
+import redis
 
 from broker_wf import Context, Workflow, step
 from broker_wf.collect import Collect, Take
 from broker_wf.errors import WorkflowRuntimeError
-from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
 from tests.integration.stage import Stage, within
 
 
@@ -206,3 +208,29 @@ async def test_what_is_no_event_cannot_be_returned(stage: Stage, value: object, 
     flow = await stage.put_on(Loose)
     with pytest.raises(WorkflowRuntimeError, match=text):
         await within(flow.run(value=value))
+
+
+class Idling(Workflow):
+    @step
+    async def ask(self, ev: StartEvent) -> InputRequiredEvent:
+        return InputRequiredEvent()
+
+    @step
+    async def end(self, ev: HumanResponseEvent) -> StopEvent:
+        return StopEvent()
+
+
+async def test_a_run_that_idles_with_an_open_fan_out_fails_and_names_it(stage: Stage) -> None:
+    stage.change(audit_ms=50)
+    handler = (await stage.put_on(Idling)).run()
+    async for event in handler.stream_events():
+        if isinstance(event, InputRequiredEvent):
+            break
+    # Work that was lost: nothing the engine does leaves a collection open without any.
+    with redis.Redis.from_url(stage.url) as client:
+        collection = msgpack.packb({"m": "", "joins": {}, "fired": {}, "r": {}})
+        client.hset(stage.keys.of("collections", handler.run_id), "0@ask", collection)
+    said = "Workflow is idle but collection streams are still open, so the run can never complete: 0@ask"
+    with pytest.raises(WorkflowRuntimeError) as refused:
+        await within(handler)
+    assert str(refused.value) == said
