@@ -187,14 +187,18 @@ class Home:
     async def _warn_if_nobody_serves(self, lane: Lane, class_path: str) -> None:
         if await self.broker.roster.serving(lane, 3 * self.settings.heartbeat_ms) == 0:
             log.warning(
-                "no worker serves workflow %s; its runs wait until one does. Start one: broker-wf worker %s --url %s "
-                "--namespace %s",
-                lane,
-                class_path,
-                without_password(self.settings.url or "bundled://"),
-                self.settings.namespace,
+                "no worker serves workflow %s; its runs wait until one does. %s", lane, self._advice(class_path)
             )
             self._warned.discard(lane)
+
+    def _advice(self, class_path: str) -> str:
+        if "<locals>" in class_path:
+            return (
+                f"Its class {class_path} is defined in a function, where no other process can import it: move it to "
+                "the top level of its module, or give no URL, so that this process executes its runs"
+            )
+        url = without_password(self.settings.url or "bundled://")
+        return f"Start one: broker-wf worker {class_path} --url {url} --namespace {self.settings.namespace}"
 
 
 def _kind(program: Program) -> Hashable:

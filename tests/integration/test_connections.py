@@ -220,6 +220,21 @@ async def test_a_driver_says_how_to_start_a_worker_when_there_is_none(
     assert await within(handler) == "small"
 
 
+async def test_a_driver_says_that_no_worker_can_import_a_class_of_a_function(
+    cluster: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Local(Small):
+        pass
+
+    cluster.change(no_worker_warning_ms=50)
+    caplog.set_level(logging.WARNING, "broker_wf")
+    handler = cluster.flow(Local).run()
+    await until(lambda: "no worker serves" in caplog.text)
+    assert "<locals>.Local is defined in a function, where no other process can import it" in caplog.text
+    assert "broker-wf worker" not in caplog.text
+    await within(handler.cancel_run())
+
+
 async def test_nothing_is_said_where_a_worker_serves(cluster: Stage, caplog: pytest.LogCaptureFixture) -> None:
     cluster.change(no_worker_warning_ms=0)
     caplog.set_level(logging.WARNING, "broker_wf")
