@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -42,6 +43,12 @@ _STOPS_WITHIN_S = 30.0
 @click.option("--allow-origin", "origins", multiple=True, help="A site whose pages may ask, without credentials.")
 @click.option("--max-body", type=click.IntRange(1), default=32 * 1024 * 1024, show_default=True, help="Bytes.")
 @click.option("--rate", type=click.IntRange(0), default=0, help="Requests of one address per second. [default: any]")
+@click.option(
+    "--debugger-assets",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Files of @llamaindex/workflow-debugger, to be served at /debugger/.",
+)
 @click.option("--log-format", type=click.Choice(FORMATS), default="plain", show_default=True)
 @where
 def serve(
@@ -58,6 +65,7 @@ def serve(
     origins: tuple[str, ...],
     max_body: int,
     rate: int,
+    debugger_assets: Path | None,
     log_format: str,
     url: str | None,
     namespace: str | None,
@@ -70,9 +78,8 @@ def serve(
     is_open = token is None and read_token is None
     if is_open and host not in _LOOPBACK and not insecure:
         _refuse(f"{host} can be reached from elsewhere, and there is no token", "Give --token, or say --insecure.")
-    for name in _NEEDED:
-        if find_spec(name) is None:
-            _refuse(f"{name} is not installed", "pip install 'broker-wf[server]'")
+    _must_be_installed()
+    _must_be_there(debugger_assets)
     settings = asked_where(url, namespace).settings()
     configure(url=settings.url, namespace=settings.namespace)
     set_up_logs(settings.log_level.upper(), log_format)
@@ -86,6 +93,7 @@ def serve(
         run_keepalive=not no_run_keepalive,
         max_body_bytes=max_body,
         rate=rate,
+        debugger_assets=debugger_assets,
         root_path=root_path,
     )
     app = server.create_app(load_targets(targets), options=options)
@@ -98,6 +106,22 @@ def serve(
             signal.signal(number, _has_stopped)
         asyncio.run(listening.serve())
     return 0
+
+
+def _must_be_installed() -> None:
+    for name in _NEEDED:
+        if find_spec(name) is None:
+            _refuse(f"{name} is not installed", "pip install 'broker-wf[server]'")
+
+
+def _must_be_there(assets: Path | None) -> None:
+    """Refuse a folder without the files of the debugger."""
+    if assets is None:
+        return
+    try:
+        import_module("broker_wf.server.page.debugger").assets_of(assets)
+    except FileNotFoundError as error:
+        _refuse(str(error), "Fetch it with: npm pack @llamaindex/workflow-debugger, and unpack what comes.")
 
 
 def _has_stopped(number: int, frame: object) -> None:

@@ -24,6 +24,7 @@ from broker_wf.server.leaving import Leaving
 from broker_wf.server.limits import Limited
 from broker_wf.server.llama_index.answers import HANDLERS
 from broker_wf.server.options import ServerOptions
+from broker_wf.server.page.debugger import debugger_routes
 from broker_wf.server.service import Served, Service
 from broker_wf.settings import Settings
 from broker_wf.workflow import Workflow
@@ -89,7 +90,7 @@ def app_of(service: Service) -> Starlette:
 def _routes(service: Service, guard: Guard) -> list[BaseRoute]:
     """Every list of routes; the first that fits answers."""
     ours = [*session_routes(guard), *api.routes(service), *api.probe_routes(service)]
-    return [*llama_index.routes(service), *ours, *page.page_routes()]
+    return [*llama_index.routes(service), *ours, *debugger_routes(service.options.debugger_assets), *page.page_routes()]
 
 
 async def _unanswered(request: Request, error: Exception) -> Response:

@@ -24,7 +24,7 @@ _SESSION_S = 7 * 24 * 3600
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = frozenset({"/health", "/livez", "/readyz", "/api/v1/livez", "/api/v1/readyz", "/", "/favicon.ico"})
 """Asked by machines without a token, or the page itself, which holds nothing: its data come through the API."""
-_OPEN_FOLDER = "/page/"
+_OPEN_FOLDERS = ("/page/", "/debugger/")
 
 
 class Role(IntEnum):
@@ -75,7 +75,7 @@ class Guard:
     def refusal(self, method: str, path: str, headers: Headers, cookie: str | None) -> JSONResponse | None:
         """Why a request is not answered; None: it is."""
         refused = self._of_foreign_site(method, headers)
-        if refused is not None or path in _OPEN or path.startswith(_OPEN_FOLDER) or path == SESSION_PATH:
+        if refused is not None or path in _OPEN or path.startswith(_OPEN_FOLDERS) or path == SESSION_PATH:
             return refused
         scheme, _, shown = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class ServerOptions:
         max_body_bytes: of a request; more is refused with 413.
         max_header_bytes: of all headers of a request; more is refused with 431.
         rate: requests of one address per second, on average over two of them; more are refused with 429. 0: any.
+        debugger_assets: folder with the files of ``@llamaindex/workflow-debugger``, which is at ``/debugger/`` then.
         root_path: where a proxy mounts the server.
     """
 
@@ -36,4 +38,5 @@ class ServerOptions:
     max_body_bytes: int = 32 * 1024 * 1024
     max_header_bytes: int = 32 * 1024
     rate: int = 0
+    debugger_assets: Path | None = None
     root_path: str = ""

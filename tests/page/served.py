@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from concurrent.futures import Future
+from typing import Any
 
 from broker_wf import Workflow
 from broker_wf.home import close_homes
@@ -19,7 +20,7 @@ from tests.integration.stage import PATIENCE_S
 class ServerThread(threading.Thread):
     """Serves until it is ended; ``url`` is where."""
 
-    def __init__(self, settings: Settings, flows: tuple[type[Workflow], ...], **options: str) -> None:
+    def __init__(self, settings: Settings, flows: tuple[type[Workflow], ...], **options: Any) -> None:
         super().__init__(name="test-server", daemon=True)
         self._settings, self._flows, self._options = settings, flows, ServerOptions(**options)
         self._up: Future[None] = Future()

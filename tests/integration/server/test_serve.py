@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import httpx
 from llama_agents.client import WorkflowClient
@@ -42,6 +43,19 @@ async def test_a_single_box_serves_and_executes_and_leaves_nothing_behind(consol
         assert data.result.value == {"greeting": "hello you"}
     assert console.end(process, signal.SIGTERM).code == 0
     until(lambda: console.workers() == [])
+
+
+def test_the_files_of_a_debugger_are_served_or_said_to_be_missing(console: Console, tmp_path: Path) -> None:
+    refused = console.run("serve", FLOWS, "--debugger-assets", str(tmp_path))
+    assert refused.code == 2
+    assert "has no app.js and app.css" in refused.err
+    assert "npm pack @llamaindex/workflow-debugger" in refused.err
+    for name in ("app.js", "app.css"):
+        (tmp_path / name).write_text(name)
+    process, url = serve(console, "--debugger-assets", str(tmp_path))
+    assert "app.js" in httpx.get(f"{url}/debugger/").text
+    assert httpx.get(f"{url}/debugger/app.css").text == "app.css"
+    assert console.end(process, signal.SIGTERM).code == 0
 
 
 def test_a_worker_beside_a_server_that_dies_is_replaced(console: Console) -> None:
