@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from broker_wf.broker.broker import Broker
@@ -21,12 +22,52 @@ _MOST_UNREAD = 2_000
 """Entries that are kept here for a slow reader; beyond that nothing is read for it until it has taken half of them."""
 
 
+_REMEMBERED = 2_000
+
+
+def _print(entry: FeedEntry) -> int:
+    """What tells an entry from another one that was given its number."""
+    return hash((entry.name, entry.step, entry.payload))
+
+
 @dataclass(slots=True, eq=False)
 class _Reader:
+    """Whoever streams a run.
+
+    Attributes:
+        cursor: the number of the last entry that has arrived.
+        known: numbers and prints of the last ones.
+        doubtful: the server may have lost some of them since.
+    """
+
     run_id: RunId
     cursor: int
     arrived: asyncio.Queue[FeedEntry]
     full: bool = False
+    doubtful: bool = False
+    known: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    def take(self, entries: Sequence[FeedEntry]) -> None:
+        """What is behind the cursor arrives."""
+        for entry in entries:
+            if entry.seq > self.cursor:
+                self.cursor = entry.seq
+                self.known.append((entry.seq, _print(entry)))
+                self.arrived.put_nowait(entry)
+
+    def go_back(self, there: Sequence[FeedEntry], length: int) -> None:
+        """Go back behind the last entry that is still as it was read, for a server that has lost its last seconds.
+
+        Args:
+            there: what the feed has from the first entry on that is known here.
+            length: the number of the feed's last entry.
+        """
+        prints = {entry.seq: _print(entry) for entry in there}
+        first_kept = min(prints, default=0)
+        other = next((seq for seq, known in self.known if seq >= first_kept and prints.get(seq) != known), None)
+        while other is not None and self.known and self.known[-1][0] >= other:
+            self.known.pop()
+        self.cursor = min(self.cursor if other is None else other - 1, length)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +107,7 @@ class Feeds:
             try:
                 entry = await asyncio.wait_for(reader.arrived.get(), self.broker.timeouts.block_ms / 1000)
             except asyncio.TimeoutError:
-                if await self._is_over(reader.run_id, seen) and reader.arrived.empty():
+                if await self._is_over(reader, seen) and reader.arrived.empty():
                     return None
                 continue
             if reader.full and reader.arrived.qsize() <= _MOST_UNREAD // 2:
@@ -75,9 +116,27 @@ class Feeds:
                 await self.broker.feed.wake(self.driver)
             return entry
 
-    async def _is_over(self, run_id: RunId, cursor: int) -> bool:
-        state = await self.broker.runs.attach(run_id, None)
-        return state.status != "running" and not await self.broker.feed.read(run_id, cursor, 1)
+    async def _is_over(self, reader: _Reader, cursor: int) -> bool:
+        state = await self.broker.runs.attach(reader.run_id, None)
+        if state.status == "running":
+            return False
+        length = await self._length(reader.run_id)
+        if length < cursor and reader.known:
+            reader.doubtful = True
+            await self.broker.feed.wake(self.driver)
+            return False
+        return length <= cursor
+
+    async def _length(self, run_id: RunId) -> int:
+        last = await self.broker.feed.last(run_id, 1)
+        return last[0].seq if last else 0
+
+    async def _go_back(self, reader: _Reader) -> None:
+        """Where the feed is not what was read of it, read on from there."""
+        if reader.known:
+            there = await self.broker.feed.read(reader.run_id, reader.known[0][0] - 1, len(reader.known))
+            reader.go_back(there, await self._length(reader.run_id))
+        reader.doubtful = False
 
     async def read_for_ever(self) -> None:
         """Serve the readers until cancelled."""
@@ -102,6 +161,10 @@ class Feeds:
     async def _read(self, wake_from: str) -> str:
         if self._client is None:
             self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
+            for reader in self._readers:
+                reader.doubtful = True
+        for reader in [one for one in self._readers if one.doubtful]:
+            await self._go_back(reader)
         # Who comes while this read is under way begins elsewhere, and is served by the next one.
         readers, cursors = [one for one in self._readers if not one.full], dict[RunId, int]()
         for reader in readers:
@@ -110,10 +173,8 @@ class Feeds:
             self._client, self.broker.keys, self.driver, cursors, wake_from, self.broker.timeouts.block_ms
         )
         for reader in readers:
-            for entry in found.get(reader.run_id, ()):
-                if entry.seq > reader.cursor:
-                    reader.cursor = entry.seq
-                    reader.arrived.put_nowait(entry)
+            if not reader.doubtful:
+                reader.take(found.get(reader.run_id, ()))
             reader.full = reader.arrived.qsize() >= _MOST_UNREAD
         return wake_from
 
@@ -121,11 +182,13 @@ class Feeds:
 async def without_gaps(entries: AsyncIterator[FeedEntry], after: int) -> AsyncIterator[FeedEntry]:
     """Entries as they come; a gap is an error and never silent.
 
+    Numbers that come again are those of a server that has lost its last seconds, and has published others since.
+
     Raises:
         EventsTrimmedError: names the first id missing.
     """
     async for entry in entries:
-        if entry.seq != after + 1:
+        if entry.seq > after + 1:
             raise EventsTrimmedError(after + 1)
         after = entry.seq
         yield entry

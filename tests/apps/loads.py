@@ -21,11 +21,19 @@ at: list[Callable[[str], None]] = [nothing_special]
 class Size(StartEvent):
     count: int
     pause_s: float = 0.0
+    tells: bool = False
 
 
 class Number(Event):
     number: int
     pause_s: float
+    tells: bool = False
+
+
+class Worked(Event):
+    """Published by each piece of work, where that was asked for."""
+
+    number: int
 
 
 class Square(Event):
@@ -33,16 +41,18 @@ class Square(Event):
 
 
 class Sums(Workflow):
-    """Fan out, fan in."""
+    """Fan out, fan in; publishes what it has worked on, if asked to."""
 
     @step
     async def begin(self, ev: Size) -> list[Number]:
-        return [Number(number=n, pause_s=ev.pause_s) for n in range(ev.count)]
+        return [Number(number=n, pause_s=ev.pause_s, tells=ev.tells) for n in range(ev.count)]
 
     @step
-    async def work(self, ev: Number) -> Square:
+    async def work(self, ctx: Context, ev: Number) -> Square:
         await asyncio.sleep(ev.pause_s)
         at[0]("step")
+        if ev.tells:
+            ctx.write_event_to_stream(Worked(number=ev.number))
         return Square(number=ev.number)
 
     @step

@@ -19,13 +19,16 @@ import pytest
 
 from broker_wf import Workflow
 from broker_wf.handler import WorkflowHandler
-from tests.apps.loads import Load
-from tests.faults.cluster import until
+from tests.apps.loads import W1, Load
+from tests.faults.cluster import LEASE_MS, until
 from tests.faults.invariants import Expected, Faults, after_crashes, at_rest, violations
 from tests.faults.nursery import Child
+from tests.faults.readers import Readers, now_ms
 from tests.faults.records import Records
 
 SLOW_S = 100.0
+RECOVERED_WITHIN_MS = LEASE_MS + 2_000
+READ_ONE_OF = 3
 
 
 async def meanwhile(predicate: Callable[[], object], what: str) -> None:
@@ -46,6 +49,7 @@ class Experiment:
         chance: seeded; every choice of the experiment is made by it.
         faults: how many things were done to the system.
         leases_lost: how many executions these can have cost at most; None: no bound is known.
+        clock_is_true: the server's clock is that of the machine.
     """
 
     def __init__(self, records: Records, name: str, seed: int = 0) -> None:
@@ -55,6 +59,9 @@ class Experiment:
         self.faults = 0
         self.leases_lost: int | None = 0
         self.expected: dict[str, Expected] = {}
+        self.clock_is_true = True
+        self._readers = Readers()
+        self._last_fault_ms = 0
         self._flows: dict[type[Workflow], Workflow] = {}
         self._waiting: dict[str, asyncio.Future[object]] = {}
         self._began = time.monotonic()
@@ -62,10 +69,13 @@ class Experiment:
         self.handlers: dict[str, WorkflowHandler] = {}
 
     def begin(self, load: Load, count: int, runs: Iterable[str], *, pause_s: float = 0.0) -> None:
-        """Submit runs, and send what a person would send them."""
+        """Submit runs, and send what a person would send them. One of three is streamed, and publishes what it does."""
         flow = self._flow(load)
-        for run in runs:
-            handler = flow.run(run_id=run, count=count, pause_s=pause_s)
+        for position, run in enumerate(runs):
+            reads = position % READ_ONE_OF == 0
+            handler = flow.run(run_id=run, count=count, pause_s=pause_s, tells=reads)
+            if reads:
+                self._readers.read(run, handler, set(range(count)) if load is W1 else set())
             self.handlers[run] = handler
             self.expected[run] = Expected(
                 workflow=flow.workflow_name,
@@ -104,6 +114,7 @@ class Experiment:
     def fault(self, leases_lost: int = 0) -> None:
         """Count one thing done to the system."""
         self.faults += 1
+        self._last_fault_ms = now_ms()
         if self.leases_lost is not None:
             self.leases_lost += leases_lost
 
@@ -141,6 +152,12 @@ class Experiment:
         faults = Faults(count=self.faults, leases_lost=self.leases_lost)
         found = violations(self.records, self.expected, outcomes, faults)
         recoveries = self.records.recoveries_ms(self._killed | self.records.deaths())
+        found += await self._readers.violations(self.cluster, self._last_fault_ms if self.clock_is_true else None)
+        bound_ms = RECOVERED_WITHIN_MS + self._readers.lag_ms
+        if recoveries and recoveries[-1] > bound_ms and self.clock_is_true:
+            found.append(
+                f"I10: work was begun again {recoveries[-1]} ms after its worker's death, not in {bound_ms} ms"
+            )
         if recoveries:
             more = {"recovery_ms": [recoveries[len(recoveries) // 2], recoveries[-1]], **more}
         self.say(

@@ -6,8 +6,10 @@
 * I4: what was begun again was begun again because a lease ran out, and no more ran out than the faults explain.
 * I5: nothing is queued, pending, watched or live.
 * I6: no key of a run is without an expiry.
+* I7: readers see every event of committed attempts, the one that ends the run last, and end with it (readers.py).
 * I8: who came too late was told so.
 * I9: no worker met an exception of its own that it did not handle.
+* I10: what a dead worker held is begun again in time (experiment.py).
 """
 
 from __future__ import annotations
