@@ -368,12 +368,16 @@ async def _claimed(reply: Awaitable[object], fence: Fence) -> Claimed:
 
 
 def _readable(found: list[dict[bytes, object]], fence: Fence) -> Iterator[Delivery]:
-    """Those of a claim that can be read; the lease of any other runs out, and makes it poison in the end."""
+    """Those of a claim that can be read; the lease of any other runs out, and makes it poison in the end.
+
+    Whoever is given it first says so, and nobody who is given it after that.
+    """
     for one in found:
         try:
             yield delivery_of(one, fence)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            log.error("a delivery cannot be read (%s: %s): %r", type(error).__name__, error, one.get(b"d"))
+            level = logging.DEBUG if one.get(b"c") else logging.ERROR
+            log.log(level, "a delivery cannot be read (%s: %s): %r", type(error).__name__, error, one.get(b"d"))
 
 
 def ended_of(reply: list[object]) -> Ended:

@@ -9,7 +9,7 @@ import redis
 
 from broker_wf import Context, Workflow, catch_error, step
 from broker_wf.core.ids import Lane
-from broker_wf.errors import DecodeError, EncodeError
+from broker_wf.errors import DecodeError, EncodeError, PoisonError
 from broker_wf.events import Event, StartEvent, StepFailedEvent, StopEvent
 from broker_wf.retry_policy import retry_policy, stop_after_attempt, wait_fixed
 from tests.apps import foreign
@@ -123,11 +123,29 @@ async def test_entries_that_nobody_can_read_become_dead_letters_and_work_goes_on
 
 def rewrite_payload(client: redis.Redis, stage: Stage, run_id: str, payload: bytes) -> None:
     """Put other bytes where a live delivery keeps its event."""
+    rewrite(client, stage, run_id, {b"p": payload})
+
+
+def rewrite(client: redis.Redis, stage: Stage, run_id: str, fields: dict[bytes, object]) -> None:
+    """Change the record of the one live delivery of a run."""
     live = stage.keys.of("live", run_id)
     ((field, raw),) = cast("dict[bytes, bytes]", client.hgetall(live)).items()
     record = cast("dict[bytes, Any]", msgpack.unpackb(raw, raw=True, strict_map_key=False))
-    record[b"p"] = payload
+    record |= fields
     client.hset(live, field.decode(), msgpack.packb(record, use_bin_type=False))
+
+
+async def test_a_delivery_that_cannot_be_read_is_told_of_once(cluster: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    cluster.change(lease_ms=300, sweep_ms=50)
+    handler = cluster.flow(Plain).run(text="x")
+    with redis.Redis.from_url(cluster.url) as client:
+        await until(lambda: client.hlen(cluster.keys.of("live", handler.run_id)) == 1)
+        rewrite(client, cluster, handler.run_id, {b"m": b"\xff"})
+    for _ in range(2):
+        await cluster.add_worker(Plain)
+    with pytest.raises(PoisonError):
+        await within(handler)
+    assert caplog.text.count("a delivery cannot be read") == 1
 
 
 @pytest.mark.parametrize("payload", ["bytes", "empty", "a class that is not registered"])
