@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.changes import ChangeQueue
+from broker_wf.broker.clients import RedisClient
 from broker_wf.broker.connection import Pipe, Timeouts, async_client
 from broker_wf.broker.context_state import ContextStateStore
 from broker_wf.broker.deliveries import DeliveryStore
@@ -106,6 +107,11 @@ async def open_broker(
         logs=LogStore(pipe),
         reruns=reruns,
     )
+
+
+def blocked_client(broker: Broker) -> RedisClient:
+    """A client for blocked reads; it looks at the server at each new connection, as the broker's own does."""
+    return async_client(broker.url, broker.timeouts, blocked=True, admit=broker.admission.admit)
 
 
 def _limits(settings: Settings) -> RunLimits:

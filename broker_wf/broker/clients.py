@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Protocol
 
 log = logging.getLogger("broker_wf.connection")
+
+_CANCELLED_AGAIN_AFTER_S = 0.2
 
 Argument = bytes | str | int | float
 
@@ -39,6 +42,22 @@ class NewConnection(Protocol):
         ...
 
     async def read_response(self) -> object:
+        """Wait for its reply."""
+        ...
+
+
+class NewBlockingConnection(Protocol):
+    """What is used of a blocking connection of redis-py that was just made."""
+
+    def on_connect(self) -> None:
+        """Log in."""
+        ...
+
+    def send_command(self, *args: Argument) -> None:
+        """Send one command."""
+        ...
+
+    def read_response(self) -> object:
         """Wait for its reply."""
         ...
 
@@ -83,3 +102,20 @@ async def drop_client(client: RedisClient) -> None:
         log.debug("a connection was lost before it was closed: %s", dropping.exception())
     if cancelled:
         raise asyncio.CancelledError
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks that use a client, and wait until they have ended.
+
+    More than once where need be: redis-py sends through ``asyncio.wait_for``, which before Python 3.12 swallows a
+    cancellation that comes just as it ends.
+    """
+    ended, pending = set[asyncio.Task[None]](), set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        done, pending = await asyncio.wait(pending, timeout=_CANCELLED_AGAIN_AFTER_S)
+        ended |= done
+    for task in ended:
+        if not task.cancelled():
+            task.exception()

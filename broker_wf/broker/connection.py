@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -33,7 +33,14 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from broker_wf.broker.clients import Argument, NewConnection, RedisClient, SyncClient, drop_client
+from broker_wf.broker.clients import (
+    Argument,
+    NewBlockingConnection,
+    NewConnection,
+    RedisClient,
+    SyncClient,
+    drop_client,
+)
 from broker_wf.broker.direct import DirectClient, Faults
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import Script, is_missing
@@ -53,7 +60,6 @@ _LATER = ("LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRY
 _LATER_CLASSES = (BusyLoadingError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
 NOBODY = (ConnectionRefusedError, FileNotFoundError, socket.gaierror)
 FIRST_WAIT_MS, LONGEST_WAIT_MS = 50, 2000
-_CANCELLED_AGAIN_AFTER_S = 0.2
 
 
 class UnfitServerError(ConnectionError):
@@ -103,16 +109,6 @@ def async_client(
     return DirectClient(client, wait_ms / 1000, Faults(ConnectionError, TimeoutError)) if plain else client
 
 
-def sync_client(url: str, timeouts: Timeouts) -> SyncClient:
-    """A blocking client, for a thread of its own."""
-    options: dict[str, Any] = _options(timeouts, timeouts.socket_ms)
-    options |= {"retry": Retry(NoBackoff(), 0)}
-    if is_watched(url):
-        return cast(SyncClient, SyncMaster(redis.Sentinel, url, options))
-    client: object = cast(Any, redis.Redis).from_url(url, **options)
-    return cast(SyncClient, client)
-
-
 def _options(timeouts: Timeouts, wait_ms: int) -> dict[str, Any]:
     return {
         "socket_timeout": wait_ms / 1000,
@@ -121,6 +117,24 @@ def _options(timeouts: Timeouts, wait_ms: int) -> dict[str, Any]:
         "decode_responses": False,
         "health_check_interval": 0,
     }
+
+
+def sync_client(
+    url: str, timeouts: Timeouts, admit: Callable[[NewBlockingConnection], None] | None = None
+) -> SyncClient:
+    """A blocking client, for a thread of its own.
+
+    Args:
+        admit: makes each new connection ready; may raise UnfitServerError.
+    """
+    options: dict[str, Any] = _options(timeouts, timeouts.socket_ms)
+    options |= {"retry": Retry(NoBackoff(), 0)}
+    if admit is not None:
+        options["redis_connect_func"] = admit
+    if is_watched(url):
+        return cast(SyncClient, SyncMaster(redis.Sentinel, url, options))
+    client: object = cast(Any, redis.Redis).from_url(url, **options)
+    return cast(SyncClient, client)
 
 
 def call_sync(client: SyncClient, keys: Keys, script: Script, *values: object) -> object:
@@ -365,23 +379,6 @@ class Pipe:
             name = call.script.name if call.script else str(call.args[0])
             call.reply.set_exception(BrokerError(f"the server refused {name}: {self._refused.get(name, reply)}"))
         return True
-
-
-async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks that use a client, and wait until they have ended.
-
-    More than once where need be: redis-py sends through ``asyncio.wait_for``, which before Python 3.12 swallows a
-    cancellation that comes just as it ends.
-    """
-    ended, pending = set[asyncio.Task[None]](), set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        done, pending = await asyncio.wait(pending, timeout=_CANCELLED_AGAIN_AFTER_S)
-        ended |= done
-    for task in ended:
-        if not task.cancelled():
-            task.exception()
 
 
 def reply_word(error: Exception) -> str:

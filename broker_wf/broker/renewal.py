@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import cast
 
 from broker_wf.broker.clients import SyncClient
 from broker_wf.broker.connection import Timeouts, call_sync, sync_client
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import load
+from broker_wf.broker.server_check import admit_blocking
 
 LeaseKey = tuple[str, str, str]
 """Run, delivery, nonce."""
@@ -17,16 +19,21 @@ HeldPlace = tuple[str, str, str]
 
 
 class Renewal:
-    """A blocking connection that renews leases. For one thread."""
+    """A blocking connection that renews leases. For one thread.
 
-    def __init__(self, url: str, keys: Keys, timeouts: Timeouts) -> None:
-        self._url, self._keys, self._timeouts = url, keys, timeouts
+    It looks at the server at each new connection: one that would be refused at the start is not asked, for what it says
+    of a lease means nothing.
+    """
+
+    def __init__(self, url: str, keys: Keys, timeouts: Timeouts, lenient: Mapping[str, object]) -> None:
+        """``lenient``: the settings that say what a server may be."""
+        self._url, self._keys, self._timeouts, self._lenient = url, keys, timeouts, lenient
         self._client: SyncClient | None = None
 
     @classmethod
-    def at(cls, url: str, namespace: str, timeouts: Mapping[str, int]) -> Renewal:
+    def at(cls, url: str, namespace: str, timeouts: Mapping[str, int], lenient: Mapping[str, object]) -> Renewal:
         """From plain values, for another process."""
-        return cls(url, Keys(namespace), Timeouts(**timeouts))
+        return cls(url, Keys(namespace), Timeouts(**timeouts), lenient)
 
     def renew(self, leases: Sequence[LeaseKey], lease_ms: int) -> list[int]:
         """Renew leases.
@@ -58,5 +65,6 @@ class Renewal:
 
     def _connected(self) -> SyncClient:
         if self._client is None:
-            self._client = sync_client(self._url, self._timeouts)
+            admit = partial(admit_blocking, url=self._url, lenient=self._lenient)
+            self._client = sync_client(self._url, self._timeouts, admit)
         return self._client

@@ -6,11 +6,12 @@ import asyncio
 import ipaddress
 import logging
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import parse_qs
 
-from broker_wf.broker.clients import NewConnection, RedisClient
+from broker_wf.broker.clients import NewBlockingConnection, NewConnection, RedisClient
 from broker_wf.broker.connection import (
     FIRST_WAIT_MS,
     LONGEST_WAIT_MS,
@@ -70,11 +71,7 @@ class Admission:
             raise
         except RefusedByServer as error:
             raise UnfitServerError(_refusal(error, self.url)) from None
-        if is_loading(facts):
-            raise ServerLoadingError
-        fault = fault_of(facts, self.url, self.settings)
-        if fault is not None:
-            raise UnfitServerError(fault)
+        refuse_unfit(facts, self.url, self.settings)
         self.note(facts)
 
     def note(self, facts: dict[str, str]) -> None:
@@ -85,6 +82,40 @@ class Admission:
         self.changes += before is not None
         if facts.get("aof_enabled") == "0":
             log.warning("the server keeps no log (appendonly no): runs are lost when it restarts")
+
+
+def admit_blocking(connection: NewBlockingConnection, url: str, lenient: Mapping[str, object]) -> None:
+    """As :meth:`Admission.admit`, for a connection of a thread or process that only renews.
+
+    Args:
+        lenient: the settings that say what a server may be.
+
+    Raises:
+        UnfitServerError, ServerLoadingError: as there.
+    """
+    connection.on_connect()
+    connection.send_command("INFO")
+    try:
+        facts = read_facts(connection.read_response())
+    except LOST:
+        raise
+    except RefusedByServer as error:
+        raise UnfitServerError(_refusal(error, url)) from None
+    refuse_unfit(facts, url, Settings.of({}, {"url": url, **lenient}))
+
+
+def lenience(settings: Settings) -> dict[str, object]:
+    """The settings that say what a server may be, as plain values."""
+    return {name: getattr(settings, name) for name in ("allow_insecure", "allow_volatile", "durability")}
+
+
+def refuse_unfit(facts: dict[str, str], url: str, settings: Settings) -> None:
+    """Raise UnfitServerError or ServerLoadingError where a server with these facts must not be used now."""
+    if is_loading(facts):
+        raise ServerLoadingError
+    fault = fault_of(facts, url, settings)
+    if fault is not None:
+        raise UnfitServerError(fault)
 
 
 async def check_server(client: RedisClient, admission: Admission) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.connection import end_tasks
+from broker_wf.broker.clients import end_tasks
 from broker_wf.broker.feed import FeedEntry
 from broker_wf.broker.runs import Beginning, RunState, Submission
 from broker_wf.broker.snapshots import RunContent

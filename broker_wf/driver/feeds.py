@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from broker_wf.broker.broker import Broker
+from broker_wf.broker.broker import Broker, blocked_client
 from broker_wf.broker.clients import RedisClient, drop_client
-from broker_wf.broker.connection import FAILED, async_client
+from broker_wf.broker.connection import FAILED
 from broker_wf.broker.feed import FeedEntry, wait_for_feeds
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import DriverId, RunId
@@ -160,7 +160,7 @@ class Feeds:
 
     async def _read(self, wake_from: str) -> str:
         if self._client is None:
-            self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
+            self._client = blocked_client(self.broker)
             for reader in self._readers:
                 reader.doubtful = True
         for reader in [one for one in self._readers if one.doubtful]:

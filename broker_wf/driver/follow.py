@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from broker_wf.broker.broker import Broker
+from broker_wf.broker.broker import Broker, blocked_client
 from broker_wf.broker.clients import RedisClient, drop_client
-from broker_wf.broker.connection import FAILED, async_client
+from broker_wf.broker.connection import FAILED
 from broker_wf.broker.packing import message_of
 from broker_wf.broker.runs import RunState
 from broker_wf.core.clock import Clock, SystemClock
@@ -122,7 +122,7 @@ class Follow:
 
     async def _read(self) -> None:
         if self._client is None:
-            self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
+            self._client = blocked_client(self.broker)
         inbox = self.broker.keys.of("inbox", self.driver)
         raw = await self._client.execute_command("BLPOP", inbox, self.broker.timeouts.block_ms / 1000)
         if raw is None:

@@ -18,6 +18,7 @@ import msgpack
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.packing import pack
 from broker_wf.broker.renewal import LeaseKey
+from broker_wf.broker.server_check import lenience
 from broker_wf.settings import Settings
 from broker_wf.worker.active import Active, ActiveSet
 from broker_wf.worker.leases import LeaseThread
@@ -114,6 +115,7 @@ class LeaseProcess:
             "url": self._broker.url,
             "namespace": self._broker.keys.namespace,
             "timeouts": asdict(self._broker.timeouts),
+            "lenient": lenience(self._settings),
             "lease_ms": self._settings.lease_ms,
             "stall_limit_ms": self._settings.stall_limit_ms,
             "pid": os.getpid(),

@@ -11,6 +11,7 @@ from typing import Protocol
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.connection import FAILED
 from broker_wf.broker.renewal import Renewal
+from broker_wf.broker.server_check import lenience
 from broker_wf.settings import Settings
 from broker_wf.worker.active import Active, ActiveSet
 
@@ -62,7 +63,7 @@ class LeaseThread(threading.Thread):
         """
         super().__init__(name="broker-wf-leases", daemon=True)
         self._lease_ms, self._active, self._on_lost, self._rests = settings.lease_ms, active, on_lost, rests
-        self._renewal = Renewal(broker.url, broker.keys, broker.timeouts)
+        self._renewal = Renewal(broker.url, broker.keys, broker.timeouts, lenience(settings))
         self._loop = asyncio.get_running_loop()
         self._over = threading.Event()
 

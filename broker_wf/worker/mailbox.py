@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from broker_wf.broker.broker import Broker
+from broker_wf.broker.broker import Broker, blocked_client
 from broker_wf.broker.clients import RedisClient, drop_client
-from broker_wf.broker.connection import FAILED, async_client
+from broker_wf.broker.connection import FAILED
 from broker_wf.broker.packing import message_of
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import Lane, WorkerId
@@ -79,7 +79,7 @@ class Mailbox:
 
     async def _read(self) -> None:
         if self._client is None:
-            self._client = async_client(self.broker.url, self.broker.timeouts, blocked=True)
+            self._client = blocked_client(self.broker)
         inbox = self.broker.keys.of("inbox", self.worker)
         self._deaf = self.is_full()
         bells = [] if self._deaf else [self.broker.keys.of("bell", lane) for lane in self.lanes]

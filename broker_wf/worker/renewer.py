@@ -46,6 +46,7 @@ class Plan(TypedDict):
     url: str
     namespace: str
     timeouts: dict[str, int]
+    lenient: dict[str, object]
     lease_ms: int
     stall_limit_ms: int
     pid: int
@@ -243,7 +244,7 @@ def main() -> None:
         plan = cast("Plan | None", next(unpacker, None))
     book = Book(plan["stall_limit_ms"])
     threading.Thread(target=read_for_ever, args=(source, unpacker, book), daemon=True).start()
-    renewal = Renewal.at(plan["url"], plan["namespace"], plan["timeouts"])
+    renewal = Renewal.at(plan["url"], plan["namespace"], plan["timeouts"], plan["lenient"])
     Renewer(
         book=book,
         renewal=renewal,

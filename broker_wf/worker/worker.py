@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 from broker_wf.broker.broker import Broker
-from broker_wf.broker.connection import end_tasks
+from broker_wf.broker.clients import end_tasks
 from broker_wf.broker.deliveries import Ended
 from broker_wf.broker.roster import groups_of
 from broker_wf.core.clock import Clock, SystemClock

@@ -94,6 +94,27 @@ async def test_a_worker_does_nothing_on_a_server_that_is_unfit_and_goes_on_when_
             assert "Traceback" not in told
 
 
+async def test_nobody_reads_or_renews_on_a_server_that_is_unfit(server: PortServer, tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with serving_worker(server.url, log, NAMESPACE, **QUICK, lease_ms=600):
+        settings = Settings.load(url=server.url, namespace=NAMESPACE, block_ms=300)
+        waiting = Security(broker=settings).run(sleeps=2.0)
+        streamed = asyncio.ensure_future(anext(waiting.stream_events()))
+        with redis.Redis(port=server.port) as client:
+            await asyncio.to_thread(until, lambda: client.zcard(KEYS.of("watch")) > 2, "the pieces to be leased")
+        with another(server, tmp_path / "server", *FAULTS["evicts"][0]):
+            await meanwhile(log, "leases could not be renewed: ")
+            await meanwhile(log, FAULTS["evicts"][1])
+            with redis.Redis(port=server.port) as client:
+                await asyncio.sleep(1.5)
+                asked = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
+                assert not asked & {"blpop", "xread", "fcall", "xreadgroup"}, "no blocked read, no renewal"
+                client.config_set("maxmemory-policy", "noeviction")
+            assert await within(waiting) == ANSWER
+            assert (await asyncio.wait_for(streamed, ENOUGH_S)).result == ANSWER
+    assert "Traceback" not in log.read_text()
+
+
 async def test_a_server_that_knows_nothing_is_told_what_the_worker_serves(server: PortServer, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     with serving_worker(server.url, log, NAMESPACE, **QUICK), another(server, tmp_path / "empty"):

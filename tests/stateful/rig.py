@@ -239,7 +239,7 @@ class Rig:
 
     def hold_place(self, delivery: Delivery) -> None:
         """As the lease thread of a worker does whose thread of the delivery still runs."""
-        renewal = Renewal(self.broker.url, self.broker.keys, self.broker.timeouts)
+        renewal = Renewal(self.broker.url, self.broker.keys, self.broker.timeouts, {})
         place = (self.lane, delivery.step, str(delivery.place))
         renewal.hold_places([(place, (delivery.run_id, delivery.id, delivery.fence))], LEASE_MS)
         renewal.close()
