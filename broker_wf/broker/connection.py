@@ -105,8 +105,9 @@ def async_client(
     if is_watched(url):
         return cast(RedisClient, AsyncMaster(aredis.Sentinel, url, options))
     client = cast(RedisClient, cast(Any, aredis.Redis).from_url(url, **options))
-    plain = not (blocked or url.startswith("rediss"))
-    return DirectClient(client, wait_ms / 1000, Faults(ConnectionError, TimeoutError)) if plain else client
+    if url.startswith("rediss"):
+        return client
+    return DirectClient(client, wait_ms / 1000, Faults(ConnectionError, TimeoutError))
 
 
 def _options(timeouts: Timeouts, wait_ms: int) -> dict[str, Any]:

@@ -124,12 +124,16 @@ class Follow:
         if self._client is None:
             self._client = blocked_client(self.broker)
         inbox = self.broker.keys.of("inbox", self.driver)
-        raw = await self._client.execute_command("BLPOP", inbox, self.broker.timeouts.block_ms / 1000)
-        if raw is None:
-            return
-        first = cast("tuple[bytes, bytes]", raw)[1]
-        more = await self._client.execute_command("LPOP", inbox, 500)
-        looked_for = [self._take(message) for message in (first, *cast("list[bytes]", more or []))]
+        batch = self._client.pipeline(transaction=False)
+        batch.execute_command("BLPOP", inbox, self.broker.timeouts.block_ms / 1000)
+        # Sent along, and answered after it: what else has come by then.
+        batch.execute_command("LPOP", inbox, 500)
+        first, more = await batch.execute(raise_on_error=False)
+        for reply in (first, more):
+            if isinstance(reply, Exception):
+                raise reply
+        came = [*cast("list[bytes]", first or [])[1:], *cast("list[bytes]", more or [])]
+        looked_for = [self._take(message) for message in came]
         await asyncio.gather(*(self.look(run_id) for run_id in looked_for if run_id is not None))
 
     @property

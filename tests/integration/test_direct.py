@@ -122,6 +122,5 @@ async def test_where_redis_py_gives_nothing_away_it_is_asked_itself(
     assert await client.execute_command("PING") in (True, b"PONG")
 
 
-def test_connections_with_tls_and_those_that_block_stay_with_redis_py(server_url: str) -> None:
+def test_connections_with_tls_stay_with_redis_py() -> None:
     assert not isinstance(async_client("rediss://127.0.0.1:1/0", TIMEOUTS), DirectClient)
-    assert not isinstance(async_client(server_url, TIMEOUTS, blocked=True), DirectClient)
