@@ -102,7 +102,7 @@ class Claimer:
             serves=self._next_serves(),
         )
         self.promised = asking.free
-        self._asking = asyncio.ensure_future(self._take(self.store.claim(asking)))
+        self._asking = asyncio.ensure_future(self._take(self.store.claim(asking), asking.free))
 
     async def close(self) -> None:
         """Stop claiming; what a claim under way brings is still started."""
@@ -112,7 +112,7 @@ class Claimer:
         if self._asking is not None and not self._asking.done():
             await asyncio.wait([self._asking], timeout=2.0)
 
-    async def _take(self, claim: Coroutine[object, object, Claimed]) -> None:
+    async def _take(self, claim: Coroutine[object, object, Claimed], free: int) -> None:
         try:
             claimed = await claim
         except BrokerError as error:
@@ -128,7 +128,8 @@ class Claimer:
             self._waited = 0
         elif self._open and self._more_later is None:
             self._more_later = asyncio.get_running_loop().call_later(_SHARE_PATIENCE_S, self._take_more)
-        if (claimed.deliveries and not claimed.capped) or self._asked_again:
+        # A claim that got less than it asked for has left nothing; what comes now rings.
+        if (len(claimed.deliveries) == free and not claimed.capped) or self._asked_again:
             asyncio.get_running_loop().call_soon(self.ask)
         else:
             self.idle()

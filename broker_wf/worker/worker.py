@@ -342,7 +342,8 @@ class Worker:
         self._slots.forget(active.delivery)
         if leaving.happened:
             self._ending -= 1
-        if not active.went_on or self._claimer.missed:
+        # The slot of one that has ended in order is another's since then.
+        if self._claimer.missed or not (active.went_on or leaving.happened):
             self._slot_is_free()
 
     def _begin_ending(self) -> None:

@@ -72,6 +72,7 @@ class Rig:
         self.serves = pack([[self.lane, self.program.spec.digest, limits, {}]])
         self.fences = 0
         self.kept: list[Delivery] = []
+        self.left_some = False
 
     def close(self) -> None:
         self.run(self.broker.pipe.close())
@@ -137,7 +138,9 @@ class Rig:
         return self.run(self._claim(asking))
 
     async def _claim(self, asking: Asking) -> tuple[Delivery, ...]:
-        return (await self.broker.deliveries.claim(asking)).deliveries
+        claimed = await self.broker.deliveries.claim(asking)
+        self.left_some = claimed.capped
+        return claimed.deliveries
 
     def plan(
         self, delivery: Delivery, events: Sequence[Event], *, listed: bool, decisions: tuple[CollectDecision, ...] = ()

@@ -352,3 +352,12 @@ def test_a_run_of_a_status_that_is_none_of_ours_is_failed_by_the_audit(rig: Rig)
     assert rig.audit() == (0, 1)
     assert rig.raw.hget(rig.key("run", "r"), "status") == b"failed"
     assert rig.audit() == (0, 0)
+
+
+def test_a_claim_that_has_not_looked_at_all_pairs_of_a_lane_says_so(rig: Rig) -> None:
+    rig.raw.zadd(rig.key("ready", rig.lane), {f"nobody's {n}": -1 for n in range(128)})
+    rig.submit("r")
+    assert rig.claim("w1") == ()
+    assert rig.left_some
+    assert only(rig.claim("w1")).step == "begin"
+    assert not rig.left_some

@@ -45,6 +45,7 @@ for _, one in ipairs(serves) do
       if not fine then redis.call('ZREM', ready_key(one[1]), pair) end
     end
   end
+  if #pairs_here == 128 and claim.free > 0 then claim.capped = 1 end
 end
 for rid, run in pairs(claim.runs) do
   if run and run.notes then notes().publish(run, rid, claim.now) end
