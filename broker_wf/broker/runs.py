@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -208,6 +208,11 @@ class RunStore:
             error=raw[3],
             start_hash=raw[4].decode(),
         )
+
+    async def to_be_looked_at(self, run_ids: Sequence[RunId], inbox: DriverId) -> list[RunId]:
+        """Those of these runs to which something has happened, or whose end does not come to ``inbox``."""
+        raw = cast("list[int]", await self.pipe.call(load("looks"), inbox, list(run_ids)))
+        return [run_ids[position - 1] for position in raw]
 
     async def expose(self, run_id: RunId) -> None:
         """Publish from now on what the engine does for a run; nothing, if it has ended or is not there."""

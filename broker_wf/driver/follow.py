@@ -104,13 +104,18 @@ class Follow:
                 wait_ms = min(wait_ms * 2, 2000)
 
     async def look_for_ever(self) -> None:
-        """Look at every run now and then: a message may be lost, a run may be lost."""
+        """Look at every run now and then: a message may be lost, a run may be lost.
+
+        Many at a time: one by one, ten thousand runs that simply go on would hold up whatever else is done here.
+        """
         while True:
             await self.clock.sleep_ms(self.broker.timeouts.block_ms)
             waiting = list(self._followers)
             for start in range(0, len(waiting), _LOOKED_AT_ONCE):
+                some = waiting[start : start + _LOOKED_AT_ONCE]
                 try:
-                    await asyncio.gather(*(self.look(one) for one in waiting[start : start + _LOOKED_AT_ONCE]))
+                    changed = await self.broker.runs.to_be_looked_at(some, self.driver)
+                    await asyncio.gather(*(self.look(one) for one in changed))
                 except BrokerError as error:
                     log.warning("%s", error)
 

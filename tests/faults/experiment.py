@@ -50,6 +50,7 @@ class Experiment:
         faults: how many things were done to the system.
         leases_lost: how many executions these can have cost at most; None: no bound is known.
         clock_is_true: the server's clock is that of the machine.
+        read_one_of: of so many runs the first is streamed.
     """
 
     def __init__(self, records: Records, name: str, seed: int = 0) -> None:
@@ -60,6 +61,7 @@ class Experiment:
         self.leases_lost: int | None = 0
         self.expected: dict[str, Expected] = {}
         self.clock_is_true = True
+        self.read_one_of = READ_ONE_OF
         self._readers = Readers()
         self._last_fault_ms = 0
         self._flows: dict[type[Workflow], Workflow] = {}
@@ -71,8 +73,8 @@ class Experiment:
     def begin(self, load: Load, count: int, runs: Iterable[str], *, pause_s: float = 0.0) -> None:
         """Submit runs, and send what a person would send them. One of three is streamed, and publishes what it does."""
         flow = self._flow(load)
-        for position, run in enumerate(runs):
-            reads = position % READ_ONE_OF == 0
+        for run in runs:
+            reads = len(self.handlers) % self.read_one_of == 0
             handler = flow.run(run_id=run, count=count, pause_s=pause_s, tells=reads)
             if reads:
                 self._readers.read(run, handler, set(range(count)) if load is W1 else set())
