@@ -14,10 +14,12 @@ import redis
 from broker_wf.broker.clients import drop_client
 from broker_wf.broker.connection import RedisClient, Timeouts, async_client
 from broker_wf.cli import health
+from broker_wf.client import AsyncClient
 from broker_wf.errors import ServerUnreachableError
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.security.app import Security
+from tests.security.clients import WORKFLOW, ask_everything
 from tests.security.network import ENOUGH_S, serving_worker, start_process, wait_for_answer, wanted_binary
 from tests.security.sentinels import PASSWORD, SERVICE, Guarded, guarded
 from tests.servers import free_port
@@ -64,6 +66,18 @@ async def play(tmp_path: Path, failovers: int, runs: int) -> None:
 
 async def test_runs_go_on_at_the_next_master(tmp_path: Path) -> None:
     await play(tmp_path, failovers=1, runs=40)
+
+
+async def test_a_client_without_the_code_goes_on_at_the_next_master(tmp_path: Path) -> None:
+    with guarded(tmp_path, replicas=1) as group, serving_worker(group.url, tmp_path / "worker.log", **QUICK):
+        await ask_everything(group.url)
+        async with AsyncClient(group.url, namespace="security", patience_s=ENOUGH_S) as client:
+            run = await client.submit(WORKFLOW, {"n": 3, "sleeps": 1})
+            await in_step(group)
+            await asyncio.to_thread(group.fail_over)
+            assert await asyncio.wait_for(run.result(), ENOUGH_S) == 0 + 1 + 2
+            assert [event.type async for event in run.events()] == ["StopEvent"]
+            assert await asyncio.wait_for(client.run(WORKFLOW, {"n": 2}), ENOUGH_S) == 1
 
 
 @pytest.mark.nightly

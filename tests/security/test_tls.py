@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from broker_wf.cli import health
+from broker_wf.client import AsyncClient
 from broker_wf.errors import ServerRefusedError
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.security.app import Security
+from tests.security.clients import ask_everything
 from tests.security.network import ENOUGH_S, SECRET, port_server, serving_worker
 from tests.servers import free_port, server_binary
 
@@ -88,6 +90,16 @@ async def test_driver_and_worker_speak_tls(secured: Secured, tmp_path: Path) -> 
     with serving_worker(url, tmp_path / "worker.log"):
         flow = Security(broker=Settings.load(url=url, namespace="security"))
         assert await asyncio.wait_for(flow.run(n=4), ENOUGH_S) == 0 + 1 + 2 + 3
+
+
+async def test_a_client_without_the_code_speaks_tls(secured: Secured, tmp_path: Path) -> None:
+    at = f"rediss://:{SECRET}@localhost:{secured.port}/0"
+    with serving_worker(f"{at}?ssl_ca_certs={secured.ca}", tmp_path / "worker.log", namespace="clients"):
+        await ask_everything(f"{at}?ssl_ca_certs={secured.ca}", "clients")
+        async with AsyncClient(f"{at}?ssl_ca_certs={secured.stranger}", patience_s=2) as client:
+            with pytest.raises(ServerRefusedError, match="its certificate is not accepted") as refused:
+                await asyncio.wait_for(client.workflows(), ENOUGH_S)
+    assert SECRET not in f"{refused.value!r} {refused.value.__cause__!r}"
 
 
 @pytest.mark.parametrize(("named", "code"), [("ca", 0), ("stranger", 4)])
