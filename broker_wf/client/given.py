@@ -1,12 +1,12 @@
 """Events whose classes are not here, as whoever has the classes reads them.
 
-A field with a serializer of its own travels as that writes it, and is validated where it is read. So does each value
-here: the class is made up for the occasion, and no value of it has an encoding of another kind.
+All that is given travels as one value, written as a serializer of its own would, and is validated where it is read. The
+class is made up for the occasion, and that value has no encoding of another kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -17,38 +17,35 @@ from broker_wf.events import Event
 from broker_wf.settings import Settings
 from broker_wf.wire.blobs import Encoded
 from broker_wf.wire.limits import Limits
+from broker_wf.wire.parts import WHOLE
 from broker_wf.wire.registry import EventRegistry
 from broker_wf.wire.signing import codec_for
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """A value that has no encoding but that of its field."""
+    """Values that have no encoding but that of their field."""
 
-    value: object
+    values: Mapping[str, object]
 
 
 def _written(given: _Given) -> object:
-    return given.value
+    return given.values
 
 
 _Field = Annotated[object, PlainSerializer(_written)]
 
 
-def encoded(settings: Settings, name: EventName, values: Mapping[str, object], declared: Collection[str]) -> Encoded:
+def encoded(settings: Settings, name: EventName, values: Mapping[str, object]) -> Encoded:
     """An event of the class that has this name on the wire.
 
     The payload is the same for equal values, in whatever order.
 
-    Args:
-        declared: the fields of the class; what else is given are undeclared values.
-
     Raises:
         EncodeError, LimitExceededError: it cannot travel.
     """
-    fields = [key for key in sorted(values) if key in declared]
     make = cast("Callable[..., type[Event]]", create_model)
-    cls = make(name.rpartition(".")[2], __base__=Event, **dict.fromkeys(fields, (_Field, ...)))
+    cls = make(name.rpartition(".")[2], __base__=Event, **{WHOLE: (_Field, ...)})
     limits = Limits(max_bytes=settings.max_bytes, compress_from=settings.compress_from, blob_from=settings.blob_from)
-    event = cls(**{key: _Given(values[key]) if key in fields else values[key] for key in sorted(values)})
+    event = cls(**{WHOLE: _Given({key: values[key] for key in sorted(values)})})
     return codec_for(EventRegistry({cls: name}), limits, settings.signing_key).encode_event(event)

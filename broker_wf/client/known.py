@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,9 +14,6 @@ from broker_wf.errors import WorkflowRuntimeError, without_password
 from broker_wf.inspector.history import record_of_map
 from broker_wf.inspector.records import record_of
 from broker_wf.inspector.replies import text
-
-_WITHOUT_FIELDS = ("Event", "StartEvent", "HumanResponseEvent")
-"""Classes of the library whose values are all undeclared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +31,6 @@ class Known:
     def number(self, name: str) -> int:
         """A fact that is a number; 0: it is not known."""
         return cast(int, self.facts.get(name, 0))
-
-    def fields_of(self, name: EventName, values: Mapping[str, object]) -> Collection[str]:
-        """The fields of an event's class; all that is given where only a step's code names the class."""
-        found = record_of_map(self.facts.get("fields", {})).get(name)
-        if found is None:
-            return () if name in _WITHOUT_FIELDS else values
-        return {text(one) for one in cast("list[object]", found)}
 
     def start_route(self) -> Route:
         """Who takes the start event."""

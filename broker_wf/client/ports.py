@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from pydantic.fields import FieldInfo
+
 from broker_wf.again import Again
 from broker_wf.events import Event
 from broker_wf.inspector.views import (
@@ -134,4 +136,14 @@ def values_of(event: Event | Fields | None) -> dict[str, object]:
     """What travels of an event: its values as JSON has them, over either transport the same."""
     if event is None:
         return {}
-    return cast("dict[str, object]", event.model_dump(mode="json")) if isinstance(event, Event) else dict(event)
+    if not isinstance(event, Event):
+        return dict(event)
+    names = {name: _given_as(type(event), name, field) for name, field in type(event).model_fields.items()}
+    dumped = cast("dict[str, object]", event.model_dump(mode="json"))
+    return {names.get(name, name): value for name, value in dumped.items()}
+
+
+def _given_as(cls: type[Event], name: str, field: FieldInfo) -> str:
+    """Under which name the class takes a field."""
+    by_name = cls.model_config.get("populate_by_name") or cls.model_config.get("validate_by_name")
+    return field.validation_alias if isinstance(field.validation_alias, str) and not by_name else name

@@ -17,7 +17,7 @@ from broker_wf.events import StopEvent
 from broker_wf.events.dict_like import is_dict_like_class
 from broker_wf.events.stand_in import StandIn
 from broker_wf.wire.foreign import called
-from broker_wf.wire.parts import ADDITIONAL, CUSTOM, DYNAMIC, RESULT, UNSET, Extras, Fields, Parts, class_tag
+from broker_wf.wire.parts import ADDITIONAL, CUSTOM, DYNAMIC, RESULT, UNSET, WHOLE, Extras, Fields, Parts, class_tag
 from broker_wf.wire.refusal import RefusedError
 
 _set = object.__setattr__
@@ -133,13 +133,17 @@ class ModelPlan:
     def rebuild(self, payload: object, extras: Extras) -> object:
         """Make an instance without validating it; private attributes that do not travel get their default.
 
+        What comes from somebody who has not the class is validated.
         Fields the class does not have are dropped, missing ones get their default.
 
         Raises:
             ValueError: a required field is missing, or the parts are no fields and extras.
+            ForeignError: what was given does not fit.
         """
         if type(payload) is not dict:
             raise ValueError(f"{self.name} has no fields where they should be")
+        if CUSTOM in extras and WHOLE in (given := _dict_of(extras[CUSTOM])):
+            return called(self.cls.model_validate, given[WHOLE])
         fields = cast("Fields", payload)
         names = set(fields)
         if UNSET in extras:

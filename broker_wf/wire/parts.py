@@ -27,6 +27,8 @@ ADDITIONAL = 3
 """Values of a model with ``extra="allow"``: dict by name."""
 CUSTOM = 4
 """Fields that travel as their own serializer writes them: dict by name."""
+WHOLE = "*"
+"""Name among them, which no field can have, of all that somebody has given who has not the class: it is validated."""
 
 Parts = tuple[object, Extras | None]
 """Payload (a dict is the fields by name) and what there is beside it."""

@@ -31,7 +31,7 @@ class Asked(StartEvent):
 
 
 def given(values: dict[str, object], key: str = "") -> Encoded:
-    return encoded(Settings.load(signing_key=key), ASKED, values, Asked.model_fields)
+    return encoded(Settings.load(signing_key=key), ASKED, values)
 
 
 def read(one: Encoded, key: str = "") -> Event:
