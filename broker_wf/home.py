@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -16,10 +17,11 @@ from broker_wf.broker.broker import Broker, open_broker
 from broker_wf.core.ids import Lane, RunId
 from broker_wf.driver.client import Client, open_client
 from broker_wf.embedded import BundledServer
+from broker_wf.engine.children import current_children
 from broker_wf.engine.program import Program
 from broker_wf.errors import BrokerError, without_password
 from broker_wf.settings import Settings
-from broker_wf.worker.services import Served
+from broker_wf.worker.services import Begun, Served
 from broker_wf.worker.worker import Worker
 
 log = logging.getLogger("broker_wf")
@@ -65,12 +67,15 @@ class Private:
 
     def begins(self, run_id: RunId, program: Program, *, is_followed: bool) -> None:
         """Another run, or another who follows one."""
-        if program is not self.served.program:
-            self.served.runs.setdefault(run_id, program)
         if is_followed:
+            # A step's own context is nothing for the runs that it begins.
+            context = copy_context() if current_children.get() is None else Context()
+            self.served.runs.setdefault(run_id, Begun(program, context))
             self.live[run_id] += 1
         else:
             self.kept = True
+            if program is not self.served.program:
+                self.served.runs.setdefault(run_id, Begun(program))
 
     def has_ended(self, run_id: RunId) -> None:
         """One who follows the run has heard of its end."""

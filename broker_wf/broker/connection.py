@@ -47,6 +47,7 @@ from broker_wf.broker.script import Script, is_missing
 from broker_wf.broker.seal import Seal
 from broker_wf.broker.sentinel import AsyncMaster, SyncMaster, is_watched
 from broker_wf.core.clock import Clock, SystemClock
+from broker_wf.core.tasks import begin_apart
 from broker_wf.errors import BackpressureError, BrokerError, ServerRefusedError, ServerUnreachableError
 
 log = logging.getLogger("broker_wf.connection")
@@ -253,7 +254,7 @@ class Pipe:
         return call.reply
 
     def _begin_to_send(self) -> None:
-        self._sender = asyncio.get_running_loop().create_task(self._send())
+        self._sender = begin_apart(self._send())
         self._sender.add_done_callback(self._has_sent)
 
     async def _send(self) -> None:

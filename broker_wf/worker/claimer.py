@@ -12,6 +12,7 @@ from broker_wf.broker.deliveries import Asking, Claimed, DeliveryStore, Serving
 from broker_wf.broker.packing import pack
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Fence, WorkerId
+from broker_wf.core.tasks import begin_apart
 from broker_wf.errors import BrokerError
 
 log = logging.getLogger("broker_wf.worker")
@@ -102,7 +103,7 @@ class Claimer:
             serves=self._next_serves(),
         )
         self.promised = asking.free
-        self._asking = asyncio.ensure_future(self._take(self.store.claim(asking), asking.free))
+        self._asking = begin_apart(self._take(self.store.claim(asking), asking.free))
 
     async def close(self) -> None:
         """Stop claiming; what a claim under way brings is still started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from broker_wf.broker.deliveries import Serving
@@ -10,22 +11,30 @@ from broker_wf.core.ids import Lane, RunId, WorkflowName
 from broker_wf.engine.program import Program
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a run executes, and the context in which it was begun in this process."""
+
+    program: Program
+    context: Context = field(default_factory=Context)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """A workflow served in a lane. A private lane belongs to this process: its keys go when it closes.
 
     Attributes:
-        runs: those that other instances of the workflow have begun, which execute on these.
+        runs: those that this process has begun, each on an instance of its own.
     """
 
     program: Program
     lane: Lane
     private: bool = False
-    runs: dict[RunId, Program] = field(default_factory=dict[RunId, Program])
+    runs: dict[RunId, Begun] = field(default_factory=dict[RunId, Begun])
 
-    def program_of(self, run_id: RunId) -> Program:
+    def begun(self, run_id: RunId) -> Begun:
         """What a run executes."""
-        return self.runs.get(run_id, self.program)
+        return self.runs.get(run_id) or Begun(self.program)
 
     @property
     def lanes(self) -> tuple[Lane, ...]:

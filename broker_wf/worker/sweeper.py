@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.roster import Group
 from broker_wf.core.clock import Clock, SystemClock
+from broker_wf.core.tasks import begin_apart
 from broker_wf.errors import BrokerError
 from broker_wf.settings import Settings
 
@@ -114,7 +115,7 @@ class Sweeper:
         self._looks.discard(due)
         if self._closed:
             return
-        task = asyncio.ensure_future(self._guarded(self.sweep))
+        task = begin_apart(self._guarded(self.sweep))
         self._sweeps.add(task)
         task.add_done_callback(self._sweeps.discard)
 

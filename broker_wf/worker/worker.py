@@ -9,7 +9,7 @@ import secrets
 import socket
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.clients import end_tasks
@@ -18,6 +18,7 @@ from broker_wf.broker.roster import groups_of
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Fence, Lane, WorkerId
+from broker_wf.core.tasks import begin_apart
 from broker_wf.engine.attempt import execute
 from broker_wf.engine.invocation import STOP_WITHIN_S
 from broker_wf.engine.program import Program
@@ -107,7 +108,6 @@ class Worker:
         self.spoiled = asyncio.Event()
         self._site = self._new_site()
         self._serving = asyncio.Lock()
-        self._context = copy_context()
 
     def _new_site(self) -> Site:
         return Site(
@@ -258,16 +258,15 @@ class Worker:
             return
         if 0 < delivery.timeout_ms < _SHORT_TIMEOUT_MS:
             self._sweeper.look_in(delivery.timeout_ms)
-        program = served.program_of(delivery.run_id)
-        active = Active(delivery, served.lane, program.spec.steps[delivery.step].timeout_ms)
+        begun = served.begun(delivery.run_id)
+        active = Active(delivery, served.lane, begun.program.spec.steps[delivery.step].timeout_ms)
         self._active.add(active)
         self._leases.begins(active)
-        active.task = self._run(self._execute(active, program))
+        active.task = self._run(self._execute(active, begun.program), begun.context)
 
-    def _run(self, what: Coroutine[object, object, None]) -> asyncio.Task[None]:
+    def _run(self, what: Coroutine[object, object, None], context: Context | None = None) -> asyncio.Task[None]:
         """Do it beside the rest; the worker does not leave before it is done."""
-        # Not what asked for it: the variables of one step are none of the next.
-        task = self._context.run(asyncio.get_running_loop().create_task, what)
+        task = begin_apart(what, context)
         self._executing.add(task)
         task.add_done_callback(self._executing.discard)
         return task
