@@ -59,7 +59,7 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "one nonce for all": (),
-    "the feed never expires": (("lib/finish", "state_key(rid), feed_key(rid) })", "state_key(rid) })"),),
+    "the feed never expires": (("lib/finish", "feed_key(rid), logs_key(rid)", "logs_key(rid)"),),
 }
 """Per mutant: script, what stands in it, what stands there instead."""
 

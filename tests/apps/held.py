@@ -12,6 +12,7 @@ from pathlib import Path
 
 from broker_wf import Context, Workflow, step
 from broker_wf.events import Event, StartEvent, StopEvent
+from tests.apps.faulty import note
 
 
 class Watched(StartEvent):
@@ -53,6 +54,23 @@ class Held(Workflow):
     @step
     async def join(self, evs: list[Passed]) -> StopEvent:
         return StopEvent(result={str(e.number): e.by for e in evs})
+
+
+class Endless(StartEvent):
+    ledger: str
+
+
+class Lasting(Workflow):
+    """Goes on until it is stopped, and writes down when that was."""
+
+    @step
+    async def last(self, ev: Endless) -> StopEvent:
+        note(ev.ledger, "lasts")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            note(ev.ledger, f"stopped {time.monotonic_ns() // 1_000_000}")
+        return StopEvent()
 
 
 class Amount(StartEvent):
@@ -133,4 +151,4 @@ class Pairs(Workflow):
         return None if found is None else StopEvent(result=os.getpid())
 
 
-workflows = [Held(timeout=120), Everything(timeout=120), Pairs(timeout=120)]
+workflows = [Held(timeout=120), Lasting(timeout=120), Everything(timeout=120), Pairs(timeout=120)]

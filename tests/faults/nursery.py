@@ -7,6 +7,7 @@ the points at which it may be made to die (``points.py``).
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,21 +63,19 @@ class Child:
 class Nursery:
     """The forking process, from outside."""
 
-    def __init__(self, log: Path) -> None:
-        with log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.nursery"],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=sink,
-            )
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.nursery"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
 
     def fork(self, environment: Mapping[str, str], **given: Any) -> Child:
-        """A new worker; it may not serve yet."""
+        """A new worker; it may not serve yet. ``log``: where what it says is appended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"environment": dict(environment), "given": given}).encode() + b"\n")
@@ -90,6 +90,14 @@ class Nursery:
         self._process.stdout.close()
 
 
+@cache
+def nursery() -> Nursery:
+    """The one of this process."""
+    made = Nursery()
+    atexit.register(made.close)
+    return made
+
+
 def _become_worker(environment: dict[str, str], given: dict[str, Any]) -> None:
     """Never returns."""
     from tests.faults import recorder
@@ -101,7 +109,9 @@ def _become_worker(environment: dict[str, str], given: dict[str, Any]) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
-        os.dup2(2, 1)
+        log = os.open(given["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
         os.environ.update(environment)
         with ExitStack() as stack:
             if given.get("mutant"):

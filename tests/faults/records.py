@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.cluster import ROOT, Cluster, until
-from tests.faults.nursery import Child, Nursery
+from tests.faults.nursery import Child, nursery
 
 SETTINGS = ("lease_ms", "heartbeat_ms", "audit_ms", "sweep_ms", "queued_check_ms", "block_ms")
 
@@ -49,7 +49,6 @@ class Records:
         self.path = cluster.directory / "records"
         self.points = cluster.directory / "points"
         self.rollbacks = 0
-        self._nursery: Nursery | None = None
 
     def work(
         self, *, concurrency: int = 8, url: str | None = None, mutant: str | None = None, **settings: int
@@ -75,10 +74,9 @@ class Records:
         **settings: int,
     ) -> Child:
         """One more worker, of the loads, in milliseconds; it has begun to serve when this returns, if ``wait``."""
-        if self._nursery is None:
-            self._nursery = Nursery(self.cluster.directory / "workers.log")
-        child = self._nursery.fork(
+        child = nursery().fork(
             self._environment(url, concurrency, settings),
+            log=str(self.cluster.directory / "workers.log"),
             ledger=str(self.path),
             mutant=mutant,
             points=str(self.points),
@@ -142,13 +140,10 @@ class Records:
         return sorted(found)
 
     def close(self) -> None:
-        if self._nursery is not None:
-            # While the nursery is there, which reaps them.
-            for child in self.cluster.workers:
-                if isinstance(child, Child):
-                    child.send_signal(signal.SIGKILL)
-                    child.wait()
-            self._nursery.close()
+        for child in self.cluster.workers:
+            if isinstance(child, Child):
+                child.send_signal(signal.SIGKILL)
+                child.wait()
 
     def starts(self, step: str = "") -> list[Start]:
         words = (line.split(" ") for line in self._lines() if line.startswith("start "))

@@ -46,7 +46,7 @@ async def test_workers_frozen_for_longer_than_a_lease_double_nothing(records: Re
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("round_", seeds(5, 50))
+@pytest.mark.parametrize("round_", seeds(10, 50))
 async def test_a_zombie_is_fenced(records: Records, order: str, round_: int) -> None:
     experiment = Experiment(records, f"D5 zombie {order}", round_)
     told, found = await zombie(experiment, order)

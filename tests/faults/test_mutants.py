@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from broker_wf.broker import script
 from broker_wf.broker.deliveries import Ended
 from broker_wf.core.outcome import CollectDecision
 from tests.faults.experiment import Experiment
@@ -27,6 +28,14 @@ async def test_a_mutant_is_noticed(records: Records, mutant: str) -> None:
 async def test_without_a_mutant_there_is_nothing_to_notice(records: Records, check: str) -> None:
     found = await next(one for one in CHECKS.values() if one.__name__ == check)(Experiment(records, "D33 none"), None)
     assert found == []
+
+
+@pytest.mark.parametrize("mutant", sorted(MUTANTS))
+def test_there_is_still_what_a_mutant_changes(mutant: str) -> None:
+    """Otherwise a worker with it would only break, which anybody notices."""
+    with mutated(mutant):
+        for where, _, _ in MUTANTS[mutant]:
+            script._read(where)
 
 
 def test_the_others_are_walked_into() -> None:

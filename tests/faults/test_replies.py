@@ -50,14 +50,16 @@ async def everything_is_exact(runs: list[WorkflowHandler]) -> None:
         assert sorted(told) == list(range(COUNT))
 
 
-async def test_a_lost_reply_doubles_nothing(records: Records, losing: LosingLink) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.nightly)])
+async def test_a_lost_reply_doubles_nothing(records: Records, losing: LosingLink, count: int) -> None:
     """Claims, commits, effects, locks, submits and renewals alike, of workers and of the driver."""
     for _ in range(2):
         records.work(url=losing.url)
     flow = Everything(timeout=120, broker=replace(records.cluster.settings, url=losing.url))
     await everything_is_exact([flow.run(count=COUNT)])
     losing.share = 0.05
-    await everything_is_exact([flow.run(count=COUNT) for _ in range(10)])
+    await everything_is_exact([flow.run(count=COUNT) for _ in range(count)])
     losing.share = 0.0
     assert losing.lost > 20, "the link has lost too little to show anything"
     assert records.repeated_leases() == []

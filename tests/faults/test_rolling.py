@@ -11,16 +11,18 @@ from tests.apps.rolling import first, second
 from tests.faults.cluster import Cluster, until
 
 VERSIONS = {"first": (first, [1, 0, 1, 2]), "second": (second, [2, 0, 1, 2])}
-RUNS = 25
+RUNS, RUNS_AT_NIGHT = 25, 125
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("count", [RUNS, pytest.param(RUNS_AT_NIGHT, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize(("old", "new"), [("first", "second"), ("second", "first")])
 async def test_runs_keep_to_the_version_they_began_with_while_the_other_takes_over(
-    cluster: Cluster, old: str, new: str
+    cluster: Cluster, old: str, new: str, count: int
 ) -> None:
     def runs(name: str) -> list[WorkflowHandler]:
         flow = VERSIONS[name][0](broker=cluster.settings, timeout=None)
-        return [flow.run() for _ in range(RUNS)]
+        return [flow.run() for _ in range(count)]
 
     going = cluster.work(4, target=f"tests.apps.rolling:{old}")
     handlers = {old: runs(old), new: []}

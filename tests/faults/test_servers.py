@@ -16,32 +16,36 @@ from tests.faults.cluster import Cluster, until
 RUNS = 40
 
 
-async def outcomes(cluster: Cluster) -> AsyncIterator[RunOutcome]:
-    inputs = ({"count": 10, "pause_s": 0.02, "ledger": str(cluster.ledger)} for _ in range(RUNS))
-    async for outcome in run_many(Fan(broker=cluster.settings), inputs, in_flight=RUNS):
+async def outcomes(cluster: Cluster, runs: int) -> AsyncIterator[RunOutcome]:
+    inputs = ({"count": 10, "pause_s": 0.02, "ledger": str(cluster.ledger)} for _ in range(runs))
+    async for outcome in run_many(Fan(broker=cluster.settings), inputs, in_flight=runs):
         yield outcome
 
 
-async def all_right(cluster: Cluster) -> int:
+async def all_right(cluster: Cluster, runs: int = RUNS) -> int:
     """Run the load; every run must be right. Returns how many there were."""
     count = 0
-    async for outcome in outcomes(cluster):
+    async for outcome in outcomes(cluster, runs):
         assert outcome.error is None, outcome.error
         assert outcome.result == list(range(10))
         count += 1
     return count
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_a_server_killed_and_restarted_under_load_loses_no_run(cluster: Cluster, seed: int) -> None:
+@pytest.mark.parametrize(("runs", "kills"), [(RUNS, 3), pytest.param(400, 4, marks=pytest.mark.nightly)])
+async def test_a_server_killed_and_restarted_under_load_loses_no_run(
+    cluster: Cluster, seed: int, runs: int, kills: int
+) -> None:
     chance = random.Random(seed)
     for _ in range(2):
         cluster.work(concurrency=4)
-    load = asyncio.ensure_future(all_right(cluster))
-    for _ in range(3):
-        await asyncio.sleep(chance.uniform(0.3, 0.8))
+    load = asyncio.ensure_future(all_right(cluster, runs))
+    for _ in range(kills):
+        await asyncio.sleep(chance.uniform(0.3, 0.8) * (1 if runs == RUNS else 3))
         await asyncio.to_thread(cluster.restart_server, chance.uniform(0.1, 0.6))
-    assert await asyncio.wait_for(load, 90) == RUNS
+    assert await asyncio.wait_for(load, 200) == runs
     await asyncio.to_thread(until, lambda: not cluster.left(), "an empty namespace")
 
 

@@ -83,7 +83,7 @@ async def test_a_delivery_that_kills_three_workers_is_poison_and_healthy_runs_do
         cluster.work()
     flow = Fan(broker=cluster.settings)
     poisonous = Poisonous(broker=cluster.settings).run(count=0, pause_s=0.0, ledger=str(cluster.ledger))
-    healthy = [flow.run(count=5, pause_s=0.02, ledger=str(cluster.ledger)) for _ in range(30)]
+    healthy = [flow.run(count=5, pause_s=0.02, ledger=str(cluster.ledger)) for _ in range(60)]
 
     async def replace_the_dead() -> None:
         while True:
@@ -120,12 +120,14 @@ async def test_a_worker_told_to_go_finishes_what_is_short_and_hands_back_what_is
     assert cluster.starts()["first"] == 1
 
 
-async def test_edits_of_shared_state_are_exact_though_workers_die(cluster: Cluster) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("runs", [4, pytest.param(100, marks=pytest.mark.nightly)])
+async def test_edits_of_shared_state_are_exact_though_workers_die(cluster: Cluster, runs: int) -> None:
     chance = random.Random(3)
     for _ in range(3):
         cluster.work(concurrency=8)
     flow = Editing(broker=cluster.settings)
-    handlers = [flow.run(count=50, pause_s=0.05, ledger=str(cluster.ledger)) for _ in range(4)]
+    handlers = [flow.run(count=50, pause_s=0.05, ledger=str(cluster.ledger)) for _ in range(runs)]
     for _ in range(3):
         await asyncio.sleep(chance.uniform(0.2, 0.5))
         chance.choice([one for one in cluster.workers if one.poll() is None]).kill()

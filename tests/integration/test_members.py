@@ -228,8 +228,9 @@ TROUBLES: dict[str, Callable[[Stage, WorkflowHandler, str, int], Awaitable[None]
 
 @pytest.mark.parametrize("level", [Top, InFanOut, Nested], ids=["top", "in fan-out", "nested"])
 @pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("round_", [1, 2, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(3, 21))])
 async def test_each_member_is_joined_exactly_once_whatever_becomes_of_it(
-    stage: Stage, trouble: str, level: type[Top] | type[InFanOut] | type[Nested]
+    stage: Stage, round_: int, trouble: str, level: type[Top] | type[InFanOut] | type[Nested]
 ) -> None:
     scene = stage.settings.namespace
     flow = await stage.put_on(level)
