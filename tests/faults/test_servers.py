@@ -42,6 +42,9 @@ async def test_a_server_killed_and_restarted_under_load_loses_no_run(
     for _ in range(2):
         cluster.work(concurrency=4)
     load = asyncio.ensure_future(all_right(cluster, runs))
+    lane = "tests.apps.faulty.Fan"
+    # A driver that has never met the server does not wait for it.
+    await asyncio.to_thread(until, lambda: cluster.client.zcard(cluster.keys.of("live_runs", lane)), "a run")
     for _ in range(kills):
         await asyncio.sleep(chance.uniform(0.3, 0.8) * (1 if runs == RUNS else 3))
         await asyncio.to_thread(cluster.restart_server, chance.uniform(0.1, 0.6))
