@@ -224,6 +224,23 @@ async def test_statuses_and_errors_are_those_of_the_original(scene: Scene) -> No
         assert (await answered("GET", "/handlers?status=odd&status=&workflow_name="))[0] == 200
 
 
+async def test_the_clients_own_errors_are_raised_as_at_the_originals_server(scene: Scene) -> None:
+    with pytest.raises(ValueError, match=r"httpx_client|base_url"):
+        WorkflowClient()
+    with pytest.raises(httpx.HTTPStatusError, match=r"404 .*Workflow not found"):
+        await scene.client.run_workflow("unknown")
+    data = await scene.client.run_workflow_nowait("asking")
+    with pytest.raises(TimeoutError):
+        await scene.client.wait_for_handler(data.handler_id, timeout=0.3)
+    going = await HttpServer(scene.stage.settings, flows(scene.stage)).__aenter__()
+    stream = WorkflowClient(base_url=going.url).get_workflow_events(data.handler_id, max_reconnect_attempts=1)
+    with pytest.raises(ConnectionError):
+        async for event in stream:
+            assert event.type == "Ask"
+            await going.stop()
+    await stream.aclose()
+
+
 async def test_streams_say_that_they_live_and_come_as_lines_too(scene: Scene) -> None:
     async with scene.http() as http:
         where = (await http.post("/workflows/asking/run-nowait", json={})).json()["handler_id"]
