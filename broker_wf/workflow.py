@@ -255,7 +255,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
 
         Raises:
             WorkflowValidationError, WorkflowConfigurationError: the workflow is wrong.
-            WorkflowRuntimeError: no start event can be made of the arguments.
+            WorkflowRuntimeError: no start event can be made of the arguments, or no step takes the one that is given.
             EncodeError, LimitExceededError: the start event cannot travel.
             ContextStateError: a run with this context goes on.
             ContextSerdeError: the context was saved by a workflow that has other steps.
@@ -271,6 +271,8 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
             begins = going_on(program, saved)
             return followed(run_id, program, restoring(settings, program, run_id, saved), ctx, begins)
         event = self._start_event(start_event, kwargs)
+        if program.router.route(type(event)).lost is not None:
+            raise _no_taker(self, event)
         encoded = program.codec.encode_event(event)
         parent = parent_step(settings) if given_id is None else None
         if parent is not None:
@@ -371,6 +373,11 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         for cls in registered():
             registry.register(cls)
         return registry
+
+
+def _no_taker(workflow: Workflow[Any, Any], event: StartEvent) -> WorkflowRuntimeError:
+    given, wanted = type(event).__name__, workflow.start_event_class.__name__
+    return WorkflowRuntimeError(f"No step of {type(workflow).__name__} takes a {given}: it begins with a {wanted}")
 
 
 def _refuse(what: str, problems: list[str]) -> None:

@@ -250,6 +250,17 @@ async def test_a_start_event_in_the_place_of_the_context_is_refused_with_words()
         Chain().run(wrong)
 
 
+async def test_a_start_event_that_no_step_takes_is_refused_at_the_call() -> None:
+    class Closer(Ask):
+        pass
+
+    for given in (StartEvent(), Closer(question="?")):
+        with pytest.raises(WorkflowRuntimeError) as refused:
+            Chain().run(start_event=given)
+        name = type(given).__name__
+        assert str(refused.value) == f"No step of Chain takes a {name}: it begins with a Ask"
+
+
 async def test_a_wrong_graph_is_refused_at_the_call_and_each_time() -> None:
     flow = Unmade()
     for _ in range(2):
