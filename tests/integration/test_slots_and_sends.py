@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from broker_wf import Context, Workflow, step
-from broker_wf.errors import ContextStateError, RunEndedError, WorkflowRuntimeError
-from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.errors import ContextStateError, RunEndedError, WorkflowRuntimeError, WorkflowTimeoutError
+from broker_wf.events import Event, HumanResponseEvent, StartEvent, StopEvent
 from tests.integration.stage import Stage, until, within
 
 
@@ -254,3 +254,19 @@ async def test_a_run_from_outside_can_be_answered_while_it_idles(stage: Stage) -
     await within(handler)
     await within(reading)
     assert [type(event) for event in seen] == [Left, StopEvent]
+
+
+class Meeting(Workflow):
+    """Begins with half of a join; the other half comes from outside."""
+
+    @step
+    async def meet(self, begun: StartEvent, said: HumanResponseEvent) -> StopEvent:
+        return StopEvent(result=[begun.who, said.who])
+
+
+async def test_a_run_that_begins_with_half_of_a_join_times_out_and_may_be_completed(stage: Stage) -> None:
+    with pytest.raises(WorkflowTimeoutError, match="No steps active"):
+        await within((await stage.put_on(Meeting, timeout=0.3)).run(who="Ada"))
+    handler = stage.flow(Meeting).run(who="Ada")
+    await handler.send_event(HumanResponseEvent(who="Bob"))
+    assert list(await within(handler)) == ["Ada", "Bob"]

@@ -1,6 +1,6 @@
 --! submit: accept a run, once: its record, its first deliveries, its place among the live runs.
 --! flags none
---! use accept emit inbox blobs children
+--! use accept emit inbox blobs children lease
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
 --!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, unkept or nil, app_version,
@@ -26,6 +26,8 @@ if plan.parent then add_child(plan.parent, rid) end
 local tx = begin(load_run(rid), rid, now)
 emit(tx, plan.routes, '0', plan.start_name, plan.payload, nil)
 refill(tx)
+-- Where nothing is to be claimed, its time begins now: the event has filled one slot of a join.
+if tx.made == 0 and tx.run.window > 0 then begin_run(tx.run, rid, now) end
 if tx.run.exposed then notes().publish_changes(tx, false) end
 ring(plan.lane, math.max(tx.made, 1))
 return { 'OK' }
