@@ -15,7 +15,7 @@ from broker_wf.configuration import current_settings
 from broker_wf.context.context import Context
 from broker_wf.core.class_names import class_path, qualified_name
 from broker_wf.core.ids import RunId, StepName, WorkflowName
-from broker_wf.core.resource_checks import config_problems, resource_problems
+from broker_wf.core.resource_checks import config_problems, refuse, resource_problems
 from broker_wf.core.routing import Router
 from broker_wf.core.spec import StepSpec, WorkflowSpec
 from broker_wf.core.spec_builder import build_spec, events_of, state_type
@@ -232,9 +232,9 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         steps = self._steps()
         asks_person = validate(steps, type(self).__name__, self._skip_graph_checks)
         if validate_resource_configs:
-            _refuse("Resource config", config_problems(steps))
+            refuse("Resource config", config_problems(steps))
         if validate_resources:
-            _refuse("Resource", asyncio.run(resource_problems(steps, self._resource_manager)))
+            refuse("Resource", asyncio.run(resource_problems(steps, self._resource_manager)))
         return asks_person
 
     def run(
@@ -378,12 +378,6 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
 def _no_taker(workflow: Workflow[Any, Any], event: StartEvent) -> WorkflowRuntimeError:
     given, wanted = type(event).__name__, workflow.start_event_class.__name__
     return WorkflowRuntimeError(f"No step of {type(workflow).__name__} takes a {given}: it begins with a {wanted}")
-
-
-def _refuse(what: str, problems: list[str]) -> None:
-    if problems:
-        lines = "".join(f"\n  - {problem}" for problem in problems)
-        raise WorkflowValidationError(f"{what} validation failed:{lines}")
 
 
 def _loaded_beside(module: str) -> list[str]:

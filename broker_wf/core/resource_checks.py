@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from broker_wf.core.ids import StepName
 from broker_wf.core.spec import StepSpec
+from broker_wf.errors import WorkflowValidationError
 from broker_wf.resource import ResourceDescriptor, ResourceManager, config_faults
 
 Steps = Mapping[StepName, StepSpec]
@@ -26,6 +27,13 @@ def config_problems(steps: Steps) -> list[str]:
                     for fault in config_faults(descriptor)
                 ]
     return problems
+
+
+def refuse(what: str, problems: list[str]) -> None:
+    """Raise WorkflowValidationError with a line for each problem, if there are any."""
+    if problems:
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        raise WorkflowValidationError(f"{what} validation failed:{lines}")
 
 
 def _with_needs(
