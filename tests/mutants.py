@@ -54,7 +54,7 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "the last event after the script": (
         (
             "lib/finish",
-            "append_feed(rid, outcome.name, outcome.payload, outcome.step, now)",
+            "append_feed(rid, outcome.name, outcome.payload, outcome.step, now, outcome.by)",
             "if outcome.status ~= 'completed' then append_feed(rid, outcome.name, outcome.payload, '', now) end",
         ),
     ),

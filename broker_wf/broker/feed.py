@@ -27,6 +27,7 @@ class FeedEntry:
         step: that published it; empty for none.
         at_ms: when, by the server's clock.
         of_waiter: what a step asks that waits for the answer itself.
+        by: ``<attempt> <worker>`` that published it; empty for none.
     """
 
     seq: int
@@ -35,6 +36,7 @@ class FeedEntry:
     step: str
     at_ms: int
     of_waiter: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +117,5 @@ def _entry(raw: object) -> FeedEntry:
         step=values[b"s"].decode(),
         at_ms=int(values[b"at"]),
         of_waiter=b"w" in values,
+        by=values.get(b"b", b"").decode(),
     )

@@ -220,7 +220,16 @@ def event_views(entry: FeedEntry, blobs: Fetched) -> list[EventView]:
 def _event_view(entry: FeedEntry, blobs: Fetched) -> EventView:
     """An entry that holds one event; endings made by the engine get the name of their event."""
     name, value = _ending(entry) if entry.name.startswith("!") else plain_event(entry.payload, entry.name, blobs)
-    return EventView(seq=entry.seq, type=name, value=value, step=entry.step or None, at=moment(entry.at_ms))
+    attempt, _, worker = entry.by.partition(" ")
+    return EventView(
+        seq=entry.seq,
+        type=name,
+        value=value,
+        step=entry.step or None,
+        at=moment(entry.at_ms),
+        attempt=int(attempt) if attempt.isdecimal() else None,
+        worker=worker or None,
+    )
 
 
 def _ending(entry: FeedEntry) -> tuple[str, object]:

@@ -191,6 +191,7 @@ class EventView:
         type: its class.
         value: its fields, plain data.
         step: that published it; None: none did.
+        attempt, worker: of the step.
     """
 
     seq: int
@@ -198,6 +199,8 @@ class EventView:
     value: object
     step: str | None
     at: datetime
+    attempt: int | None = None
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

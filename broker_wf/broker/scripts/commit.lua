@@ -42,13 +42,13 @@ if tx.lost then notes().lose(tx, false) end
 if rec.V then tx.output = output_of(plan) end
 end_delivery(tx, did, rec, plan.ends and 'ended' or 'ok')
 if plan.ends then
-  plan.ends.step = rec.s
+  plan.ends.step, plan.ends.by = rec.s, publisher(rec)
   finish(run, rid, now, plan.ends)
   return { 'OK' }
 end
 if plan.asked then
   if run.notes then notes().publish(run, rid, now) end
-  for _, one in ipairs(plan.asked) do append_feed(rid, one[1], one[2], rec.s, now) end
+  for _, one in ipairs(plan.asked) do append_feed(rid, one[1], one[2], rec.s, now, publisher(rec)) end
 end
 keep(run, rid, 'c', did, ARGV[3], plan.staged or plan.refs and plan.refs[1])
 local inner = rec.m

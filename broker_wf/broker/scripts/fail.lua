@@ -29,7 +29,7 @@ refill(tx)
 if plan.ends then
   keep_rest(run, rid, did)
   end_delivery(tx, did, rec, 'failed')
-  plan.ends.step = rec.s
+  plan.ends.step, plan.ends.by = rec.s, publisher(rec)
   if plan.dead then
     plan.dead.slots = rec.j == 'slots' or nil
     dead_letter(plan.dead)

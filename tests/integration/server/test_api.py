@@ -100,6 +100,7 @@ async def test_a_run_is_started_followed_and_shown(api: Api) -> None:
     assert {row["outcome"] for row in rows} == {"ok", "ended"}
     (event,) = (await api.get(f"/runs/{run_id}/events"))["events"]
     assert (event["type"], event["value"]) == ("StopEvent", {"result": {"sent": 3}})
+    assert (event["step"], event["attempt"], event["worker"]) == ("send", 1, rows[-1]["worker"])
     assert await api.events(run_id) == [event]
     assert await api.events(run_id, **{"last-event-id": "1"}) == []
 

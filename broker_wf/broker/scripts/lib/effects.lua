@@ -25,16 +25,16 @@ local function hindrance(run, rid, effect)
 end
 
 local APPLY = {
-  send = function(tx, effect, step)
+  send = function(tx, effect, rec)
     emit(tx, effect.routes, effect.id, effect.name, effect.payload, nil)
   end,
-  write = function(tx, effect, step)
-    append_feed(tx.rid, effect.name, effect.payload, step, tx.now)
+  write = function(tx, effect, rec)
+    append_feed(tx.rid, effect.name, effect.payload, rec.s, tx.now, publisher(rec))
   end,
-  set = function(tx, effect, step)
+  set = function(tx, effect, rec)
     put_state(tx.rid, effect.key, effect.value)
   end,
-  edit = function(tx, effect, step)
+  edit = function(tx, effect, rec)
     for _, pair in ipairs(effect.sets) do put_state(tx.rid, pair[1], pair[2]) end
     for _, key in ipairs(effect.dels) do redis.call('HDEL', state_key(tx.rid), key) end
     grant_next(tx.rid)
@@ -48,7 +48,7 @@ local function apply_effects(tx, did, rec, effects)
     if redis.call('SISMEMBER', key, effect.id) == 0 then
       reply = hindrance(tx.run, tx.rid, effect)
       if not reply then
-        APPLY[effect.kind](tx, effect, rec.s)
+        APPLY[effect.kind](tx, effect, rec)
         redis.call('SADD', key, effect.id)
         reply = 'ok'
       end

@@ -59,7 +59,7 @@ finish = function(run, rid, now, outcome)
   run.status = outcome.status
   redis.call('HSET', run_key(rid), 'status', outcome.status, 'ended_ms', string.format('%.0f', now), field, value)
   if run.notes then notes().publish(run, rid, now) end
-  append_feed(rid, outcome.name, outcome.payload, outcome.step, now)
+  append_feed(rid, outcome.name, outcome.payload, outcome.step, now, outcome.by)
   if redis.call('HLEN', live_key(rid)) > 0 then stop_deliveries(run, rid) end
   if run.waits then stop_waiting_ones(rid) end
   redis.call('ZREM', watch_key(), rid .. '|!deadline')

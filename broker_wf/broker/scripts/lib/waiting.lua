@@ -60,7 +60,7 @@ end
 
 local function new_waiter(tx, did, rec, wait)
   local waiter = { s = 'w', n = wait.names, f = wait.fields, d = wait.timeout_ms and tx.now + wait.timeout_ms or nil }
-  if wait.asks then waiter.k = append_feed(tx.rid, wait.asks[1], wait.asks[2], rec.s, tx.now, 'w') end
+  if wait.asks then waiter.k = append_feed(tx.rid, wait.asks[1], wait.asks[2], rec.s, tx.now, publisher(rec), 'w') end
   redis.call('HSET', waits_key(tx.rid, did), wait.id, cmsgpack.pack(waiter))
   start_waiting(tx.rid, cmsgpack.pack({ did, wait.id }), rec.s, waiter)
   return waiter
