@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from broker_wf.settings import Settings
 from tests.apps.shown import FLOWS, Asking, Failing, Spread
 from tests.integration.stage import Stage, within
 from tests.page.served import ServerThread
@@ -177,6 +178,7 @@ async def test_whoever_asks_in_vain_is_told_so_in_the_same_form(served: Served) 
             assert (answer.status_code, answer.json()["error"]) == (405, "MethodNotAllowed")
             assert set(answer.headers["allow"].split(", ")) == allowed
         assert (await http.head("/runs")).status_code == 200
+        assert (await http.head(f"{served.url}/health")).status_code == 200
 
 
 async def test_what_stands_before_the_routes_refuses_as_described(alone: Stage) -> None:
@@ -203,5 +205,20 @@ async def test_what_stands_before_the_routes_refuses_as_described(alone: Stage) 
                 assert "Problem" in str(found[str(status)])
             answers = await asyncio.gather(*(http.get(f"{API}/runs") for _ in range(40)))
             assert {*next(one for one in answers if one.status_code == 429).json()} == {"error", "detail"}
+    finally:
+        await server.end()
+
+
+async def test_a_server_without_its_namespace_lives_and_is_not_ready() -> None:
+    gone = Settings(url="redis://127.0.0.1:1", connect_timeout_ms=200)
+    server = await ServerThread(gone, FLOWS).begin()
+    try:
+        async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
+            assert (await http.get("/livez")).status_code == 200
+            for prefix in ("", API):
+                answer = await http.get(f"{prefix}/readyz")
+                assert (answer.status_code, answer.json()["status"]) == (503, "unreachable")
+            answer = await http.get(f"{API}/runs")
+            assert (answer.status_code, answer.json()["error"]) == (503, "ServerUnreachableError")
     finally:
         await server.end()
