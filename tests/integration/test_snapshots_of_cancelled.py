@@ -60,7 +60,7 @@ def due_times(stage: Stage) -> list[float]:
     with redis.Redis.from_url(stage.url) as client:
         soon = (client.time()[0] + 1_800) * 1000
         found = client.zrangebyscore(stage.keys.of("watch"), soon, "+inf", withscores=True)
-    return [score for _, score in found]
+    return [float(score) for _, score in found]
 
 
 async def cancelled_by_another_process(stage: Stage, handler: WorkflowHandler) -> None:

@@ -88,7 +88,7 @@ def test_instances_share_resources_if_they_are_given_one_manager() -> None:
 
 
 def test_what_a_step_was_declared_with_is_found_on_its_function() -> None:
-    config: Any = Flow.begin._step_config
+    config: Any = vars(Flow.begin)["_step_config"]
     assert config.num_workers == 2
     assert config.accepted_events == [StartEvent]
     assert set(config.return_types) == {Item, StopEvent}

@@ -1,4 +1,5 @@
 """The documentation's human in the loop: asked at the terminal, stopped and resumed, and waited for within a step."""
+# pyright: reportPossiblyUnboundVariable=false
 
 import asyncio
 import json

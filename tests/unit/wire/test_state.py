@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import msgpack
 import pytest
@@ -139,7 +140,7 @@ class Turned(BaseModel):
 
     @field_validator("angle", mode="before")
     @classmethod
-    def _read(cls, value: object) -> object:
+    def _read(cls, value: Any) -> object:
         return value if isinstance(value, Angle) else Angle(value["turned"][0])
 
 
