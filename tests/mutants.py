@@ -11,7 +11,7 @@ from broker_wf.broker import connection, deliveries, script
 from broker_wf.broker.packing import unpack
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Fence
-from broker_wf.worker import claimer
+from broker_wf.worker import claimer, worker
 
 MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "no fence": (("lib/record", "rec.st == 'l' and rec.n == nonce", "rec.st == 'l'"),),
@@ -101,6 +101,7 @@ def mutated(name: str) -> Iterator[None]:
         yield
     finally:
         claimer.new_fence, deliveries.delivery_of, connection.Pipe.call_again = kept
+        worker.new_fence = claimer.new_fence
         script._read = original
         _forget()
 
@@ -110,14 +111,14 @@ def _nothing() -> None:
 
 
 def _one_nonce() -> None:
-    claimer.new_fence = lambda: Fence("always the same")
+    claimer.new_fence = worker.new_fence = lambda: Fence("always the same")
 
 
 def _nonces_of_attempts() -> None:
     original = deliveries.delivery_of
 
-    def delivery_of(found: Any, fence: Fence) -> Delivery:
-        made = original(found, fence)
+    def delivery_of(found: Any, fence: Fence, kept: int = 0) -> Delivery:
+        made = original(found, fence, kept)
         return replace(made, fence=Fence(f"{made.attempt}.{made.crashes}"))
 
     deliveries.delivery_of = delivery_of
