@@ -64,5 +64,6 @@ leave_collection(tx, rec.m, did)
 if plan.opens and redis.call('SCARD', open_key(rid, inner)) == 0 then close_collection(tx, inner) end
 refill(tx)
 if run.exposed then notes().publish_changes(tx, true) end
-ring_for(run.lane, tx.made, plan.busy == 1)
+-- A worker that goes on with what it made does not claim the rest.
+ring_for(run.lane, tx.made, plan.busy == 1 or tx.kept)
 return { 'OK', tx.kept }
