@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -89,6 +88,8 @@ class AsyncMaster:
 
     async def aclose(self) -> None:
         """Drop the connections, those to the sentinels too, which the client library leaves open."""
+        import asyncio  # noqa: PLC0415 - `broker-wf health` reads URLs here, and has no time for it
+
         clients = (self._client, *self._sentinels)
         await asyncio.gather(*(one.aclose() for one in clients), return_exceptions=True)
 
