@@ -270,3 +270,13 @@ async def test_a_run_that_begins_with_half_of_a_join_times_out_and_may_be_comple
     handler = stage.flow(Meeting).run(who="Ada")
     await handler.send_event(HumanResponseEvent(who="Bob"))
     assert list(await within(handler)) == ["Ada", "Bob"]
+
+
+async def test_runs_that_begin_with_half_of_a_join_time_out_one_after_the_other_where_they_wait_for_their_turn(
+    stage: Stage,
+) -> None:
+    flow = await stage.put_on(Meeting, timeout=0.3, num_concurrent_runs=1)
+    handlers = [flow.run(who=f"{n}") for n in range(3)]
+    for handler in handlers:
+        with pytest.raises(WorkflowTimeoutError, match="No steps active"):
+            await within(handler)

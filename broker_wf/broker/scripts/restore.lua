@@ -1,6 +1,6 @@
 --! restore: accept a run that goes on where another one was when it was exported; once.
 --! flags none
---! use accept emit lease
+--! use accept emit time
 --! key watch   ZSET
 --! key waiting HASH
 --! arg rid  str

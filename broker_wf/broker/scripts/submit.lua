@@ -1,6 +1,6 @@
 --! submit: accept a run, once: its record, its first deliveries, its place among the live runs.
 --! flags none
---! use accept emit inbox blobs children lease
+--! use accept emit inbox blobs children time
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
 --!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, unkept or nil, app_version,

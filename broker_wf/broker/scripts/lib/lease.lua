@@ -1,4 +1,4 @@
---! use places buffers notes waits
+--! use time places buffers notes waits
 --! key watch ZSET
 --! key batch LIST
 -- A delivery into a worker's hands: its lease, its place, and what the worker is told of it.
@@ -21,18 +21,6 @@ local function handed(run, rid, did, rec)
   end
   if run.buffers then given.buffers = snapshot(rid, rec.s, rec.t) end
   return given
-end
-
--- A run's time begins when its first delivery is first claimed.
-local function begin_run(run, rid, now)
-  if run.started then return end
-  run.started = now
-  redis.call('HSET', run_key(rid), 'started_ms', string.format('%.0f', now))
-  if run.timeout_ms > 0 then
-    run.begun = math.max(1, run.timeout_ms - (tonumber(redis.call('HGET', run_key(rid), 'used_ms')) or 0))
-    redis.call('HSET', run_key(rid), 'deadline_ms', string.format('%.0f', now + run.begun))
-    redis.call('ZADD', watch_key(), now + run.begun, rid .. '|!deadline')
-  end
 end
 
 local function lease(holder, run, rid, did, rec, place)

@@ -1,4 +1,4 @@
---! use dispatch
+--! use dispatch time
 --! key admitted_runs ZSET
 --! key queued_runs   ZSET
 -- Turns of runs of a workflow with `num_concurrent_runs`. A run that waits for its turn has the dispatch window 0, so
@@ -13,7 +13,8 @@ local function is_abandoned(run, now)
   return redis.call('ZCOUNT', serving_key(run.lane), now - LANE_GONE_MS, '+inf') == 0
 end
 
-local function begin_turn(run, rid, now)
+-- is_new: what it begins with is still to come.
+local function begin_turn(run, rid, now, is_new)
   redis.call('ZADD', admitted_runs_key(run.workflow), now, rid)
   local window = redis.call('HGET', run_key(rid), 'later_window')
   if not window then return end
@@ -22,11 +23,12 @@ local function begin_turn(run, rid, now)
   run.window = tonumber(window)
   local tx = { run = run, rid = rid, now = now, live = redis.call('HLEN', live_key(rid)), made = 0 }
   refill(tx)
+  if tx.made == 0 and not is_new then begin_run(run, rid, now) end
   ring(run.lane, math.max(tx.made, 1))
 end
 
 -- Lets runs begin in the order of their arrival, as many as there is room for. Each is bound by the limit it came with.
-local function promote(workflow, now)
+local function promote(workflow, now, newcomer)
   while true do
     local rid = redis.call('ZRANGE', queued_runs_key(workflow), 0, 0)[1]
     if not rid then return end
@@ -34,7 +36,7 @@ local function promote(workflow, now)
     local waits = run and run.status == 'running' and not is_abandoned(run, now)
     if waits and redis.call('ZCARD', admitted_runs_key(workflow)) >= run.max_runs then return end
     redis.call('ZREM', queued_runs_key(workflow), rid)
-    if waits then begin_turn(run, rid, now) end
+    if waits then begin_turn(run, rid, now, rid == newcomer) end
   end
 end
 
@@ -61,7 +63,7 @@ end
 local function ask_for_turn(workflow, rid, max_runs, window, now)
   redis.call('HSET', run_key(rid), 'max_runs', max_runs, 'window', 0, 'later_window', window)
   line_up(workflow, rid, now)
-  promote(workflow, now)
+  promote(workflow, now, rid)
 end
 
 local function end_turn(run, rid, now)
