@@ -16,7 +16,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # pyright runs on node; where the machine has none, its own comes from a wheel.
 PYRIGHT := $(shell command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || echo 'pyright[nodejs]')
 
-# What talks to a server is run again on Redis, after the bundled Valkey; so are the tests of faults.
+# What talks to a server is run again on Redis, after the bundled Valkey; so are the tests of faults, but for those that
+# test the tests.
 SERVER_TESTS := $(wildcard tests/integration tests/conformance tests/stateful tests/security)
 # What must reach the library's lines and branches. The tests of faults wait for real processes most of the time, and
 # are not slowed down by being watched.
@@ -69,7 +70,7 @@ test: $(VENV)/.test ## every test on the bundled Valkey, with the coverage gate,
 		export BROKER_WF_TEST_SERVER=redis; \
 		$(BIN)/python -m pytest $(SERVER_TESTS) $(SIDE_BY_SIDE) $(PYTEST_ARGS) || failed=1; \
 		$(BIN)/python -m pytest $(SERVER_TESTS) -m timing $(PYTEST_ARGS) || failed=1; \
-		$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS) || failed=1; \
+		$(BIN)/python -m pytest tests/faults --ignore=tests/faults/test_mutants.py $(PYTEST_ARGS) || failed=1; \
 	elif [ -n "$$major" ]; then echo "== NOT run on Redis: redis-server on PATH is version $$major, 7 is the oldest supported"; \
 	else echo "== NOT run on Redis: no redis-server on PATH (apt-get install redis-server)"; fi; \
 	exit $$failed
