@@ -6,7 +6,7 @@ import asyncio
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -139,9 +139,22 @@ async def test_nothing_is_reported_while_the_replica_is_away(tmp_path: Path, cap
         await close_homes()
 
 
+def knows_its_disk(server: PortServer) -> bool:
+    """Whether it has WAITAOF."""
+    with redis.Redis(port=server.port, decode_responses=True) as client:
+        major, minor = cast("dict[str, str]", client.info("server"))["redis_version"].split(".")[:2]
+    return (int(major), int(minor)) >= (7, 2)
+
+
 async def test_nothing_is_reported_that_is_not_on_the_disk(tmp_path: Path) -> None:
+    """Or, by a server that cannot tell what is (Redis before 7.2), nothing is taken at all."""
     with port_server(tmp_path / "server") as server, serving_worker(server.url, tmp_path / "worker.log", **SETTINGS):
         firm = reporting(server.url, "fsync")
+        if not knows_its_disk(server):
+            with pytest.raises(ServerRefusedError, match=r"which version 7\.0\..* Use Redis 7\.2 or later, or Valkey"):
+                await firm.flow.run(n=PIECES)
+            await close_homes()
+            return
         firm.begin(sleeps=0.0)
         assert await asyncio.wait_for(firm.handlers[0], ENOUGH_S) == RIGHT
         with redis.Redis(port=server.port, decode_responses=True) as client:
