@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,20 +10,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import redis
 
-from broker_wf.broker.keys import Keys
 from broker_wf.home import close_homes
 from broker_wf.integrations.llama_index import distribute
 from broker_wf.settings import Settings
 from tests.conformance.play import Play
+from tests.conformance.pool import worker_pool
 from tests.conformance.translation import PACKAGE, SERVED, translate
-from tests.integration.key_audit import problems
 from tests.servers import server_binary
 
 ROOT = Path(__file__).resolve().parents[2]
-PROCESSES = 2
-START_S = 30.0
 QUICK = {"lease_ms": 3_000, "sweep_ms": 200, "heartbeat_ms": 1_000, "drain_timeout_ms": 0}
 
 
@@ -50,22 +42,9 @@ def worker_processes(translated: Path, server_url: str) -> Iterator[Settings]:
         "BROKER_WF_NAMESPACE": settings.namespace,
         **{f"BROKER_WF_{name.upper()}": str(value) for name, value in QUICK.items()},
     }
-    log = translated / "workers.log"
     served = [f"{PACKAGE}.{SERVED}:{name}" for name in ("workflows", "distributed")]
-    command = [sys.executable, "-m", "broker_wf", "worker", "-p", str(PROCESSES), *served]
-    with log.open("wb") as out, redis.Redis.from_url(server_url) as client:
-        pool = subprocess.Popen(command, env=environment, cwd=translated, stdout=out, stderr=out)
-        give_up = time.monotonic() + START_S
-        while client.zcard(Keys(settings.namespace).of("roster")) < PROCESSES:
-            assert pool.poll() is None, f"the workers ended: {log.read_text()}"
-            assert time.monotonic() < give_up, f"the workers do not serve: {log.read_text()}"
-            time.sleep(0.02)
-        try:
-            yield settings
-        finally:
-            pool.send_signal(signal.SIGTERM)
-            pool.wait(timeout=START_S)
-        assert problems(client, settings.namespace) == []
+    with worker_pool(server_url, settings.namespace, translated, environment, *served):
+        yield settings
 
 
 async def _original(cls: Any, **arguments: Any) -> Any:

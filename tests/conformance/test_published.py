@@ -10,25 +10,19 @@ import asyncio
 import importlib.metadata
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import redis
 
-from broker_wf.broker.keys import Keys
+from tests.conformance.pool import PATIENCE_S, worker_pool
 from tests.conformance.translation import ROOT_OF_IMPORTS
-from tests.integration.key_audit import problems
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).with_name("published")
-PATIENCE_S = 60.0
 QUICK = {"BROKER_WF_LEASE_MS": "3000", "BROKER_WF_SWEEP_MS": "200", "BROKER_WF_HEARTBEAT_MS": "1000"}
 SERVED = """
 import importlib
@@ -151,21 +145,9 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster_environment(changed: Path, server_url: str) -> Iterator[dict[str, str]]:
     """What a program needs to use two worker processes that serve all examples."""
     variables = {**QUICK, "BROKER_WF_URL": server_url, "BROKER_WF_NAMESPACE": f"p{uuid.uuid4().hex[:12]}"}
-    log, keys = changed / "workers.log", Keys(variables["BROKER_WF_NAMESPACE"])
-    command = [sys.executable, "-m", "broker_wf", "worker", "-p", "2", "published.served:workflows"]
-    with log.open("wb") as out, redis.Redis.from_url(server_url) as client:
-        pool = subprocess.Popen(command, env=_environment(changed, variables), cwd=changed, stdout=out, stderr=out)
-        give_up = time.monotonic() + PATIENCE_S
-        while client.zcard(keys.of("roster")) < 2:
-            assert pool.poll() is None, f"the workers ended: {log.read_text()}"
-            assert time.monotonic() < give_up, f"the workers do not serve: {log.read_text()}"
-            time.sleep(0.02)
-        try:
-            yield variables
-        finally:
-            pool.send_signal(signal.SIGTERM)
-            pool.wait(timeout=PATIENCE_S)
-        assert problems(client, keys.namespace) == []
+    namespace, environment = variables["BROKER_WF_NAMESPACE"], _environment(changed, variables)
+    with worker_pool(server_url, namespace, changed, environment, "published.served:workflows"):
+        yield variables
 
 
 def _environment(folder: Path, variables: dict[str, str]) -> dict[str, str]:

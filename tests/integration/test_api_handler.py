@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -41,13 +40,11 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture
-def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console]:
-    made = Console(server_url, namespace, tmp_path / "data")
-    try:
-        yield made
-    finally:
-        made.close()
+@pytest.fixture(autouse=True)
+def nothing_left(console: Console, server_url: str, namespace: str) -> Iterator[None]:
+    """Once the processes of the console have gone, so have their keys."""
+    yield
+    console.close()
     with redis.Redis.from_url(server_url) as client:
         assert problems(client, namespace) == []
 
