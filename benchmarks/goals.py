@@ -140,6 +140,12 @@ def _collected(rounds: Rounds) -> Line:
     return Line(name, "≤ 1.15 ×", said, "", growth, growth <= 1.15)
 
 
+def _imported(rounds: Rounds) -> Line:
+    took, original = ours_of(rounds["start"], "import_ms"), ours_of(rounds["start"], "original_import_ms")
+    name = "from broker_wf import Context, Workflow, step"
+    return Line(name, "≤ 150 ms", f"{took:.0f} ms", f"{original:.0f} ms", took / original, took <= 150)
+
+
 GOALS: tuple[Callable[[Rounds], Line], ...] = (
     _faster("W1 chain of 3, 2,000 in flight", "chain", 9.5, "runs/s"),
     _latency,
@@ -160,7 +166,7 @@ GOALS: tuple[Callable[[Rounds], Line], ...] = (
     _crowd,
     _below("Idle worker that serves 50 steps: CPU", "idle", "core_percent", 1, "% of a core"),
     _below("Idle worker: connections", "idle", "connections", 6, ""),
-    _below("import broker_wf", "start", "import_ms", 150, "ms"),
+    _imported,
     _below("broker-wf health, without a server", "start", "health_ms", 50, "ms"),
 )
 

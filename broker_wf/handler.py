@@ -7,15 +7,20 @@ import logging
 import warnings
 from collections.abc import AsyncGenerator, Generator
 from functools import lru_cache
-from typing import Any, Generic, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
 from broker_wf.context.context import Context, InRun
 from broker_wf.driver.followed_run import FollowedRun
 from broker_wf.engine.children import current_children, streamed, waited
 from broker_wf.errors import BrokerError, WorkflowCancelledByUser, WorkflowRuntimeError
 from broker_wf.events import Event, StopEvent, WorkflowCancelledEvent
-from broker_wf.representation.drawing import run_drawing
+from broker_wf.later import Later
 from broker_wf.types import StopT
+
+if TYPE_CHECKING:
+    from broker_wf.representation import drawing
+else:
+    drawing = Later("broker_wf.representation.drawing")
 
 log = logging.getLogger("broker_wf.driver")
 
@@ -65,7 +70,7 @@ class WorkflowHandler(Generic[StopT]):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a notebook shows: the course of the run up to now; its name alone where that cannot be read."""
         try:
-            return run_drawing(self).shown()
+            return drawing.run_drawing(self).shown()
         except (BrokerError, WorkflowRuntimeError):
             return {"text/plain": str(self)}
 

@@ -11,18 +11,24 @@ from collections.abc import Callable, Hashable
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from broker_wf.broker.broker import Broker, open_broker
 from broker_wf.core.ids import Lane, RunId
 from broker_wf.driver.client import Client, open_client
-from broker_wf.embedded import BundledServer
 from broker_wf.engine.children import current_children
 from broker_wf.engine.program import Program
 from broker_wf.errors import BrokerError, without_password
+from broker_wf.later import Later
 from broker_wf.settings import Settings
 from broker_wf.worker.services import Begun, Served
-from broker_wf.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from broker_wf import embedded
+    from broker_wf.worker import worker
+else:  # A process that begins runs for workers elsewhere takes neither.
+    embedded, worker = Later("broker_wf.embedded"), Later("broker_wf.worker.worker")
 
 log = logging.getLogger("broker_wf")
 
@@ -30,7 +36,7 @@ _IDLE_LANES = 16
 """So many workflows without a live run are still served; another run of one of the others makes a new lane."""
 _FORGET_AFTER_S = 1.0
 """A step that was claimed as its run ended may still be on its way to its instance."""
-_servers: dict[Path, BundledServer] = {}
+_servers: dict[Path, embedded.BundledServer] = {}
 _servers_lock = threading.Lock()
 
 
@@ -46,7 +52,7 @@ def resolve_url(settings: Settings) -> tuple[str, Callable[[], object] | None]:
     with _servers_lock:
         server = _servers.get(directory)
         if server is None:
-            server = _servers[directory] = BundledServer(
+            server = _servers[directory] = embedded.BundledServer(
                 directory, server_binary=settings.server_bin, linger_s=settings.linger_ms / 1000
             )
         return server.acquire(), server.ensure
@@ -100,7 +106,7 @@ class Home:
     settings: Settings
     broker: Broker
     client: Client
-    worker: Worker | None = None
+    worker: worker.Worker | None = None
     _private: dict[Hashable, Private] = field(default_factory=dict[Hashable, Private])
     _warned: set[Lane] = field(default_factory=set[Lane])
     _timers: list[asyncio.TimerHandle] = field(default_factory=list[asyncio.TimerHandle])
@@ -119,7 +125,7 @@ class Home:
 
     async def _serve(self, program: Program) -> Served:
         if self.worker is None:
-            self.worker = Worker(self.broker, self.settings)
+            self.worker = worker.Worker(self.broker, self.settings)
             self.worker.start()
         lane = Lane(f"{program.spec.name}@{self.client.id}.{secrets.token_hex(2)}")
         served = Served(program=program, lane=lane, private=True)

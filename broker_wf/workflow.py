@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import string
-import sys
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,41 +15,28 @@ from broker_wf.context.context import Context
 from broker_wf.core.class_names import class_path, qualified_name
 from broker_wf.core.ids import RunId, StepName, WorkflowName
 from broker_wf.core.resource_checks import config_problems, refuse, resource_problems
-from broker_wf.core.routing import Router
 from broker_wf.core.spec import StepSpec, WorkflowSpec
 from broker_wf.core.spec_builder import build_spec, events_of, state_type
 from broker_wf.core.validation import check_classes, check_graph_check_names, validate
 from broker_wf.decorators import step_config, step_spec, steps_of
-from broker_wf.engine.program import Program
-from broker_wf.engine.tracing import begin_run
 from broker_wf.errors import WorkflowRuntimeError, WorkflowValidationError
 from broker_wf.events import Event, StartEvent
-from broker_wf.handler import WorkflowHandler
-from broker_wf.launching import (
-    attaching,
-    begins_with,
-    checked_run_id,
-    first_state,
-    followed,
-    going_on,
-    new_run_id,
-    parent_step,
-    restoring,
-    saved_run,
-    settings_here,
-    start_hash,
-    submitting,
-)
+from broker_wf.later import Later
 from broker_wf.plugins import get_current_runtime
-from broker_wf.representation.drawing import workflow_drawing
 from broker_wf.resource import ResourceManager
 from broker_wf.settings import Settings
 from broker_wf.types import StartT, StopT
-from broker_wf.wire.known import registered, values_defined_in
-from broker_wf.wire.limits import Limits
-from broker_wf.wire.registry import EventRegistry
-from broker_wf.wire.remote_errors import known_errors
-from broker_wf.wire.signing import codec_for
+
+if TYPE_CHECKING:
+    from broker_wf import launching, programs
+    from broker_wf.engine import tracing
+    from broker_wf.engine.program import Program
+    from broker_wf.handler import WorkflowHandler
+    from broker_wf.representation import drawing
+    from broker_wf.wire.registry import EventRegistry
+else:  # To define a workflow takes none of what runs it.
+    launching, programs = Later("broker_wf.launching"), Later("broker_wf.programs")
+    tracing, drawing = Later("broker_wf.engine.tracing"), Later("broker_wf.representation.drawing")
 
 log = logging.getLogger("broker_wf")
 
@@ -263,31 +249,35 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         asyncio.get_running_loop()
         self._validate_once()
         given_id = kwargs.pop("run_id", None)
-        run_id = new_run_id() if given_id is None else checked_run_id(given_id)
-        settings = settings_here(self._broker)
+        run_id = launching.new_run_id() if given_id is None else launching.checked_run_id(given_id)
+        settings = launching.settings_here(self._broker)
         program = self._program_for(settings)
-        saved = saved_run(ctx)
+        saved = launching.saved_run(ctx)
         if saved is not None:
-            begins = going_on(program, saved)
-            return followed(run_id, program, restoring(settings, program, run_id, saved), ctx, begins)
+            begins = launching.going_on(program, saved)
+            return launching.followed(
+                run_id, program, launching.restoring(settings, program, run_id, saved), ctx, begins
+            )
         event = self._start_event(start_event, kwargs)
         if program.router.route(type(event)).lost is not None:
             raise _no_taker(self, event)
         encoded = program.codec.encode_event(event)
-        parent = parent_step(settings) if given_id is None else None
+        parent = launching.parent_step(settings) if given_id is None else None
         if parent is not None:
-            run_id = parent.run_id(program.spec.name, start_hash(encoded))
-        state, span = first_state(ctx, program), begin_run(self, run_id, event)
-        launch = submitting(settings, program, run_id, event, encoded, state, parent, span)
-        return followed(run_id, program, launch, ctx, begins_with(program, event, encoded, state), parent, span)
+            run_id = parent.run_id(program.spec.name, launching.start_hash(encoded))
+        state, span = launching.first_state(ctx, program), tracing.begin_run(self, run_id, event)
+        launch = launching.submitting(settings, program, run_id, event, encoded, state, parent, span)
+        return launching.followed(
+            run_id, program, launch, ctx, launching.begins_with(program, event, encoded, state), parent, span
+        )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a notebook shows: all flows."""
-        return workflow_drawing(self).shown()
+        return drawing.workflow_drawing(self).shown()
 
     def _repr_html_(self) -> str:
         """What a notebook shows that knows HTML alone."""
-        return workflow_drawing(self).shown()["text/html"]
+        return drawing.workflow_drawing(self).shown()["text/html"]
 
     def attach(self, run_id: str, *, resume: bool = False) -> WorkflowHandler[StopT]:
         """Follow a run that was begun elsewhere, from its first event on.
@@ -298,9 +288,11 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         Raises (when awaited):
             RunNotFoundError: no such run, or it is not kept any more.
         """
-        settings = settings_here(self._broker)
+        settings = launching.settings_here(self._broker)
         program = self._program_for(settings)
-        return followed(RunId(run_id), program, attaching(settings, program, RunId(run_id), resume=resume), None)
+        return launching.followed(
+            RunId(run_id), program, launching.attaching(settings, program, RunId(run_id), resume=resume), None
+        )
 
     def _start_event(self, given: StartEvent | None, kwargs: dict[str, Any]) -> StartEvent:
         if given is not None:
@@ -335,15 +327,11 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         return self.program(is_open=settings.url is None)
 
     def _make_program(self, is_open: bool) -> Program:
-        spec, settings = self.spec, current_settings(self._broker)
-        limits = Limits(
-            max_bytes=settings.max_bytes, compress_from=settings.compress_from, blob_from=settings.blob_from
-        )
-        return Program(
-            spec=spec,
-            router=Router(spec),
-            codec=codec_for(self._registry(spec, is_open=is_open), limits, settings.signing_key),
-            resources=self._resource_manager,
+        return programs.new_program(
+            self.spec,
+            self._registry(self.spec, is_open=is_open),
+            current_settings(self._broker),
+            self._resource_manager,
             verbose=self._verbose,
         )
 
@@ -365,29 +353,12 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         return found
 
     def _new_registry(self, spec: WorkflowSpec, *, is_open: bool) -> EventRegistry:
-        module = type(self).__module__
-        state = () if spec.state_type is None else (spec.state_type,)
-        roots = (*state, *values_defined_in([module]))
-        registry = EventRegistry(spec.names, roots=roots, modules=[module], is_open=is_open)
-        registry.errors.update(known_errors(_loaded_beside(module)))
-        for cls in registered():
-            registry.register(cls)
-        return registry
+        return programs.new_registry(spec, type(self).__module__, is_open=is_open)
 
 
 def _no_taker(workflow: Workflow[Any, Any], event: StartEvent) -> WorkflowRuntimeError:
     given, wanted = type(event).__name__, workflow.start_event_class.__name__
     return WorkflowRuntimeError(f"No step of {type(workflow).__name__} takes a {given}: it begins with a {wanted}")
-
-
-def _loaded_beside(module: str) -> list[str]:
-    """The module, and what is loaded of its package: where exceptions are looked for.
-
-    Events are not: the wire's name of one must not depend on what a process has imported.
-    """
-    package = module.rpartition(".")[0]
-    beside = [name for name in list(sys.modules) if package and (name == package or name.startswith(f"{package}."))]
-    return [module, *beside]
 
 
 def _check_name(name: str) -> None:

@@ -76,7 +76,13 @@ def test_no_permission_for_any_is_idle() -> None:
 
 
 def test_no_import_hides_from_the_checker() -> None:
-    assert [name_of(p) for p in library_files() if "typing.TYPE_CHECKING" in imported(p)] == []
+    assert "exclude_type_checking_imports" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_only_what_is_imported_later_is_imported_for_types_alone() -> None:
+    for_types = {name_of(p) for p in library_files() if "typing.TYPE_CHECKING" in imported(p)}
+    later = {name_of(p) for p in library_files() if "broker_wf.later.Later" in imported(p)}
+    assert for_types == later == set(exemptions.LATER)
 
 
 def test_no_closure_writes_what_another_function_owns() -> None:

@@ -1,0 +1,49 @@
+"""What it takes to define a workflow, and what that leaves until something runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from broker_wf import workflow
+
+DEFINE = """
+from broker_wf import Context, Workflow, step
+from broker_wf.events import StartEvent, StopEvent
+
+class Flow(Workflow):
+    @step
+    async def only(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        return StopEvent()
+
+flow = Flow()
+"""
+RUNS = {"redis", "msgpack", "broker_wf.broker", "broker_wf.engine", "broker_wf.worker", "broker_wf.driver"}
+SHOWS = {"broker_wf.representation", "broker_wf.inspector"}
+
+
+def loaded(program: str, names: set[str]) -> set[str]:
+    """Those of the modules that a fresh process has loaded after the program."""
+    told = f"{program}\nimport sys\nprint(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    return names & set(ended.stdout.split())
+
+
+@pytest.mark.parametrize("program", ["import broker_wf", DEFINE])
+def test_a_workflow_is_defined_without_what_runs_or_draws_it(program: str) -> None:
+    assert loaded(program, RUNS | SHOWS) == set()
+
+
+def test_a_program_is_made_without_what_reaches_a_server() -> None:
+    assert loaded(f"{DEFINE}\nflow.program()", {"redis", "broker_wf.driver", "broker_wf.worker"} | SHOWS) == set()
+
+
+def test_what_begins_runs_for_workers_elsewhere_loads_no_worker_and_no_drawing() -> None:
+    assert loaded("import broker_wf.launching", {"broker_wf.worker.worker", "broker_wf.embedded"} | SHOWS) == set()
+
+
+def test_a_name_is_looked_for_in_the_module_itself() -> None:
+    with pytest.raises(AttributeError, match=r"broker_wf\.launching.*nothing"):
+        _ = workflow.launching.nothing
