@@ -153,7 +153,9 @@ class Cluster:
     def close(self) -> None:
         """Kill everything."""
         for process in self.workers:
-            if process.poll() is None:
+            if isinstance(process, Child):
+                process.let_go()
+            elif process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait()

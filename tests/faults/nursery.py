@@ -13,8 +13,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
@@ -24,44 +25,61 @@ ROOT = Path(__file__).parents[2]
 
 
 class Child:
-    """A worker that was forked. The nursery reaps it, so how it ended is not known."""
+    """A worker that was forked. Its pid stays its own, dead or alive, until it is let go: no signal reaches a stranger.
 
-    def __init__(self, pid: int) -> None:
+    Attributes:
+        pid: also the id of its session and process group.
+    """
+
+    def __init__(self, pid: int, nursery: Nursery) -> None:
         self.pid = pid
+        self._nursery = nursery
+        self._status: int | None = None
+        self._gone = False
 
     def poll(self) -> int | None:
-        """None while it lives."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return 1
-        return None
+        """None while it lives, then how it ended: as `subprocess.Popen.poll` says it."""
+        if self._status is None:
+            self._status = self._nursery.ask("poll", self.pid)
+        return self._status
 
     def wait(self, timeout: float = 30.0) -> int:
         give_up = time.monotonic() + timeout
-        while self.poll() is None:
+        while (status := self.poll()) is None:
             if time.monotonic() > give_up:
                 raise subprocess.TimeoutExpired(f"worker {self.pid}", timeout)
             time.sleep(0.005)
-        return 1
+        return status
 
     def send_signal(self, number: int) -> None:
-        """To the worker and to what it has started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
+        """To all of its group."""
+        self._signal(os.killpg, number)
 
     def kill(self) -> None:
-        """The worker alone: what it has started must notice by itself."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        """The worker alone: its renewer must notice by itself."""
+        self._signal(os.kill, signal.SIGKILL)
 
     def terminate(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
+        self._signal(os.kill, signal.SIGTERM)
+
+    def let_go(self) -> None:
+        """End it and its group; from now on its pid may be anybody's, and it is sent nothing more."""
+        if not self._gone:
+            self.kill()
+            self.send_signal(signal.SIGKILL)
+            self.wait()
+            self._gone = True
+            self._nursery.ask("reap", self.pid)
+
+    def _signal(self, how: Callable[[int, int], None], number: int) -> None:
+        if not self._gone:
+            # There is no group before the worker has made it.
+            with suppress(ProcessLookupError):
+                how(self.pid, number)
 
 
 class Nursery:
-    """The forking process, from outside."""
+    """The forking process, from outside. May be asked by several threads."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -71,16 +89,22 @@ class Nursery:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        self._lock = threading.Lock()
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
 
     def fork(self, environment: Mapping[str, str], **given: Any) -> Child:
         """A new worker; it may not serve yet. ``log``: where what it says is appended."""
+        return Child(self.ask("fork", {"environment": dict(environment), "given": given}), self)
+
+    def ask(self, what: str, value: object) -> Any:
+        """What the forking process says to that."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"environment": dict(environment), "given": given}).encode() + b"\n")
-        self._process.stdin.flush()
-        return Child(int(self._process.stdout.readline()))
+        with self._lock:
+            self._process.stdin.write(json.dumps([what, value]).encode() + b"\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -106,7 +130,6 @@ def _become_worker(environment: dict[str, str], given: dict[str, Any]) -> None:
     status = 1
     try:
         os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         log = os.open(given["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -126,17 +149,32 @@ def _become_worker(environment: dict[str, str], given: dict[str, Any]) -> None:
         os._exit(status)
 
 
+def fork(asked: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        _become_worker(asked["environment"], asked["given"])
+    return pid
+
+
+def poll(pid: int) -> int | None:
+    """How a child ended; it stays a zombie, and its pid nobody else's."""
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is None:
+        return None
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+
+def reap(pid: int) -> None:
+    os.waitpid(pid, 0)
+
+
 def main() -> None:
     from tests.faults import recorder  # noqa: F401  Imported before the first fork.
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
     while line := sys.stdin.readline():
-        asked = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            _become_worker(asked["environment"], asked["given"])
-        print(pid, flush=True)
+        what, value = json.loads(line)
+        print(json.dumps({"fork": fork, "poll": poll, "reap": reap}[what](value)), flush=True)
 
 
 if __name__ == "__main__":

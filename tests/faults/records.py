@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -142,8 +141,7 @@ class Records:
     def close(self) -> None:
         for child in self.cluster.workers:
             if isinstance(child, Child):
-                child.send_signal(signal.SIGKILL)
-                child.wait()
+                child.let_go()
 
     def starts(self, step: str = "") -> list[Start]:
         words = (line.split(" ") for line in self._lines() if line.startswith("start "))
