@@ -6,6 +6,7 @@ from importlib import import_module
 
 _WHERE = {
     "Context": "broker_wf.context",
+    "RunOptions": "broker_wf.core.run_options",
     "RunOutcome": "broker_wf.many",
     "Settings": "broker_wf.settings",
     "Workflow": "broker_wf.workflow",

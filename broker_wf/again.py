@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from broker_wf.broker.broker import Broker
 from broker_wf.core.ids import RunId
+from broker_wf.core.run_ids import checked_run_id, new_run_id
 from broker_wf.errors import BrokerError, RunNotFoundError
 from broker_wf.inspector import Inspector
 from broker_wf.inspector.views import DeadLetterView
-from broker_wf.launching import checked_run_id, new_run_id
 
 BADLY = ("failed", "timed_out", "cancelled")
 """Runs that are done again where nobody says which."""

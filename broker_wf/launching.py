@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-import string
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -20,6 +19,7 @@ from broker_wf.context.context import BeforeRun, Context, InRun
 from broker_wf.context.saved import Saved, SavedRun
 from broker_wf.context.state_store import DictState
 from broker_wf.core.ids import Digest, DriverId, Lane, RunId, WorkflowName
+from broker_wf.core.run_options import NO_OPTIONS, RunOptions
 from broker_wf.driver.followed_run import FollowedRun, Joined, Launch
 from broker_wf.driver.saving import NotBegun
 from broker_wf.engine.children import Children, current_children
@@ -34,9 +34,6 @@ from broker_wf.settings import Settings
 from broker_wf.wire.blobs import Encoded, Fetched
 from broker_wf.wire.envelope import unsigned
 from broker_wf.wire.state import decoded_state, encoded_state
-
-_RUN_ID_ALPHABET = string.ascii_letters + string.digits
-_LONGEST_RUN_ID = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +82,7 @@ def submitting(
     state: FirstState,
     parent: Children | None,
     span: RunSpan | None,
+    options: RunOptions = NO_OPTIONS,
 ) -> Launch:
     """How the run is submitted: to the workers of the workflow, or to this very process.
 
@@ -92,6 +90,8 @@ def submitting(
         parent: of the step that begins it, if it is to end with the step's run.
         span: of the run, if somebody traces it.
     """
+    # Of the one wish, however often it is told: a server that has lost the run is told of it anew.
+    token = secrets.token_hex(8)
 
     async def launch(is_exposed: Callable[[], bool]) -> Joined:
         home, lane = await _place_of_work(settings, program, run_id)
@@ -105,6 +105,8 @@ def submitting(
                 state=await state.read(),
                 exposed=is_exposed(),
                 trace=None if span is None else span.carried,
+                options=options,
+                token=token,
                 **_common(home, lane, program, run_id),
             ),
             route=route,
@@ -120,9 +122,18 @@ def submitting(
 
 
 async def submit(
-    settings: Settings, program: Program, run_id: RunId, event: StartEvent, state: Mapping[str, bytes]
+    settings: Settings,
+    program: Program,
+    run_id: RunId,
+    event: StartEvent,
+    state: Mapping[str, bytes],
+    options: RunOptions = NO_OPTIONS,
+    token: str = "",
 ) -> str:
     """Submit a run that nobody here follows. Returns its status: running, unless there is one that has ended.
+
+    Args:
+        token: see ``Beginning``.
 
     Raises:
         RunConflictError, BackpressureError, ServerUnreachableError: it was not accepted.
@@ -133,7 +144,9 @@ async def submit(
     route = program.router.route(type(event))
     common = _common(home, lane, program, run_id)
     common["inbox"] = DriverId("")
-    begin = Beginning(start_name=route.name, start_hash=start_hash(encoded), state=state, **common)
+    begin = Beginning(
+        start_name=route.name, start_hash=start_hash(encoded), state=state, options=options, token=token, **common
+    )
     status = await home.broker.runs.submit(Submission(begin=begin, route=route, payload=encoded))
     if home.worker is not None and settings.url is None:
         home.worker.ask()
@@ -361,29 +374,3 @@ def followed(
     if span is not None:
         run.end.add_done_callback(span.ended)
     return WorkflowHandler(run, ctx)
-
-
-def checked_run_id(run_id: object) -> RunId:
-    """The id as given, if a run can have it.
-
-    Raises:
-        ValueError: it cannot; says what it may hold.
-    """
-    text = run_id if isinstance(run_id, str) else ""
-    bad = not text or len(text) > _LONGEST_RUN_ID or any(c in "|{}" or not c.isprintable() for c in text)
-    if bad:
-        raise ValueError(
-            f"run_id cannot be {run_id!r}: use 1 to {_LONGEST_RUN_ID} printable characters without '|', '{{' and '}}'"
-        )
-    return RunId(text)
-
-
-def new_run_id() -> RunId:
-    """A random id: ten letters and digits, as upstream's."""
-    letters = len(_RUN_ID_ALPHABET)
-    number = secrets.randbelow(letters**10)
-    text = ""
-    for _ in range(10):
-        number, letter = divmod(number, letters)
-        text += _RUN_ID_ALPHABET[letter]
-    return RunId(text)

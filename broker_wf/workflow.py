@@ -15,6 +15,8 @@ from broker_wf.context.context import Context
 from broker_wf.core.class_names import class_path, qualified_name
 from broker_wf.core.ids import RunId, StepName, WorkflowName
 from broker_wf.core.resource_checks import config_problems, refuse, resource_problems
+from broker_wf.core.run_ids import checked_run_id, new_run_id
+from broker_wf.core.run_options import NO_OPTIONS, checked_options
 from broker_wf.core.spec import StepSpec, WorkflowSpec
 from broker_wf.core.spec_builder import build_spec, events_of, state_type
 from broker_wf.core.validation import check_classes, check_graph_check_names, validate
@@ -237,7 +239,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
                 there, and there is no start event.
             start_event: else made of ``kwargs``.
             kwargs: fields of the start event, and ``run_id``: the same id with the same start event attaches to the
-                run there is.
+                run there is; and ``run_options``: a ``RunOptions`` with its tags, its delay and the like.
 
         Raises:
             WorkflowValidationError, WorkflowConfigurationError: the workflow is wrong.
@@ -249,7 +251,8 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         asyncio.get_running_loop()
         self._validate_once()
         given_id = kwargs.pop("run_id", None)
-        run_id = launching.new_run_id() if given_id is None else launching.checked_run_id(given_id)
+        run_id = new_run_id() if given_id is None else checked_run_id(given_id)
+        options = checked_options(kwargs.pop("run_options", NO_OPTIONS))
         settings = launching.settings_here(self._broker)
         program = self._program_for(settings)
         saved = launching.saved_run(ctx)
@@ -266,7 +269,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         if parent is not None:
             run_id = parent.run_id(program.spec.name, launching.start_hash(encoded))
         state, span = launching.first_state(ctx, program), tracing.begin_run(self, run_id, event)
-        launch = launching.submitting(settings, program, run_id, event, encoded, state, parent, span)
+        launch = launching.submitting(settings, program, run_id, event, encoded, state, parent, span, options)
         return launching.followed(
             run_id, program, launch, ctx, launching.begins_with(program, event, encoded, state), parent, span
         )

@@ -170,7 +170,13 @@ _ALL = (
         "'<run>|<delivery>' that want back the places they gave up for a child run -> until when they are reserved",
     ),
     _family("parked", "SET", "lane step", Life.LANE, "ready members that wait for a place of the step"),
-    _family("watch", "ZSET", "", Life.NAMESPACE, "'<run>|<delivery>' or '<run>|!deadline' -> when to look at it"),
+    _family(
+        "watch",
+        "ZSET",
+        "",
+        Life.NAMESPACE,
+        "'<run>|<delivery>', '<run>|!deadline' or '<run>|!begin' -> when to look at it",
+    ),
     _family(
         "queued",
         "ZSET",

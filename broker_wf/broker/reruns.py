@@ -14,6 +14,7 @@ from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import Beginning, RunStore
 from broker_wf.broker.snapshots import FLAGS, Part, Record, RunContent, part_of, records_in
 from broker_wf.core.ids import Digest, DriverId, EventName, Lane, RunId, WorkflowName
+from broker_wf.core.run_options import RunOptions
 from broker_wf.errors import NothingToRerunError, RunNotFoundError
 
 _FORGOTTEN = (b"a", b"f", b"g", b"y", b"u", b"e")
@@ -208,6 +209,7 @@ class _Old:
             state=state,
             inbox=DriverId(""),
             max_runs=int(self.fields["max_runs"]) if "max_runs" in self.fields else None,
+            options=RunOptions(tags=tags_of(self.fields)),
         )
 
     def must_know(self, steps: Iterable[str], run_id: RunId) -> None:
@@ -237,6 +239,12 @@ class _Old:
 
     def _steps(self) -> set[object]:
         return {cast("dict[bytes, object]", one)[b"name"] for one in cast("list[object]", self.facts[b"steps"])}
+
+
+def tags_of(fields: Fields) -> dict[str, str]:
+    """The tags in a run's record."""
+    found = cast("dict[bytes, bytes]", unpack(fields["tags"])) if "tags" in fields else {}
+    return {name.decode(): value.decode() for name, value in found.items()}
 
 
 def _facts(raw: bytes) -> Mapping[bytes, object]:

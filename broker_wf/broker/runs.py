@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.leased import asked_fields
+from broker_wf.broker.packing import pack
 from broker_wf.broker.plans import route_map
 from broker_wf.broker.script import load
 from broker_wf.broker.snapshots import RunContent
 from broker_wf.core.ids import Digest, DriverId, EventId, EventName, Lane, RunId, WorkflowName
 from broker_wf.core.routing import Route
+from broker_wf.core.run_options import NO_OPTIONS, RunOptions
 from broker_wf.errors import (
     BackpressureError,
     NoWorkerForStepError,
@@ -36,6 +39,7 @@ class Beginning:
         trace: what the run carries for those who trace its steps.
         inbox: of the driver that wants to hear of the end; empty: nobody.
         max_runs: how many runs of the workflow may go on at one time; further ones wait. None: any number.
+        token: of one wish to restart the run: told twice, it happens once. Empty: each is one of its own.
     """
 
     run_id: RunId
@@ -50,6 +54,8 @@ class Beginning:
     max_runs: int | None = None
     exposed: bool = False
     trace: bytes | None = None
+    options: RunOptions = NO_OPTIONS
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +176,7 @@ class RunStore:
             "exposed": 1 if begin.exposed else None,
             "trace": begin.trace,
             "unkept": None if is_kept else 1,
+            **_chosen(begin),
         }
         return {
             **{name: value for name, value in given.items() if value is not None},
@@ -280,6 +287,18 @@ class RunStore:
         if reply[1] == b"missing":
             raise RunNotFoundError(run_id)
         raise RunEndedError(run_id, reply[1].decode())
+
+
+def _chosen(begin: Beginning) -> dict[str, object]:
+    """What was said of the run; nothing of what is as usual."""
+    options = begin.options
+    restarts = options.on_conflict == "restart"
+    return {
+        "tags": pack(dict(options.tags)) if options.tags else None,
+        "delay_ms": options.delay_ms or None,
+        "on_conflict": None if options.on_conflict == "fail" else options.on_conflict,
+        "token": (begin.token or secrets.token_hex(8)) if restarts else None,
+    }
 
 
 def _by_hash(event: Encoded) -> dict[bytes, bytes]:

@@ -29,6 +29,7 @@ from broker_wf.cli.output import jsonable, print_json, tell
 from broker_wf.cli.target import load_targets
 from broker_wf.configuration import configure
 from broker_wf.core.ids import Lane
+from broker_wf.core.run_options import OnConflict, RunOptions
 from broker_wf.errors import BrokerError, RunNotFoundError, WorkflowCancelledByUser
 from broker_wf.events import StartEvent
 from broker_wf.handler import WorkflowHandler
@@ -54,6 +55,7 @@ class _Wish:
     """
 
     run_id: str | None
+    options: RunOptions
     timeout_s: float | None
     follow: bool
     detach: bool
@@ -67,6 +69,15 @@ class _Wish:
 @click.option(
     "--timeout", type=duration_ms, metavar="DURATION", help="How long to wait for the result: seconds, 30s, 5m."
 )
+@click.option("--tag", "tags", metavar="NAME=VALUE", multiple=True, help="A text to find the run by; may be repeated.")
+@click.option("--delay", metavar="DURATION", default="0", help="Begin so much later: seconds, 30s, 5m, 2h, PT5M.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(("fail", "attach", "restart")),
+    default="fail",
+    show_default=True,
+    help="Where the id is taken: fail unless the start event is the same, attach to that run, or cancel it and begin.",
+)
 @click.option("-F", "--follow", is_flag=True, help="Tell the run's events on stderr, as lines of JSON.")
 @click.option("-d", "--detach", is_flag=True, help="Print the run's id when it was accepted, and do not wait.")
 @where
@@ -76,6 +87,9 @@ def run(
     text: str | None,
     run_id: str | None,
     timeout: int | None,
+    tags: tuple[str, ...],
+    delay: str,
+    on_conflict: OnConflict,
     follow: bool,
     detach: bool,
     url: str | None,
@@ -94,7 +108,13 @@ def run(
         names = ", ".join(one.workflow_name for one in workflows)
         raise click.UsageError(f"{target} is several workflows, and one can be run: {names}")
     start = _start_event(workflows[0], given)
-    wish = _Wish(run_id=run_id, timeout_s=None if timeout is None else timeout / 1000, follow=follow, detach=detach)
+    wish = _Wish(
+        run_id=run_id,
+        options=_options(tags, delay, on_conflict),
+        timeout_s=None if timeout is None else timeout / 1000,
+        follow=follow,
+        detach=detach,
+    )
     return asyncio.run(_run(workflows[0], start, wish, settings))
 
 
@@ -124,6 +144,19 @@ def _fields(words: Sequence[str], text: str | None) -> _Given:
         texts[name] = value
         values[name] = _value(value)
     return _Given(values=values, texts=texts)
+
+
+def _options(tags: Sequence[str], delay: str, on_conflict: OnConflict) -> RunOptions:
+    given: dict[str, str] = {}
+    for one in tags:
+        name, is_given, value = one.partition("=")
+        if not is_given or not name:
+            raise click.UsageError(f"--tag {one!r} is not of the form NAME=VALUE")
+        given[name] = value
+    try:
+        return RunOptions(tags=given, delay=delay, on_conflict=on_conflict)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _value(text: str) -> object:
@@ -165,7 +198,7 @@ async def _run(workflow: Workflow, start: StartEvent, wish: _Wish, settings: Set
         inspector = Inspector(home.broker)
         is_served = await inspector.serving(workflow.workflow_name) > 0
         async with _executing_here(home, workflow, wanted=not is_served and not wish.detach):
-            handler = workflow.run(start_event=start, run_id=wish.run_id)
+            handler = workflow.run(start_event=start, run_id=wish.run_id, run_options=wish.options)
             tell(f"run {handler.run_id}")
             if not is_served:
                 tell(f"no worker serves {workflow.workflow_name}: {_what_then(workflow, wish)}")

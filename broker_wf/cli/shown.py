@@ -130,7 +130,11 @@ def run(view: RunView) -> None:
     print_text(f"run       {view.run_id}")
     print_text(f"workflow  {view.workflow} (digest {view.digest})")
     print_text(f"status    {view.status}")
+    if view.tags:
+        print_text(f"tags      {', '.join(f'{name}={value}' for name, value in view.tags.items())}")
     print_text(f"created   {_moment(view.created_at)}")
+    if view.begins_at is not None:
+        print_text(f"begins    {_moment(view.begins_at)}")
     print_text(f"started   {_moment(view.started_at)}")
     print_text(f"ended     {_moment(view.ended_at)}  took {_took(view.started_at, view.ended_at)}")
     if view.ended_at is None:

@@ -16,6 +16,7 @@ from broker_wf.client.asking import AsyncClient, AsyncRun
 from broker_wf.client.blocking import Client, Run
 from broker_wf.client.failures import RequestRefusedError, WorkflowNotFoundError
 from broker_wf.client.ports import Health, RunPage
+from broker_wf.core.run_options import RunOptions
 
 __all__ = [
     "AsyncClient",
@@ -24,6 +25,7 @@ __all__ = [
     "Health",
     "RequestRefusedError",
     "Run",
+    "RunOptions",
     "RunPage",
     "WorkflowNotFoundError",
 ]

@@ -14,6 +14,8 @@ from typing_extensions import Self
 from broker_wf.again import Again
 from broker_wf.client.connecting import connected
 from broker_wf.client.ports import Fields, Health, RunPage, Runs, Transport, values_of
+from broker_wf.core.run_ids import checked_run_id, new_run_id
+from broker_wf.core.run_options import NO_OPTIONS, RunOptions
 from broker_wf.errors import RemoteError, WorkflowCancelledByUser, WorkflowTimeoutError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.inspector.views import (
@@ -25,7 +27,6 @@ from broker_wf.inspector.views import (
     WorkerView,
     WorkflowView,
 )
-from broker_wf.launching import checked_run_id, new_run_id
 from broker_wf.workflow import Workflow
 
 StartT = TypeVar("StartT", bound=StartEvent)
@@ -164,7 +165,12 @@ class AsyncClient:
             await opening.result().fleet.close()
 
     async def submit(
-        self, workflow: str | Workflow, event: StartEvent | Fields | None = None, *, run_id: str | None = None
+        self,
+        workflow: str | Workflow,
+        event: StartEvent | Fields | None = None,
+        *,
+        run_id: str | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> AsyncRun:
         """Start a run, once however often the connection is lost meanwhile.
 
@@ -172,6 +178,7 @@ class AsyncClient:
             workflow: its name, or the workflow itself.
             event: the start event, or its fields.
             run_id: the same id with the same fields is the run there is. None: a new one.
+            options: its tags, its delay and the like.
 
         Raises:
             WorkflowNotFoundError: no workflow of this name is known there.
@@ -181,7 +188,7 @@ class AsyncClient:
         """
         name = workflow if isinstance(workflow, str) else workflow.workflow_name
         chosen, runs = checked_run_id(run_id or new_run_id()), (await self._transport()).runs
-        await runs.submit(name, values_of(event), chosen)
+        await runs.submit(name, values_of(event), chosen, options)
         return AsyncRun(runs, chosen)
 
     @overload
@@ -192,6 +199,7 @@ class AsyncClient:
         *,
         run_id: str | None = None,
         timeout_s: float | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> StopT: ...
 
     @overload
@@ -202,6 +210,7 @@ class AsyncClient:
         *,
         run_id: str | None = None,
         timeout_s: float | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> object: ...
 
     async def run(
@@ -211,12 +220,13 @@ class AsyncClient:
         *,
         run_id: str | None = None,
         timeout_s: float | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> object:
         """Start a run and wait for its result: the stop event if the workflow itself was given, else plain data.
 
         Raises as :meth:`submit` and :meth:`AsyncRun.result`.
         """
-        run = await self.submit(workflow, event, run_id=run_id)
+        run = await self.submit(workflow, event, run_id=run_id, options=options)
         result = await run.result(timeout_s)
         return result if isinstance(workflow, str) else stop_event_of(workflow, result)
 

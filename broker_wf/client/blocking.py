@@ -14,6 +14,7 @@ from typing_extensions import Self
 from broker_wf.again import Again
 from broker_wf.client.asking import AsyncClient, AsyncRun
 from broker_wf.client.ports import Fields, Health, RunPage
+from broker_wf.core.run_options import NO_OPTIONS, RunOptions
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.inspector.views import (
     DeadLetterView,
@@ -136,10 +137,15 @@ class Client:
             self._loop.close()
 
     def submit(
-        self, workflow: str | Workflow, event: StartEvent | Fields | None = None, *, run_id: str | None = None
+        self,
+        workflow: str | Workflow,
+        event: StartEvent | Fields | None = None,
+        *,
+        run_id: str | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> Run:
         """Start a run."""
-        return Run(self._loop, self._loop.wait(self._asks.submit(workflow, event, run_id=run_id)))
+        return Run(self._loop, self._loop.wait(self._asks.submit(workflow, event, run_id=run_id, options=options)))
 
     @overload
     def run(
@@ -149,6 +155,7 @@ class Client:
         *,
         run_id: str | None = None,
         timeout_s: float | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> StopT: ...
 
     @overload
@@ -159,6 +166,7 @@ class Client:
         *,
         run_id: str | None = None,
         timeout_s: float | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> object: ...
 
     def run(
@@ -168,12 +176,14 @@ class Client:
         *,
         run_id: str | None = None,
         timeout_s: float | None = None,
+        options: RunOptions = NO_OPTIONS,
     ) -> object:
         """Start a run and wait for its result."""
         if isinstance(workflow, str):
-            return self._loop.wait(self._asks.run(workflow, event, run_id=run_id, timeout_s=timeout_s))
+            running = self._asks.run(workflow, event, run_id=run_id, timeout_s=timeout_s, options=options)
+            return self._loop.wait(running)
         given = workflow.start_event_class.model_validate(event) if isinstance(event, dict) else event
-        return self._loop.wait(self._asks.run(workflow, given, run_id=run_id, timeout_s=timeout_s))
+        return self._loop.wait(self._asks.run(workflow, given, run_id=run_id, timeout_s=timeout_s, options=options))
 
     def attach(self, run_id: str) -> Run:
         """A run that somebody has started."""

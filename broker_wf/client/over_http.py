@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter
 from broker_wf.again import Again
 from broker_wf.client.calling import Caller
 from broker_wf.client.ports import Fields, Health, RunPage, Transport
+from broker_wf.core.run_options import RunOptions
 from broker_wf.errors import BrokerError, EventsTrimmedError
 from broker_wf.inspector.views import (
     DeadLetterView,
@@ -37,9 +39,9 @@ class HttpRuns:
 
     caller: Caller
 
-    async def submit(self, workflow: str, values: Fields, run_id: str) -> None:
+    async def submit(self, workflow: str, values: Fields, run_id: str, options: RunOptions) -> None:
         """See ``Runs``."""
-        body = {"workflow": workflow, "event": dict(values), "run_id": run_id}
+        body = {"workflow": workflow, "event": dict(values), "run_id": run_id, **_told(options)}
         await self.caller.ask("POST", "/runs", body=body, about=run_id)
 
     async def page(self, workflow: str | None, status: str | None, limit: int, cursor: str | None) -> RunPage:
@@ -172,6 +174,18 @@ class HttpFleet:
     async def close(self) -> None:
         """See ``Fleet``."""
         await self.caller.close()
+
+
+def _told(options: RunOptions) -> dict[str, object]:
+    """What is as usual is left out: a server that does not know it yet need not."""
+    told: dict[str, object] = {}
+    if options.tags:
+        told["tags"] = dict(options.tags)
+    if options.delay_ms:
+        told["delay"] = options.delay_ms / 1000
+    if options.on_conflict != "fail":
+        told |= {"on_conflict": options.on_conflict, "request_id": secrets.token_hex(8)}
+    return told
 
 
 def _path(run_id: str, tail: str) -> str:

@@ -13,6 +13,7 @@ from broker_wf.client.given import encoded
 from broker_wf.client.known import Known, known_workflow
 from broker_wf.client.ports import Fields, Health, RunPage, Transport
 from broker_wf.core.ids import DriverId, EventId, Lane, RunId, WorkflowName
+from broker_wf.core.run_options import RunOptions
 from broker_wf.driver.client import Client, open_client
 from broker_wf.driver.watching import until_its_end
 from broker_wf.errors import BrokerError
@@ -53,7 +54,7 @@ class RedisRuns:
     driver: Client
     settings: Settings
 
-    async def submit(self, workflow: str, values: Fields, run_id: str) -> None:
+    async def submit(self, workflow: str, values: Fields, run_id: str, options: RunOptions) -> None:
         """See ``Runs``."""
         known = await self._known(workflow)
         payload = encoded(self.settings, known.start, values)
@@ -68,6 +69,7 @@ class RedisRuns:
             state={},
             inbox=DriverId(""),
             max_runs=known.number("max_runs") or None,
+            options=options,
         )
         await self.driver.broker.runs.submit(Submission(begin=begin, route=known.start_route(), payload=payload))
 
@@ -86,7 +88,7 @@ class RedisRuns:
         try:
             await asyncio.wait([end])
         finally:
-            self.driver.follow.leave(RunId(run_id))
+            self.driver.follow.leave(RunId(run_id), end)
 
     async def steps(self, run_id: str) -> list[ExecutionView]:
         """See ``Runs``."""

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from pydantic.fields import FieldInfo
 
 from broker_wf.again import Again
+from broker_wf.core.run_options import RunOptions
 from broker_wf.events import Event
 from broker_wf.inspector.views import (
     DeadLetterView,
@@ -51,7 +52,7 @@ class Health:
 class Runs(Protocol):
     """Runs, by their whole ids. All of it may be asked for again: nothing happens twice."""
 
-    async def submit(self, workflow: str, values: Fields, run_id: str) -> None:
+    async def submit(self, workflow: str, values: Fields, run_id: str, options: RunOptions) -> None:
         """Start a run, unless there is one with this id."""
         ...
 

@@ -19,6 +19,9 @@ from broker_wf.driver.feeds import Feeds, without_gaps
 from broker_wf.driver.follow import Follow
 from broker_wf.errors import BrokerError
 
+REPLACED = RunState(status="cancelled", workflow="", result=b"", error=b"", start_hash="")
+"""How a run stands in whose place another one has begun."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
@@ -36,7 +39,10 @@ class Client:
         Raises:
             RunConflictError, BackpressureError, ServerUnreachableError: the run was not accepted.
         """
-        return await self._begun(submission.begin.run_id, lambda: self.broker.runs.submit(submission))
+        run_id = submission.begin.run_id
+        if submission.begin.options.on_conflict == "restart":
+            return await self._begun_in_place(run_id, lambda: self.broker.runs.submit(submission))
+        return await self._begun(run_id, lambda: self.broker.runs.submit(submission))
 
     async def restore(self, begin: Beginning, content: RunContent) -> asyncio.Future[RunState]:
         """Submit a run that goes on where another one was, and follow it. Raises as :meth:`submit`."""
@@ -47,8 +53,22 @@ class Client:
         try:
             status = await begin()
         except BrokerError:
-            self.follow.leave(run_id)
+            self.follow.leave(run_id, end)
             raise
+        if status != "running":
+            await self.follow.look(run_id)
+        return end
+
+    async def _begun_in_place(self, run_id: RunId, begin: Callable[[], Awaitable[str]]) -> asyncio.Future[RunState]:
+        end, before = self.follow.add_in_place(run_id, begin)
+        try:
+            status = await begin()
+        except BrokerError:
+            self.follow.leave(run_id, end)
+            self.follow.put_back(before)
+            raise
+        if before is not None and not before.end.done():
+            before.end.set_result(REPLACED)
         if status != "running":
             await self.follow.look(run_id)
         return end
@@ -63,7 +83,7 @@ class Client:
         try:
             await self.broker.runs.attach(run_id, self.id)
         except BrokerError:
-            self.follow.leave(run_id)
+            self.follow.leave(run_id, end)
             raise
         await self.follow.look(run_id)
         return end

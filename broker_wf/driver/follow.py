@@ -32,12 +32,14 @@ class Follower:
     Attributes:
         resubmit: makes the run again, under its id, should the server have lost it; None for a run made elsewhere.
         users: how many handlers wait for it.
+        in_place: it has taken the place of another run under its id; what is heard of an end may be of that one.
     """
 
     run_id: RunId
     end: asyncio.Future[RunState]
     resubmit: Resubmit | None
     users: int = 0
+    in_place: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,10 +61,22 @@ class Follow:
         found.users += 1
         return found.end
 
-    def leave(self, run_id: RunId) -> None:
-        """Take back one :meth:`add`: whoever else follows the run goes on."""
+    def add_in_place(self, run_id: RunId, resubmit: Resubmit) -> tuple[asyncio.Future[RunState], Follower | None]:
+        """The end of a run that takes the place of the one under its id; and who waits here for that one, if any."""
+        before = self._followers.pop(run_id, None)
+        end = self.add(run_id, resubmit)
+        self._followers[run_id].in_place = True
+        return end, before
+
+    def put_back(self, before: Follower | None) -> None:
+        """The run that was to take the place of the other one was not accepted."""
+        if before is not None:
+            self._followers[before.run_id] = before
+
+    def leave(self, run_id: RunId, end: asyncio.Future[RunState]) -> None:
+        """Take back one :meth:`add`, which gave this: whoever else follows the run goes on."""
         follower = self._followers.get(run_id)
-        if follower is not None:
+        if follower is not None and follower.end is end:
             follower.users -= 1
             if follower.users == 0:
                 del self._followers[run_id]
@@ -150,7 +164,9 @@ class Follow:
         message = message_of(raw)
         run_id = RunId(message.get("run", b"").decode("utf-8", "replace"))
         value = message.get("result", message.get("error"))
-        if value is None or "status" not in message or self._is_firm:
+        follower = self._followers.get(run_id)
+        is_certain = not self._is_firm and not (follower is not None and follower.in_place)
+        if value is None or "status" not in message or not is_certain:
             return run_id
         state = RunState(
             status=message["status"].decode("utf-8", "replace"),

@@ -9,6 +9,7 @@ from typing import cast
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.feed import FeedEntry
+from broker_wf.broker.reruns import tags_of
 from broker_wf.broker.roster import unpacked_facts
 from broker_wf.core.ids import RunId
 from broker_wf.errors import RunNotFoundError, without_password
@@ -147,6 +148,8 @@ class Inspector:
             rerun_of=_named(fields, "rerun_of"),
             rerun_as=_named(fields, "rerun_as"),
             unfinished=await self._unfinished(found, status),
+            tags=tags_of(fields),
+            begins_at=moment_of(fields, "begins_ms"),
         )
 
     async def steps(self, run_id: str) -> list[ExecutionView]:

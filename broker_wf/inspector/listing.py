@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from broker_wf.broker.broker import Broker
+from broker_wf.broker.reruns import tags_of
 from broker_wf.core.ids import RunId
 from broker_wf.errors import RunNotFoundError
 from broker_wf.inspector.records import moment_of
@@ -18,7 +19,7 @@ RUNNING = "running"
 QUEUED = "queued"
 STATUSES = (RUNNING, QUEUED, "completed", "failed", "cancelled", "timed_out")
 
-_FIELDS = ("status", "workflow", "created_ms", "started_ms", "ended_ms", "later_window")
+_FIELDS = ("status", "workflow", "created_ms", "started_ms", "ended_ms", "later_window", "tags", "begins_ms")
 _READ_AT_ONCE = 200
 _SCANNED_AT_ONCE = 5_000
 _SHOWN_CANDIDATES = 5
@@ -96,6 +97,8 @@ async def _summaries(broker: Broker, places: Sequence[_Place]) -> list[RunSummar
                 started_at=moment_of(fields, "started_ms"),
                 ended_at=moment_of(fields, "ended_ms"),
                 cursor=str(place),
+                tags=tags_of(fields),
+                begins_at=moment_of(fields, "begins_ms"),
             )
         )
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import cast
 
@@ -18,6 +18,8 @@ class RunSummary:
             ``num_concurrent_runs`` of its workflow.
         started_at: when its first delivery was claimed; None: it waits for a worker.
         cursor: goes into ``before`` to ask for what follows this run in the list.
+        tags: it was started with.
+        begins_at: when a run that was put off begins; None: it was not, or has begun.
     """
 
     run_id: str
@@ -27,6 +29,8 @@ class RunSummary:
     started_at: datetime | None
     ended_at: datetime | None
     cursor: str
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    begins_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +111,8 @@ class RunView:
         rerun_as: the last run that does this one again.
         unfinished: steps from which it can be done again without what was finished; only of one that failed,
             timed out or was cancelled.
+        tags: it was started with.
+        begins_at: when a run that was put off begins; None: it was not, or has begun.
     """
 
     run_id: str
@@ -129,6 +135,8 @@ class RunView:
     rerun_of: str | None = None
     rerun_as: str | None = None
     unfinished: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    begins_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from broker_wf.broker.runs import RunState
 from broker_wf.context.context import Context
 from broker_wf.context.state_store import DictState
 from broker_wf.core.ids import EventId, RunId, StepName
+from broker_wf.core.run_ids import checked_run_id
 from broker_wf.driver.endings import events_of
 from broker_wf.engine.program import Program
 from broker_wf.errors import DecodeError, RunNotFoundError
@@ -21,7 +22,7 @@ from broker_wf.home import Home, home_of
 from broker_wf.inspector import Inspector
 from broker_wf.inspector.standing import Standing, standing_of
 from broker_wf.inspector.views import EventView
-from broker_wf.launching import checked_run_id, first_state, followed, restoring, saved_run, submit, submitting
+from broker_wf.launching import first_state, followed, restoring, saved_run, submit, submitting
 from broker_wf.server.options import ServerOptions
 from broker_wf.settings import Settings
 from broker_wf.workflow import Workflow
@@ -152,7 +153,7 @@ class Service:
             await asyncio.wait([end])
             return end.result()
         finally:
-            client.follow.leave(run_id)
+            client.follow.leave(run_id, end)
 
     async def send(self, served: Served, run_id: RunId, event: Event, step: str | None) -> None:
         """Hand an event to a run.

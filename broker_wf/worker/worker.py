@@ -381,6 +381,7 @@ class Worker:
         if message.get("kind") == "grant":
             self._grants.granted(message.get("token", ""))
         elif message.get("kind") == "stop":
+            nonces = message.get("nonces", "").split(",")
             for active in self._active.all():
-                if active.delivery.run_id == message.get("run"):
+                if active.delivery.run_id == message.get("run") and active.delivery.fence in nonces:
                     self._stop(active, "ended")

@@ -99,6 +99,17 @@ def test_waiting_may_end_before_the_run_does(console: Console, tmp_path: Path) -
     assert "was cancelled" in attached.err
 
 
+def test_a_run_has_the_tags_and_the_delay_that_were_given(audited: Console) -> None:
+    given = ("--tag", "kunde=Zoë", "--tag", "expr=a=b", "--delay", "1h", "--run-id", "later")
+    assert audited.run("run", f"{APP}:echo", "--detach", *given).code == 0
+    view = audited.run("runs", "show", "later", "--json").json
+    assert (view["status"], view["tags"]) == ("queued", {"kunde": "Zoë", "expr": "a=b"})
+    shown = audited.run("runs", "show", "later").out
+    assert "tags      kunde=Zoë, expr=a=b" in shown
+    assert "begins    20" in shown
+    assert audited.run("runs", "cancel", "later").code == 0
+
+
 def test_a_detached_run_goes_on_without_the_command(audited: Console) -> None:
     waiting = audited.run("run", f"{APP}:echo", "--detach", "--run-id", "later")
     assert (waiting.code, waiting.json) == (0, {"run_id": "later", "status": "running"})
@@ -269,6 +280,8 @@ def test_config_does_not_show_keys(console: Console) -> None:
         ("run",),
         ("run", f"{APP}:echo", "novalue"),
         ("run", f"{APP}:everything"),
+        ("run", f"{APP}:echo", "--tag", "=b"),
+        ("run", f"{APP}:echo", "--delay", "soon"),
         ("runs", "ls", "--status", "odd"),
         ("runs", "ls", "--before", "odd"),
         ("worker", f"{APP}:echo", "--drain-timeout", "soon"),

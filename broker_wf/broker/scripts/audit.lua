@@ -46,6 +46,7 @@ local function audit_run(rid)
   end
   local deadline = tonumber(redis.call('HGET', run_key(rid), 'deadline_ms'))
   if deadline then repairs = repairs + ensure(watch_key(), rid .. '|!deadline', deadline) end
+  if run.begins then repairs = repairs + ensure(watch_key(), rid .. '|!begin', run.begins) end
   repairs = repairs + ensure_turn(run, rid, now)
   local tx = begin(run, rid, now)
   refill(tx)

@@ -1,23 +1,10 @@
 --! purge: forget a run that has ended.
---! use record
---! key changed    HASH
---! key done       HASH
---! key state      HASH
---! key blob       HASH
---! key feed       STREAM
---! key logs       STREAM
---! key rest       STRING
---! key kept       LIST
---! key ended_runs ZSET
+--! use forget
 --! arg rid  str
 --! reply str: OK, or the status of a run that was left alone: running, missing
 
 local run = load_run(rid)
 if not run then return 'missing' end
 if run.status == 'running' then return run.status end
-
--- Writes.
-redis.call('UNLINK', run_key(rid), done_key(rid), state_key(rid), blob_key(rid), feed_key(rid), logs_key(rid),
-  changed_key(rid, '!outside'), rest_key(rid), kept_key(rid))
-redis.call('ZREM', ended_runs_key(run.workflow), rid)
+forget(run, rid)
 return 'OK'

@@ -1,10 +1,10 @@
 --! submit: accept a run, once: its record, its first deliveries, its place among the live runs.
 --! flags none
---! use accept emit inbox blobs children time
+--! use accept emit inbox blobs children time finish forget
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
 --!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, unkept or nil, app_version,
---!                max_runs or nil, parent (a run) or nil, rerun_of or nil
+--!                max_runs or nil, parent (a run) or nil, rerun_of or nil, tags, delay_ms, on_conflict, token, each or nil
 --! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs} | {'GONE', the parent's status}
 
 local now = now_ms()
@@ -18,6 +18,11 @@ if plan.parent then
 end
 
 -- Writes.
+local before = plan.on_conflict == 'restart' and load_run(rid)
+if before then
+  if before.status == 'running' then finish(before, rid, now, cancelled()) end
+  forget(before, rid)
+end
 plan.start = cmsgpack.pack({ plan.payload, plan.routes, plan.state })
 accept(rid, plan, now)
 for hash, part in pairs(plan.blobs) do keep_blob(rid, hash, part) end

@@ -1,5 +1,5 @@
 --! sweep: look at what is due: leases that ran out, delays that are over, deadlines, entries that were lost.
---! use lease_over lost guard
+--! use lease_over lost guard turns
 --! key swept STRING
 --! arg limit       int  members looked at in each watch set
 --! arg outage_ms   int  without a sweep for longer than this, nobody was there: deadlines wait
@@ -34,6 +34,10 @@ local function look_at(member)
   local run = load_run(rid)
   local live = run and run.status == 'running'
   if live and did == '!deadline' then return deadline_over(run, rid) end
+  if live and did == '!begin' then
+    redis.call('ZREM', watch_key(), member)
+    return come_forward(run, rid, now)
+  end
   local rec = live and load_record(rid, did)
   if live and not rec and run.waits then return waits_over(begin(run, rid, now), did) end
   if rec and rec.st == 'l' then

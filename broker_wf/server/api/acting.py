@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from broker_wf.again import BADLY, Again, letters_like, not_done_again, rerun, rerun_each, retry_each
 from broker_wf.core.ids import EventId, RunId, StepName
+from broker_wf.core.run_ids import checked_run_id, new_run_id
 from broker_wf.engine.program import Program
 from broker_wf.errors import BrokerError
-from broker_wf.launching import checked_run_id, new_run_id, submit
+from broker_wf.launching import submit
 from broker_wf.server.api.classes import event_classes
 from broker_wf.server.api.endpoint import Call, Refusal, faults_of
 from broker_wf.server.api.models import (
@@ -66,7 +67,8 @@ async def _start(call: Call, asked: NewRun) -> Started:
     workflow = workflow_here(call, asked.workflow)
     event = workflow.start_event_class.model_validate(asked.event)
     run_id = new_run_id() if asked.run_id is None else checked_run_id(asked.run_id)
-    await submit(call.host.settings, program_here(call, workflow), run_id, event, {})
+    options, token = asked.options(), asked.request_id or ""
+    await submit(call.host.settings, program_here(call, workflow), run_id, event, {}, options, token)
     return Started(run_id=run_id, workflow=asked.workflow)
 
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+from typing_extensions import Self
 
 from broker_wf.again import Again
+from broker_wf.core.run_options import MOST_TAGS, OnConflict, RunOptions
 from broker_wf.inspector.views import (
     DeadLetterView,
     EventView,
@@ -106,6 +117,38 @@ class NewRun(_Asked):
     run_id: str | None = Field(
         default=None, description="The same id with the same start event attaches to the run there is."
     )
+    tags: dict[str, str] = Field(
+        default_factory=dict[str, str],
+        max_length=MOST_TAGS,
+        description="Texts to find it by: names of 1 to 64 characters without '=', values of at most 256.",
+    )
+    delay: float | str = Field(
+        default=0.0,
+        description=(
+            "When its first step may begin: in so many seconds, or in '30s', '5m', 'PT5M'. Till then it is queued."
+        ),
+    )
+    on_conflict: OnConflict = Field(
+        default="fail",
+        description=(
+            "Where the id is taken by a run of this workflow: `fail` attaches if the start event is the same and is "
+            "refused otherwise; `attach` always attaches; `restart` cancels and forgets that run and begins anew."
+        ),
+    )
+    request_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Of a restart: sent again under the same id it happens once.",
+    )
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        self.options()
+        return self
+
+    def options(self) -> RunOptions:
+        """What it is started with besides its event."""
+        return RunOptions(tags=self.tags, delay=self.delay, on_conflict=self.on_conflict)
 
 
 class NewRuns(_Asked):

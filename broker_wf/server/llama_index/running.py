@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from broker_wf.broker.runs import RunState
 from broker_wf.core.ids import RunId
+from broker_wf.core.run_ids import new_run_id
 from broker_wf.errors import ContextSerdeError, EncodeError, LimitExceededError, RunConflictError
 from broker_wf.events import StartEvent
 from broker_wf.inspector.standing import standing_of
-from broker_wf.launching import new_run_id
 from broker_wf.server.llama_index.answers import json_answer
 from broker_wf.server.llama_index.envelopes import EventRefusedError, written_event
 from broker_wf.server.llama_index.handlers import handler_data

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from broker_wf.client import AsyncClient, AsyncRun, Client, RequestRefusedError, WorkflowNotFoundError
+from broker_wf.client import AsyncClient, AsyncRun, Client, RequestRefusedError, RunOptions, WorkflowNotFoundError
 from broker_wf.client.blocking import Run
 from broker_wf.errors import (
     BrokerError,
@@ -83,6 +83,33 @@ async def test_a_run_is_started_by_name_with_fields_or_an_event(scene: Scene) ->
     assert await within(scene.client.run("greeting")) == {"greeting": "hello world"}
     given = {"deep": [{"a": 1}], "text": "ä\u2028"}
     assert await within(scene.client.run("plain", given)) == {"count": 1, "given": given}
+
+
+async def test_a_run_has_tags_and_may_begin_later(scene: Scene) -> None:
+    options = RunOptions(tags={"kunde": "Zoë 名"}, delay="90s")
+    run = await scene.client.submit("greeting", {"name": "you"}, options=options)
+    view = await run.show()
+    assert (view.status, view.tags, view.started_at) == ("queued", {"kunde": "Zoë 名"}, None)
+    assert view.begins_at is not None
+    assert (view.begins_at - view.created_at).total_seconds() == 90
+    listed = {one.run_id: one for one in (await scene.client.runs(status="queued")).runs}
+    assert (listed[run.id].tags, listed[run.id].begins_at) == (view.tags, view.begins_at)
+    assert await run.cancel() == "cancelled"
+
+
+async def test_where_an_id_is_taken_a_run_attaches_or_takes_its_place(scene: Scene) -> None:
+    first = await scene.client.submit("asking", {"name": "a"}, run_id="one")
+    await within(question(first))
+    with pytest.raises(RunConflictError):
+        await scene.client.submit("asking", {"name": "b"}, run_id="one")
+    attach, restart = RunOptions(on_conflict="attach"), RunOptions(on_conflict="restart", tags={"second": "yes"})
+    await scene.client.submit("asking", {"name": "b"}, run_id="one", options=attach)
+    created = (await first.show()).created_at
+    again = await scene.client.submit("asking", {"name": "b"}, run_id="one", options=restart)
+    view = await again.show()
+    assert view.created_at > created
+    assert (view.run_id, view.tags) == ("one", {"second": "yes"})
+    await again.cancel()
 
 
 async def test_a_run_of_a_workflow_at_hand_gives_its_own_stop_event(scene: Scene) -> None:

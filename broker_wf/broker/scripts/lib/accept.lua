@@ -6,19 +6,22 @@
 -- The record of a new run, and its place among the live ones.
 -- plan: workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox, start_name,
 -- start_hash, state {key = value}, max_live_runs, exposed or nil, trace or nil, max_runs or nil, start (packed {payload,
--- routes, state}) or nil, unkept or nil, rerun_of (a run that has ended) or nil.
+-- routes, state}) or nil, unkept or nil, rerun_of (a run that has ended) or nil, tags (packed) or nil, delay_ms or nil,
+-- on_conflict (attach, restart) or nil, token (of one wish to restart) or nil.
 
 -- Why a run is not made: the reply for one that exists, or for too many; nil.
 local function not_accepted(rid, plan)
-  local old = redis.call('HMGET', run_key(rid), 'status', 'start_hash', 'workflow', 'inboxes')
-  if old[1] then
-    local same = old[2] == plan.start_hash and old[3] == plan.workflow
+  local old = redis.call('HMGET', run_key(rid), 'status', 'start_hash', 'workflow', 'inboxes', 'token')
+  local ours = old[3] == plan.workflow
+  local restarts = ours and plan.on_conflict == 'restart' and old[5] ~= plan.token
+  if old[1] and not restarts then
+    local same = ours and (old[2] == plan.start_hash or plan.on_conflict ~= nil)
     if same and plan.inbox ~= '' and not string.find(old[4] or '', plan.inbox, 1, true) then
       redis.call('HSET', run_key(rid), 'inboxes', (old[4] ~= '' and old[4] .. ',' or '') .. plan.inbox)
     end
     return { 'EXISTS', old[1], same and 1 or 0 }
   end
-  local live_now = redis.call('ZCARD', live_runs_key(plan.workflow))
+  local live_now = redis.call('ZCARD', live_runs_key(plan.workflow)) - (restarts and old[1] == 'running' and 1 or 0)
   if plan.max_live_runs > 0 and live_now >= plan.max_live_runs then return { 'FULL', live_now } end
   return nil
 end
@@ -39,10 +42,17 @@ local function accept(rid, plan, now)
   if plan.exposed then redis.call('HSET', run_key(rid), 'exposed', 1) end
   if plan.unkept then redis.call('HSET', run_key(rid), 'unkept', 1) end
   if plan.trace then redis.call('HSET', run_key(rid), 'trace', plan.trace) end
+  if plan.tags then redis.call('HSET', run_key(rid), 'tags', plan.tags) end
+  if plan.token then redis.call('HSET', run_key(rid), 'token', plan.token) end
   if plan.start then redis.call('HSET', run_key(rid), 'start', plan.start) end
   if plan.rerun_of then accept_rerun(rid, plan.rerun_of) end
   for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end
   redis.call('ZADD', live_runs_key(plan.workflow), now, rid)
   redis.call('SADD', workflows_key(), plan.workflow)
-  if plan.max_runs then ask_for_turn(plan.workflow, rid, plan.max_runs, plan.window, now) end
+  if plan.max_runs then redis.call('HSET', run_key(rid), 'max_runs', plan.max_runs) end
+  if plan.delay_ms then
+    put_off(rid, plan.window, now + plan.delay_ms)
+  elseif plan.max_runs then
+    ask_for_turn(plan.workflow, rid, plan.window, now)
+  end
 end

@@ -34,11 +34,12 @@ local function stop_deliveries(run, rid)
   for i = 1, #all, 2 do
     local did, rec = all[i], record_of(all[i + 1])
     members[#members + 1] = rid .. '|' .. did
-    if rec and rec.st == 'l' then workers[rec.w] = true end
+    if rec and rec.st == 'l' then workers[rec.w] = (workers[rec.w] or '') .. rec.n .. ',' end
     if rec then retire_record(run, rid, did, rec) end
   end
   unwatch(members)
-  for worker in pairs(workers) do push_inbox(worker, { kind = 'stop', run = rid }) end
+  -- Which leases: another run may have this id by the time the worker reads it.
+  for worker, nonces in pairs(workers) do push_inbox(worker, { kind = 'stop', run = rid, nonces = nonces }) end
 end
 
 local function drop_run_keys(rid)
@@ -63,6 +64,7 @@ finish = function(run, rid, now, outcome)
   if redis.call('HLEN', live_key(rid)) > 0 then stop_deliveries(run, rid) end
   if run.waits then stop_waiting_ones(rid) end
   redis.call('ZREM', watch_key(), rid .. '|!deadline')
+  if run.begins then redis.call('ZREM', watch_key(), rid .. '|!begin') end
   redis.call('ZREM', live_runs_key(run.workflow), rid)
   redis.call('ZADD', ended_runs_key(run.workflow), now, rid)
   redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', now - math.max(run.keep_ms, run.keep_failed_ms))

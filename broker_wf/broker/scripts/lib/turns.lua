@@ -1,8 +1,10 @@
 --! use dispatch time
 --! key admitted_runs ZSET
 --! key queued_runs   ZSET
+--! key watch         ZSET
 -- Turns of runs of a workflow with `num_concurrent_runs`. A run that waits for its turn has the dispatch window 0, so
--- that whatever is sent to it stays in its backlog; `later_window` of its record keeps the window it will have.
+-- that whatever is sent to it stays in its backlog; `later_window` of its record keeps the window it will have. So has one
+-- that is to begin later (`begins_ms`), of whatever workflow: it asks for its turn when that moment has come.
 
 -- Longer than any heartbeat: a private lane that was not served for so long has lost its process.
 local LANE_GONE_MS = 30000
@@ -14,8 +16,7 @@ local function is_abandoned(run, now)
 end
 
 -- is_new: what it begins with is still to come.
-local function begin_turn(run, rid, now, is_new)
-  redis.call('ZADD', admitted_runs_key(run.workflow), now, rid)
+local function open_window(run, rid, now, is_new)
   local window = redis.call('HGET', run_key(rid), 'later_window')
   if not window then return end
   redis.call('HSET', run_key(rid), 'window', window)
@@ -25,6 +26,11 @@ local function begin_turn(run, rid, now, is_new)
   refill(tx)
   if tx.made == 0 and not is_new then begin_run(run, rid, now) end
   ring(run.lane, math.max(tx.made, 1))
+end
+
+local function begin_turn(run, rid, now, is_new)
+  redis.call('ZADD', admitted_runs_key(run.workflow), now, rid)
+  open_window(run, rid, now, is_new)
 end
 
 -- Lets runs begin in the order of their arrival, as many as there is room for. Each is bound by the limit it came with.
@@ -60,10 +66,25 @@ local function line_up(workflow, rid, now)
 end
 
 -- A new run of a limited workflow: its turn, or its place in the line.
-local function ask_for_turn(workflow, rid, max_runs, window, now)
-  redis.call('HSET', run_key(rid), 'max_runs', max_runs, 'window', 0, 'later_window', window)
+local function ask_for_turn(workflow, rid, window, now)
+  redis.call('HSET', run_key(rid), 'window', 0, 'later_window', window)
   line_up(workflow, rid, now)
   promote(workflow, now, rid)
+end
+
+local function put_off(rid, window, begins)
+  begins = string.format('%.0f', begins)
+  redis.call('HSET', run_key(rid), 'window', 0, 'later_window', window, 'begins_ms', begins)
+  redis.call('ZADD', watch_key(), begins, rid .. '|!begin')
+end
+
+-- The moment has come for a run that was put off.
+local function come_forward(run, rid, now)
+  redis.call('HDEL', run_key(rid), 'begins_ms')
+  run.begins = nil
+  if not run.max_runs then return open_window(run, rid, now) end
+  line_up(run.workflow, rid, now)
+  promote(run.workflow, now)
 end
 
 local function end_turn(run, rid, now)
@@ -74,6 +95,7 @@ end
 
 -- A run goes on in another process: a turn that was taken back is taken again, even if there are too many then.
 local function resume_turn(run, rid, now)
+  if run.begins then return end
   if run.window > 0 then return redis.call('ZADD', admitted_runs_key(run.workflow), 'NX', now, rid) end
   line_up(run.workflow, rid, now)
   promote(run.workflow, now)
@@ -81,7 +103,7 @@ end
 
 -- For the audit: 1 if a live run was neither admitted nor in the line though it should be.
 local function ensure_turn(run, rid, now)
-  if not run.max_runs or is_abandoned(run, now) then return 0 end
+  if not run.max_runs or run.begins or is_abandoned(run, now) then return 0 end
   if run.window > 0 then return redis.call('ZADD', admitted_runs_key(run.workflow), 'NX', now, rid) end
   if redis.call('ZSCORE', queued_runs_key(run.workflow), rid) then return 0 end
   line_up(run.workflow, rid, now)
