@@ -19,17 +19,18 @@ from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import RunId
 from broker_wf.errors import ContextStateError
 from broker_wf.wire.codec import Codec
-from broker_wf.wire.envelope import PLAIN_HEAD
 from broker_wf.wire.state import (
     CLASS_KEY,
     StateClass,
     change_in_place,
+    change_result,
     class_in,
     cleared_state,
     decoded_state,
     encoded_state,
     may_be_of_subclass,
     replaced_state,
+    result_of_change,
     value_at,
     value_changed,
     value_with,
@@ -97,15 +98,15 @@ class RunStateStore:
             if done.word == "locked":
                 await self.clock.sleep_ms(_WRITTEN_AGAIN_AFTER_MS)
             done = await broker.state.change_from_outside(self.run_id, await self._worked_out(path, change))
-        return self.codec.decode_value(PLAIN_HEAD + done.result)
+        return result_of_change(self.codec, done.result)
 
     async def _worked_out(self, path: str, change: Change) -> dict[str, object]:
         first = path.split(".")[0]
         found = await (await self.broker()).state.get(self.run_id, first)
         cls = await self._class_with(first)
         key, value, result = value_changed(self.codec, cls, path, found.value, change)
-        encoded = self.codec.encode_value(result, what="a change of the state")
-        return {"key": key, "value": value, "version": found.version, "result": encoded[1:]}
+        encoded = change_result(self.codec, result)
+        return {"key": key, "value": value, "version": found.version, "result": encoded}
 
     async def get_state(self) -> BaseModel:
         """See ``StateStore``."""

@@ -26,17 +26,19 @@ from broker_wf.engine.locks import Waiter
 from broker_wf.engine.site import Site
 from broker_wf.errors import BrokerError, LeaseLostError
 from broker_wf.wire.codec import Codec
-from broker_wf.wire.envelope import PLAIN_HEAD
+from broker_wf.wire.envelope import unsigned
 from broker_wf.wire.state import (
     CLASS_KEY,
     StateClass,
     change_in_place,
+    change_result,
     class_in,
     cleared_state,
     decoded_state,
     encoded_state,
     may_be_of_subclass,
     replaced_state,
+    result_of_change,
     value_at,
     value_changed,
     value_with,
@@ -149,7 +151,7 @@ class StepState:
         await self.effects.sent()
         if self.effects.held:
             return await self._change_held(path, change)
-        name = self.effects.ids.next(change.kind, path, b"".join(self._encoded(value) for value in change.values))
+        name = self.effects.ids.next(change.kind, path, self._content(change))
         done = Changed("hard") if plan is None else await self._ask({**plan, "id": name})
         for _ in range(_WORKED_OUT):
             if done.word not in ("hard", "conflict"):
@@ -157,7 +159,7 @@ class StepState:
             done = await self._ask(await self._worked_out(path, change, name))
         if done.word not in ("ok", "seen"):
             done = await self._change_under_lock(path, change, name)
-        return self.codec.decode_value(PLAIN_HEAD + done.result)
+        return result_of_change(self.codec, done.result)
 
     async def _ask(self, plan: dict[str, object]) -> Changed:
         return await self.site.broker.state.change(self.delivery, plan)
@@ -166,7 +168,7 @@ class StepState:
         first = path.split(".")[0]
         raw, version = await self._read(first)
         key, value, result = value_changed(self.codec, await self._class_with(first), path, raw, change)
-        return {"id": name, "key": key, "value": value, "version": version, "result": self._encoded(result)[1:]}
+        return {"id": name, "key": key, "value": value, "version": version, "result": change_result(self.codec, result)}
 
     async def _change_under_lock(self, path: str, change: Change, name: str) -> Changed:
         async with self._own:
@@ -187,8 +189,10 @@ class StepState:
             await commit({**before, key: encoded})
             return result
 
-    def _encoded(self, value: object) -> bytes:
-        return self.codec.encode_value(value, what="a change of the state")
+    def _content(self, change: Change) -> bytes:
+        """What names a change, whichever key signs it."""
+        encoded = (self.codec.encode_value(value, what="a change of the state") for value in change.values)
+        return b"".join(map(unsigned, encoded))
 
     def _new_token(self) -> str:
         return f"{self.delivery.fence}.{secrets.token_hex(6)}"

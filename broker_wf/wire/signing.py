@@ -94,6 +94,11 @@ class SigningCodec(Codec):
         """As the codec has it."""
         return self._signer.signed(super().encode_value(value, what=what))
 
+    def encode_field(self, model: object, name: str, *, what: str) -> bytes | None:
+        """As the codec has it."""
+        payload = super().encode_field(model, name, what=what)
+        return None if payload is None else self._signer.signed(payload)
+
     def _decode(self, data: bytes, what: str, blobs: Fetched) -> object:
         if len(data) <= self.limits.max_bytes + SIGNATURE_BYTES:
             # What is longer is refused as it is by any codec.

@@ -15,7 +15,7 @@ from broker_wf.events import DictLikeModel
 from broker_wf.events.dict_like import is_dict_like
 from broker_wf.wire.classes import derives, is_class
 from broker_wf.wire.codec import Codec
-from broker_wf.wire.envelope import PLAIN_HEAD
+from broker_wf.wire.envelope import PLAIN_HEAD, is_signed
 from broker_wf.wire.leaves import SCALARS
 
 StateClass = type[BaseModel]
@@ -23,6 +23,7 @@ CLASS_KEY = "\0class"
 """The key that names the class of a state that is of a subclass of the declared one; not there for any other."""
 _DEEPEST_IN_PLACE = 50
 _CLASS = "the class of the state"
+_RESULT = "the result of a change of the state"
 _LIVE_OBJECTS = "what lives in one process, as clients and locks do, is given to steps as a Resource"
 
 
@@ -198,6 +199,26 @@ def change_in_place(codec: Codec, cls: StateClass, path: str, change: Change) ->
         "most_bytes": codec.limits.max_bytes,
         "most_keys": codec.limits.max_keys,
     }
+
+
+def change_result(codec: Codec, value: object) -> bytes:
+    """The result of a change that was worked out here, as the scripts keep it: whole if signed, else as they write it.
+
+    Raises:
+        EncodeError, LimitExceededError: it cannot travel.
+    """
+    raw = codec.encode_value(value, what=_RESULT)
+    return raw if is_signed(raw) else raw[1:]
+
+
+def result_of_change(codec: Codec, kept: bytes) -> object:
+    """The result of a change, whoever made it.
+
+    Raises:
+        DecodeError: it cannot be read, or is not signed where it has to be.
+    """
+    # Without its first byte it may begin with anything; what begins as what is signed does is then one byte, a number.
+    return codec.decode_value(kept if is_signed(kept) else PLAIN_HEAD + kept, what=_RESULT)
 
 
 def _item(codec: Codec, key: str, depth: int, value: object) -> bytes:

@@ -32,11 +32,14 @@ class Security(Workflow):
     @step
     async def work(self, ctx: Context, ev: Piece) -> Done:
         await asyncio.sleep(ev.sleeps)
+        await ctx.store.increment("worked")
+        await ctx.store.append("order", ev.n)
         return Done(n=ev.n)
 
     @step
     async def gather(self, ctx: Context, ev: list[Done]) -> StopEvent:
-        assert len(ev) == await ctx.store.get("pieces")
+        assert len(ev) == await ctx.store.get("pieces") == await ctx.store.get("worked")
+        assert sorted(await ctx.store.get("order")) == sorted(one.n for one in ev)
         return StopEvent(result=sum(one.n for one in ev))
 
 

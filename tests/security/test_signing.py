@@ -73,6 +73,19 @@ async def test_two_workers_and_a_driver_with_one_key(server: PortServer, tmp_pat
     assert all(map(is_signed, values))
 
 
+async def test_what_changes_the_state_in_place_is_signed_too(server: PortServer, tmp_path: Path) -> None:
+    """By steps, and from outside."""
+    with workers(server, tmp_path, NEW, NEW):
+        handler = flow(server, NEW).run(text=TEXT)
+        assert await asyncio.wait_for(handler, ENOUGH_S) == ANSWER
+        store = handler.ctx.store
+        assert await store.get("worked") == 3
+        assert await store.increment("worked", 2) == 5
+        assert await store.append("order", 9, 10) == 5
+        assert sorted(await store.get("order")) == [0, 1, 2, 9, 10]
+    assert all(map(is_signed, stored(server)))
+
+
 async def test_a_key_is_replaced_while_runs_go_on(server: PortServer, tmp_path: Path) -> None:
     old_first, new_first = f"{OLD},{NEW}", f"{NEW},{OLD}"
     begun = flow(server, OLD).run(text=TEXT, run_id="across")

@@ -18,7 +18,10 @@ from broker_wf.engine.site import Grants
 from broker_wf.engine.step_state import StepState
 from broker_wf.errors import LeaseLostError
 from broker_wf.wire.codec import Codec
+from broker_wf.wire.limits import Limits
 from broker_wf.wire.registry import EventRegistry
+from broker_wf.wire.signing import codec_for
+from broker_wf.wire.state import change_result
 from tests.unit.core.deliveries import delivery
 
 
@@ -78,11 +81,11 @@ class Words:
         return self.words.pop(0)
 
 
-def state(server: Server, effects: Words, locks: LockLines | None = None) -> StepState:
+def state(server: Server, effects: Words, locks: LockLines | None = None, codec: Codec | None = None) -> StepState:
     lines = LockLines() if locks is None else locks
     site: Any = SimpleNamespace(broker=SimpleNamespace(state=server), worker="w", grants=Grants(), locks=lines)
     given: Any = effects
-    codec = Codec(EventRegistry(is_open=True))
+    codec = codec or Codec(EventRegistry(is_open=True))
     return StepState(state_type=DictState, site=site, delivery=delivery(), codec=codec, effects=given)
 
 
@@ -164,6 +167,17 @@ async def test_what_is_too_long_to_be_put_in_place_is_worked_out_here() -> None:
     server = Server(0, Changed("ok", b"\x01"))
     assert await state(server, Words()).append("a", "x" * 70_000) == 1
     assert server.plans[0]["version"] == 0
+
+
+async def test_a_change_has_one_name_whichever_key_signs_its_values() -> None:
+    """It may begin in one worker and again in another, while keys are replaced."""
+    named: list[bytes] = []
+    for key in ("", "the-key-of-long-ago", "the-key-of-today"):
+        codec = codec_for(EventRegistry(is_open=True), Limits(), key)
+        store = state(Server(0, Changed("ok", change_result(codec, 2))), Words(), codec=codec)
+        store.effects.ids = SimpleNamespace(next=lambda kind, path, content: named.append(content))  # type: ignore[assignment]
+        assert await store.append("list", "a", "b") == 2
+    assert named == [named[0]] * 3
 
 
 async def test_a_set_that_meets_an_edit_is_made_under_the_lock_in_its_turn() -> None:

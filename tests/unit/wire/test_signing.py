@@ -13,6 +13,7 @@ from broker_wf.wire.envelope import SIGNATURE_BYTES, is_signed, references, unsi
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.registry import EventRegistry
 from broker_wf.wire.signing import codec_for
+from broker_wf.wire.state import change_result, result_of_change
 from tests.unit.wire.samples import NAMES, Simple, dynamic
 
 OLD, NEW = "the-key-of-long-ago", "the-key-of-today"
@@ -50,6 +51,23 @@ def test_what_one_process_signs_another_reads(event: Event) -> None:
     assert unsigned(encoded.payload) == bare.payload
     assert references(encoded.payload) == references(bare.payload)
     assert read(NEW, encoded) == event
+
+
+@pytest.mark.parametrize("result", [0, 1, 24, 27, 255, 1 << 40, 2.5, -3, "text", [1], "t" * 1_500])
+def test_results_of_changes_are_read_whoever_made_them(result: object) -> None:
+    """The server makes them without a first byte, and makes none where values are signed."""
+    assert result_of_change(codec(NEW), change_result(codec(NEW), result)) == result
+    mixed = codec(f"unsigned,{NEW}")
+    assert result_of_change(mixed, change_result(codec(NEW), result)) == result
+    made = bare_codec().encode_value(result, what="a result")[1:]
+    assert result_of_change(mixed, made) == result_of_change(codec(""), made) == result
+    with pytest.raises(DecodeError, match="it is not signed"):
+        result_of_change(codec(NEW), made)
+
+
+def bare_codec() -> Codec:
+    """One that compresses nothing, as the server does not."""
+    return Codec(EventRegistry(NAMES), Limits(compress_from=10_000))
 
 
 def test_values_are_signed_too() -> None:

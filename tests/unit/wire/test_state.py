@@ -13,10 +13,11 @@ from broker_wf.context.state_store import DictState
 from broker_wf.errors import DecodeError, EncodeError, LimitExceededError
 from broker_wf.inspector.plain import plain_value
 from broker_wf.wire.codec import Codec
-from broker_wf.wire.envelope import PLAIN_HEAD
+from broker_wf.wire.envelope import PLAIN_HEAD, is_signed
 from broker_wf.wire.limits import Limits
 from broker_wf.wire.parts import FIELD
 from broker_wf.wire.registry import EventRegistry
+from broker_wf.wire.signing import codec_for
 from broker_wf.wire.state import (
     CLASS_KEY,
     cleared_state,
@@ -142,6 +143,15 @@ class Turned(BaseModel):
     @classmethod
     def _read(cls, value: Any) -> object:
         return value if isinstance(value, Angle) else Angle(value["turned"][0])
+
+
+def test_a_field_that_its_own_serializer_writes_is_signed_as_all_others() -> None:
+    own, state = codec_for(EventRegistry(roots=[Turned]), Limits(), "the-key-of-today"), Turned(needed="a")
+    raw = encoded_state(own, Turned, state)
+    assert all(map(is_signed, raw.values()))
+    assert decoded_state(own, Turned, raw).angle.degrees == 0  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(EncodeError):
+        encoded_state(own, Turned, Turned(needed="a", plain=object()))
 
 
 @pytest.mark.parametrize("degrees", [90, 2**70, 40_000])
