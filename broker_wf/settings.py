@@ -1,4 +1,4 @@
-"""Every knob: unit, default, variable ``BROKER_WF_<FIELD>``. Nothing else reads the environment."""
+"""Every knob: unit, default, variable ``BROKER_WF_<FIELD>``. Only this and ``address.py`` read the environment."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote, urlunsplit
 
-from broker_wf.errors import SettingsError, without_password
-from broker_wf.urls import split_url
-
-PREFIX = "BROKER_WF_"
-BUNDLED = "bundled://"
-_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "unix", "bundled")
+from broker_wf.address import PREFIX, Address
+from broker_wf.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +117,7 @@ class Settings:
             raise SettingsError(
                 "signing_key", "…", f"must be keys of {_SHORTEST_KEY} characters or more, or 'unsigned'"
             )
-        fault = "" if self.url is None else _fault_of_url(self.url)
-        if self.url is not None and fault:
-            raise SettingsError("url", without_password(self.url), fault)
+        self.address.check()
 
     @classmethod
     def load(cls, **given: object) -> Settings:
@@ -153,17 +146,19 @@ class Settings:
         return cls(**values)  # pyright: ignore[reportArgumentType]
 
     @property
+    def address(self) -> Address:
+        """Those that say which server is meant."""
+        return Address(self.url, self.password_file, self.data)
+
+    @property
     def data_dir(self) -> Path:
         """Where the bundled server keeps its data."""
-        if self.data:
-            return Path(self.data).expanduser()
-        base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-        return Path(base).expanduser() / "broker_wf"
+        return self.address.data_dir
 
     @property
     def is_bundled(self) -> bool:
         """Whether the server is the bundled one."""
-        return self.url is None or self.url.startswith(BUNDLED)
+        return self.address.is_bundled
 
     @property
     def full_url(self) -> str:
@@ -172,36 +167,13 @@ class Settings:
         Raises:
             SettingsError: the file cannot be read.
         """
-        url = self.url or BUNDLED
-        given = split_url(url)
-        parts = given.parts
-        if self.password_file is None or parts.password is not None or parts.scheme == "bundled":
-            return url
-        try:
-            secret = Path(self.password_file).read_text("utf-8").splitlines()[0].strip()
-        except (OSError, IndexError) as error:
-            raise SettingsError("password_file", self.password_file, f"cannot be read: {error}") from error
-        user, hosts = parts.username or "", ",".join(given.hosts)
-        return urlunsplit(parts._replace(netloc=f"{user}:{quote(secret, safe='')}@{hosts}"))
+        return self.address.full_url
 
 
 @lru_cache(maxsize=16)
 def _loaded(source: tuple[tuple[str, str], ...], given: tuple[tuple[str, type, object], ...]) -> Settings:
     """Each run asks; the environment seldom says something new. The type is given because True equals 1."""
     return Settings.of(dict(source), {name: value for name, _, value in given})
-
-
-def _fault_of_url(url: str) -> str:
-    """Why it cannot be the server's; empty if it can."""
-    try:
-        parts = split_url(url).parts
-    except ValueError as error:
-        return str(error)
-    if parts.scheme not in _SCHEMES:
-        return f"must begin with one of {', '.join(_SCHEMES)}"
-    if parts.scheme.endswith("+sentinel") and not parts.path.strip("/"):
-        return "must name the service: …host:port/service"
-    return ""
 
 
 def _is_key(word: str) -> bool:

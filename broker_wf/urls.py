@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 _HOSTS = re.compile(r"([^:/?#]+://(?:[^/?#]*@)?)([^/?#]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerUrl:
+class ServerUrl(NamedTuple):
     """A URL in its parts.
 
     Attributes:

@@ -45,7 +45,8 @@ from broker_wf.broker.direct import DirectClient, Faults
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import Script, is_missing
 from broker_wf.broker.seal import Seal
-from broker_wf.broker.sentinel import AsyncMaster, SyncMaster, is_watched
+from broker_wf.broker.sentinel import AsyncMaster, SyncMaster
+from broker_wf.broker.sentinel_urls import is_watched
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.tasks import begin_apart
 from broker_wf.errors import BackpressureError, BrokerError, ServerRefusedError, ServerUnreachableError

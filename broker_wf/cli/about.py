@@ -9,11 +9,12 @@ from collections.abc import Mapping
 import click
 
 from broker_wf._version import __version__
+from broker_wf.address import PREFIX
 from broker_wf.cli import health as light
 from broker_wf.cli.options import asked_where, where
 from broker_wf.cli.output import print_json, print_table, print_text
 from broker_wf.errors import without_password
-from broker_wf.settings import PREFIX, Settings
+from broker_wf.settings import Settings
 
 
 @click.command()

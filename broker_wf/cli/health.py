@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from broker_wf.address import Address, variable
 from broker_wf.cli.ping import ping
 from broker_wf.errors import SettingsError, without_password
-from broker_wf.settings import Settings
 
 USAGE = "Usage: broker-wf health [--worker] [--url URL]"
 
@@ -24,8 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     try:
         url, of_worker = _parsed(arguments)
-        settings = Settings.load(url=url)
-        return _worker_health(settings) if of_worker else _server_health(settings)
+        return _worker_health(variable("health_file")) if of_worker else _server_health(Address.load(url))
     except (ValueError, SettingsError) as error:
         return _say(2, str(error), "", USAGE)
 
@@ -52,11 +51,11 @@ def _say(code: int, what: str, why: str, mend: str) -> int:
     return code
 
 
-def _worker_health(settings: Settings) -> int:
-    if settings.health_file is None:
+def _worker_health(file: str | None) -> int:
+    if file is None:
         cure = "Set BROKER_WF_HEALTH_FILE to the same path for the worker and for this command."
         return _say(2, "no health file is set", "the worker would touch it while its claim loop is alive", cure)
-    path = Path(settings.health_file)
+    path = Path(file)
     try:
         age_s = time.time() - path.stat().st_mtime
     except OSError as error:
@@ -68,11 +67,11 @@ def _worker_health(settings: Settings) -> int:
     return 0
 
 
-def _server_health(settings: Settings) -> int:
-    url = _address_of_bundled(settings) if settings.is_bundled else settings.full_url
+def _server_health(server: Address) -> int:
+    url = _address_of_bundled(server) if server.is_bundled else server.full_url
     if url is None:
         cure = "It starts with the first worker or run. For another server give --url or BROKER_WF_URL."
-        return _say(4, "the bundled server does not run", f"nobody uses it in {settings.data_dir}", cure)
+        return _say(4, "the bundled server does not run", f"nobody uses it in {server.data_dir}", cure)
     shown = without_password(url)
     try:
         answer = ping(url)
@@ -84,10 +83,10 @@ def _server_health(settings: Settings) -> int:
     return 0
 
 
-def _address_of_bundled(settings: Settings) -> str | None:
+def _address_of_bundled(server: Address) -> str | None:
     """Where the bundled server listens; None if it does not run. It is not started."""
     try:
-        path = server_lock(settings.data_dir).read_text("utf-8").splitlines()[1]
+        path = server_lock(server.data_dir).read_text("utf-8").splitlines()[1]
     except (OSError, IndexError):
         return None
     return f"unix://{path}"

@@ -10,7 +10,8 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from broker_wf.settings import BUNDLED, Settings
+from broker_wf.address import BUNDLED
+from broker_wf.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")

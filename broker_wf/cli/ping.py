@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import IO, Protocol, cast
 from urllib.parse import parse_qsl, unquote
 
-from broker_wf.broker.sentinel import CERTIFICATES, Watched, is_watched, watched
+from broker_wf.broker.sentinel_urls import CERTIFICATES, Watched, is_watched, watched
 from broker_wf.urls import ServerUrl, split_url
 
 _PATIENCE_S = 3.0

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from broker_wf.broker.sentinel import Watched, is_watched, watched
+from broker_wf.broker.sentinel_urls import Watched, is_watched, watched
 
 
 def test_which_urls_name_sentinels() -> None:
