@@ -62,3 +62,4 @@ def version(number: int) -> type[Workflow]:
 
 
 first, second = version(1), version(2)
+VERSIONS = {"first": first, "second": second}

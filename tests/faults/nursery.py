@@ -139,7 +139,8 @@ def _become_worker(environment: dict[str, str], given: dict[str, Any]) -> None:
         with ExitStack() as stack:
             if given.get("mutant"):
                 stack.enter_context(mutated(given["mutant"]))
-            asyncio.run(recorder.main(given["ledger"], points=given.get("points"), loads_only=True))
+            workflows = recorder.of_loads(given.get("version"))
+            asyncio.run(recorder.main(given["ledger"], workflows, points=given.get("points")))
         status = 0
     except BaseException:
         import traceback

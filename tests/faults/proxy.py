@@ -104,6 +104,7 @@ class LosingLink(Link):
 
     def __init__(self, server_url: str, directory: Path, *, seed: int) -> None:
         super().__init__(server_url, directory)
+        self.seed = seed
         self.lost = 0
         self.share = 0.0
         self._chance = random.Random(seed)

@@ -11,18 +11,19 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from broker_wf import Workflow
 from broker_wf.broker import connection
 from broker_wf.broker.broker import open_broker
 from broker_wf.broker.script import Script
 from broker_wf.settings import Settings
 from broker_wf.worker import worker
 from broker_wf.worker.serving import Stops, run_worker
-from tests.apps import faulty, held, loads
+from tests.apps import faulty, held, loads, rolling
 from tests.faults.points import Points
 from tests.mutants import mutated
 
@@ -72,7 +73,12 @@ class Recorder:
             self.note("repaired", name, done.result()[1])
 
 
-async def main(ledger: str, *, points: str | None = None, loads_only: bool = False) -> None:
+def of_loads(version: str | None) -> list[Workflow]:
+    """What forked workers serve: all loads, or a workflow in one of its versions."""
+    return [*loads.workflows, *held.workflows] if version is None else [rolling.VERSIONS[version]()]
+
+
+async def main(ledger: str, workflows: Sequence[Workflow], *, points: str | None = None) -> None:
     recorder, stops = Recorder(ledger), Stops()
     recorder.install()
     if points is not None:
@@ -80,9 +86,7 @@ async def main(ledger: str, *, points: str | None = None, loads_only: bool = Fal
     settings = Settings.load()
     stops.listen()
     broker = await open_broker(settings, settings.full_url, patience_s=None)
-    programs = [one.program() for one in (*loads.workflows, *held.workflows)]
-    if not loads_only:
-        programs += [one().program() for one in faulty.workflows]
+    programs = [one.program() for one in workflows]
     await run_worker(programs, broker, settings, stops, lambda: recorder.note("ready"))
 
 
@@ -94,4 +98,4 @@ if __name__ == "__main__":
     with ExitStack() as stack:
         if arguments.mutant:
             stack.enter_context(mutated(arguments.mutant))
-        asyncio.run(main(arguments.ledger))
+        asyncio.run(main(arguments.ledger, [*of_loads(None), *(one() for one in faulty.workflows)]))

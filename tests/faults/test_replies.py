@@ -6,23 +6,23 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from broker_wf.handler import WorkflowHandler
 from tests.apps.held import Everything, Held, Told
-from tests.faults.cluster import Cluster, until
+from tests.apps.loads import Load
+from tests.faults.cluster import Cluster
+from tests.faults.experiment import Experiment, meanwhile
 from tests.faults.proxy import LosingLink
+from tests.faults.readers import published
 from tests.faults.records import Records
 
 COUNT = 20
-
-
-@pytest.fixture
-def records(cluster: Cluster) -> Records:
-    return Records(cluster)
+EVERYTHING = Load(Everything, lambda n: [list(range(n)), sum(range(n))], lambda n: 1 + 2 * n)
+"""All that steps do by call; one delivery gathers for each piece."""
 
 
 @pytest.fixture(params=[1, 2])
@@ -32,11 +32,6 @@ def losing(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[LosingL
     link.begin()
     yield link
     link.end()
-
-
-async def meanwhile(predicate: Callable[[], object], what: str) -> None:
-    """Wait for a predicate without holding the event loop up."""
-    await asyncio.to_thread(until, predicate, what)
 
 
 async def result_of(run: WorkflowHandler) -> object:
@@ -54,17 +49,25 @@ async def everything_is_exact(runs: list[WorkflowHandler]) -> None:
 @pytest.mark.parametrize("count", [10, pytest.param(40, marks=pytest.mark.nightly)])
 async def test_a_lost_reply_doubles_nothing(records: Records, losing: LosingLink, count: int) -> None:
     """Claims, commits, effects, locks, submits and renewals alike, of workers and of the driver."""
-    for _ in range(2):
-        records.work(url=losing.url)
-    flow = Everything(timeout=500, broker=replace(records.cluster.settings, url=losing.url))
-    await everything_is_exact([flow.run(count=COUNT)])
+    experiment, cluster = Experiment(records, "D11 replies lost", losing.seed), records.cluster
+    experiment.read_one_of = 1
+    cluster.settings = replace(cluster.settings, url=losing.url)
+    experiment.workers(2, 8)
+    experiment.begin(EVERYTHING, COUNT, ["first"])
+    await experiment.all_over()
     losing.share = 0.05
-    await everything_is_exact([flow.run(count=COUNT) for _ in range(count)])
+    experiment.begin(EVERYTHING, COUNT, [f"r{n}" for n in range(count)])
+    await experiment.all_over()
     losing.share = 0.0
     assert losing.lost > 20, "the link has lost too little to show anything"
+    for _ in range(losing.lost):
+        experiment.fault(leases_lost=1)
+    assert await experiment.violations() == []
     assert records.repeated_leases() == []
     assert set(records.committed().values()) <= {1}
-    await meanwhile(lambda: not records.cluster.left(), "an empty namespace")
+    for run, handler in experiment.handlers.items():
+        told = [event.number for event in published(cluster, run, handler) if isinstance(event, Told)]
+        assert sorted(told) == list(range(COUNT))
 
 
 @pytest.mark.parametrize("seed", [1, 2])

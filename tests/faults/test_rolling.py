@@ -6,11 +6,15 @@ import asyncio
 
 import pytest
 
-from broker_wf.handler import WorkflowHandler
+from tests.apps.loads import Load
 from tests.apps.rolling import first, second
-from tests.faults.cluster import Cluster, until
+from tests.faults.experiment import Experiment
+from tests.faults.records import Records
 
-VERSIONS = {"first": (first, [1, 0, 1, 2]), "second": (second, [2, 0, 1, 2])}
+LOADS = {
+    "first": Load(first, lambda _: [1, 0, 1, 2], lambda _: 5),
+    "second": Load(second, lambda _: [2, 0, 1, 2], lambda _: 8),
+}
 RUNS, RUNS_AT_NIGHT = 25, 125
 
 
@@ -18,25 +22,24 @@ RUNS, RUNS_AT_NIGHT = 25, 125
 @pytest.mark.parametrize("count", [RUNS, pytest.param(RUNS_AT_NIGHT, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize(("old", "new"), [("first", "second"), ("second", "first")])
 async def test_runs_keep_to_the_version_they_began_with_while_the_other_takes_over(
-    cluster: Cluster, old: str, new: str, count: int
+    records: Records, old: str, new: str, count: int
 ) -> None:
-    def runs(name: str) -> list[WorkflowHandler]:
-        flow = VERSIONS[name][0](broker=cluster.settings, timeout=None)
-        return [flow.run() for _ in range(count)]
+    experiment, cluster = Experiment(records, f"D28 {old} and {new} version"), records.cluster
 
-    going = cluster.work(4, target=f"tests.apps.rolling:{old}")
-    handlers = {old: runs(old), new: []}
-    await asyncio.to_thread(cluster.work, 4, target=f"tests.apps.rolling:{new}")
-    handlers[new] += runs(new)
-    handlers[old] += runs(old)
-    for name in (old, new):
-        for handler in handlers[name]:
-            assert await asyncio.wait_for(handler, 60) == VERSIONS[name][1]
-    late = runs(old)
+    def begin(what: str, version: str) -> None:
+        experiment.begin(LOADS[version], 3, [f"{what}{n}" for n in range(count)])
+
+    (going,) = experiment.workers(1, version=old)
+    begin("before", old)
+    experiment.workers(1, version=new)
+    experiment.fault()
+    begin("new", new)
+    begin("beside", old)
+    await experiment.all_over()
+    begin("late", old)
     going.terminate()
+    experiment.fault()
     assert await asyncio.to_thread(going.wait, 30) == 0
-    await asyncio.to_thread(cluster.work, 4, target=f"tests.apps.rolling:{old}")
-    for handler in late:
-        assert await asyncio.wait_for(handler, 60) == VERSIONS[old][1]
+    experiment.workers(1, version=old)
+    assert await experiment.violations() == []
     assert cluster.client.xlen(cluster.keys.of("dead")) == 0
-    await asyncio.to_thread(until, lambda: not cluster.left(), "an empty namespace")

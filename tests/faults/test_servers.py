@@ -3,72 +3,84 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator
+import time
+from itertools import count
 from typing import cast
 
 import pytest
 
-from broker_wf import RunOutcome, run_many
-from tests.apps.faulty import Fan
-from tests.faults.cluster import Cluster, until
+from tests.apps.loads import W1, W2
+from tests.faults.cluster import WAIT_S
+from tests.faults.experiment import Experiment, meanwhile
+from tests.faults.recorder import monotonic_ms
+from tests.faults.records import Records
 
-RUNS = 40
+WORKERS, CONCURRENCY = 2, 4
+HELD = WORKERS * 2 * CONCURRENCY
+"""Leases at most, see ``test_two_leases``."""
+RUNS, KILLS = 39, 3
+RUNS_AT_NIGHT, KILLS_AT_NIGHT = 400, 4
+CONSUMES_WITHIN_MS = 5_000
 
 
-async def outcomes(cluster: Cluster, runs: int) -> AsyncIterator[RunOutcome]:
-    inputs = ({"count": 10, "pause_s": 0.02, "ledger": str(cluster.ledger)} for _ in range(runs))
-    async for outcome in run_many(Fan(broker=cluster.settings), inputs, in_flight=runs):
-        yield outcome
-
-
-async def all_right(cluster: Cluster, runs: int = RUNS) -> int:
-    """Run the load; every run must be right. Returns how many there were."""
-    count = 0
-    async for outcome in outcomes(cluster, runs):
-        assert outcome.error is None, outcome.error
-        assert outcome.result == list(range(10))
-        count += 1
-    return count
+async def all_consume(experiment: Experiment) -> int:
+    """Give the workers work until each has begun something; how many milliseconds that took."""
+    since_ms, give_up = monotonic_ms(), time.monotonic() + WAIT_S
+    pids = {one.pid for one in experiment.living()}
+    for n in count():
+        first = {one.pid: one.at_ms for one in reversed(experiment.records.starts()) if one.at_ms > since_ms}
+        if pids <= first.keys():
+            return max(first[pid] for pid in pids) - since_ms
+        assert time.monotonic() < give_up, f"of {pids} only {set(first)} have come back"
+        experiment.begin(W1, 10, [f"late{n}"], pause_s=0.05)
+        await asyncio.sleep(0.2)
+    raise AssertionError
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize(("runs", "kills"), [(RUNS, 3), pytest.param(400, 4, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("at_night", [False, pytest.param(True, marks=pytest.mark.nightly)])
 async def test_a_server_killed_and_restarted_under_load_loses_no_run(
-    cluster: Cluster, seed: int, runs: int, kills: int
+    records: Records, seed: int, at_night: bool
 ) -> None:
-    chance = random.Random(seed)
-    for _ in range(2):
-        cluster.work(concurrency=4)
-    load = asyncio.ensure_future(all_right(cluster, runs))
-    lane = "tests.apps.faulty.Fan"
-    # A driver that has never met the server does not wait for it.
-    await asyncio.to_thread(until, lambda: cluster.client.zcard(cluster.keys.of("live_runs", lane)), "a run")
-    for _ in range(kills):
-        await asyncio.sleep(chance.uniform(0.3, 0.8) * (1 if runs == RUNS else 3))
+    experiment = Experiment(records, "D3 kill -9 of the server", seed)
+    cluster, chance = experiment.cluster, experiment.chance
+    runs, kills = (RUNS_AT_NIGHT, KILLS_AT_NIGHT) if at_night else (RUNS, KILLS)
+    experiment.workers(WORKERS, CONCURRENCY, max_crashes=50)
+    for kill in range(kills):
+        experiment.begin(W1, 10, [f"r{kill}.{n}" for n in range(runs // kills)], pause_s=0.05)
+        # A driver that has never met the server does not wait for it.
+        await meanwhile(lambda: cluster.client.zcard(cluster.keys.of("live_runs", "tests.apps.loads.Sums")), "a run")
+        await asyncio.sleep(chance.uniform(0.3, 0.8) * (3 if at_night else 1))
         await asyncio.to_thread(cluster.restart_server, chance.uniform(0.1, 0.6))
-    assert await asyncio.wait_for(load, 200) == runs
-    await asyncio.to_thread(until, lambda: not cluster.left(), "an empty namespace")
+        experiment.fault(leases_lost=HELD)
+    took_ms = await all_consume(experiment)
+    assert await experiment.violations(within_s=200, consumes_ms=took_ms) == []
+    if at_night:
+        assert took_ms < CONSUMES_WITHIN_MS
 
 
-async def test_a_server_that_forgets_its_functions_all_the_time_is_not_noticed(cluster: Cluster) -> None:
-    for _ in range(2):
-        cluster.work(concurrency=4)
-    load = asyncio.ensure_future(all_right(cluster))
-    while not load.done():
-        await asyncio.to_thread(cluster.client.function_flush)
+async def test_a_server_that_forgets_its_functions_all_the_time_is_not_noticed(records: Records) -> None:
+    experiment = Experiment(records, "D10 functions flushed")
+    experiment.leases_lost = None
+    experiment.workers(WORKERS, CONCURRENCY, max_crashes=50)
+    experiment.begin(W1, 10, [f"s{n}" for n in range(30)], pause_s=0.02)
+    experiment.begin(W2, 6, [f"m{n}" for n in range(10)])
+    while not experiment.is_over:
+        await asyncio.to_thread(experiment.cluster.client.function_flush)
+        experiment.fault()
         await asyncio.sleep(0.05)
-    assert load.result() == RUNS
+    assert await experiment.violations() == []
 
 
-async def test_lost_streams_groups_and_watches_are_made_again_from_the_truth(cluster: Cluster) -> None:
-    for _ in range(2):
-        cluster.work(concurrency=2)
-    load = asyncio.ensure_future(all_right(cluster))
-    lane = "tests.apps.faulty.Fan"
-    stream = cluster.keys.of("work", lane, "Item")
-    watch = cluster.keys.of("watch")
+async def test_lost_streams_groups_and_watches_are_made_again_from_the_truth(records: Records) -> None:
+    experiment, cluster = Experiment(records, "D8 whole indexes lost"), records.cluster
+    experiment.leases_lost = None
+    experiment.workers(WORKERS, 2, max_crashes=50)
+    experiment.begin(W1, 10, [f"r{n}" for n in range(40)], pause_s=0.02)
+    lane = "tests.apps.loads.Sums"
+    stream, watch = cluster.keys.of("work", lane, "Number"), cluster.keys.of("watch")
+    await meanwhile(lambda: cluster.client.exists(stream), "work")
 
     def destroy() -> None:
         cluster.client.xtrim(stream, maxlen=0)
@@ -83,5 +95,5 @@ async def test_lost_streams_groups_and_watches_are_made_again_from_the_truth(clu
     ):
         await asyncio.sleep(0.4)
         await asyncio.to_thread(action)
-    assert await asyncio.wait_for(load, 90) == RUNS
-    await asyncio.to_thread(until, lambda: not cluster.left(), "an empty namespace")
+        experiment.fault()
+    assert await experiment.violations() == []
