@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from tests.faults.proxy import LosingLink
 from tests.faults.readers import published
 from tests.faults.records import Records
 
-COUNT = 20
+COUNT, CONCURRENCY = 20, 4
 EVERYTHING = Load(Everything, lambda n: [list(range(n)), sum(range(n))], lambda n: 1 + 2 * n)
 """All that steps do by call; one delivery gathers for each piece."""
 
@@ -36,6 +35,13 @@ def losing(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[LosingL
 
 async def result_of(run: WorkflowHandler) -> object:
     return (await asyncio.wait_for(run.stop_event_result(), 400)).result
+
+
+def each_was_told_once(experiment: Experiment) -> None:
+    """Those of each run, however often what publishes them began."""
+    for run, handler in experiment.handlers.items():
+        feed = published(experiment.cluster, run, handler)
+        assert sorted(event.number for event in feed if isinstance(event, Told)) == list(range(COUNT))
 
 
 async def everything_is_exact(runs: list[WorkflowHandler]) -> None:
@@ -65,30 +71,28 @@ async def test_a_lost_reply_doubles_nothing(records: Records, losing: LosingLink
     assert await experiment.violations() == []
     assert records.repeated_leases() == []
     assert set(records.committed().values()) <= {1}
-    for run, handler in experiment.handlers.items():
-        told = [event.number for event in published(cluster, run, handler) if isinstance(event, Told)]
-        assert sorted(told) == list(range(COUNT))
+    each_was_told_once(experiment)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_what_is_collected_and_edited_is_exact_though_workers_die_and_freeze(records: Records, seed: int) -> None:
-    chance = random.Random(seed)
-    for _ in range(3):
-        records.work(concurrency=4, max_crashes=10)
-    flow = Everything(timeout=120, broker=records.cluster.settings)
-    runs = [flow.run(count=COUNT, pause_s=0.05) for _ in range(8)]
+    experiment = Experiment(records, "D34 changes and collections while workers die and freeze", seed)
+    chance = experiment.chance
+    experiment.workers(3, CONCURRENCY, max_crashes=10)
+    experiment.begin(EVERYTHING, COUNT, [f"r{n}" for n in range(8)], pause_s=0.05)
     for _ in range(3):
         await asyncio.sleep(chance.uniform(0.2, 0.6))
-        victim = chance.choice([one for one in records.cluster.workers if one.poll() is None])
+        victim, other = chance.sample(experiment.living(), 2)
         victim.send_signal(signal.SIGSTOP)
-        other = chance.choice([one for one in records.cluster.workers if one.poll() is None and one is not victim])
         other.kill()
-        await asyncio.to_thread(records.work, concurrency=4, max_crashes=10)
+        for _ in (victim, other):
+            experiment.fault(leases_lost=2 * CONCURRENCY)
+        experiment.workers(1, CONCURRENCY, max_crashes=10)
         await asyncio.sleep(chance.uniform(1.0, 2.5))
         victim.send_signal(signal.SIGCONT)
-    await everything_is_exact(runs)
+    assert await experiment.violations() == []
     assert set(records.committed().values()) <= {1}
-    await meanwhile(lambda: not records.cluster.left(), "an empty namespace")
+    each_was_told_once(experiment)
 
 
 async def test_a_run_that_the_server_lost_is_made_again_by_its_driver(records: Records) -> None:
