@@ -23,11 +23,12 @@ class Part(Event):
 
 
 class Spread(Workflow):
-    """Many parts at one time, joined."""
+    """Many parts at one time, joined. No part ends before so many ``processes`` have had one."""
 
     @step
-    async def begin(self, ev: StartEvent) -> list[Item]:
+    async def begin(self, ctx: Context, ev: StartEvent) -> list[Item]:
         """Fan out."""
+        await ctx.store.set("processes", ev.get("processes", 1))
         return [Item(n=n) for n in range(ev.count)]
 
     @step
@@ -36,6 +37,9 @@ class Spread(Workflow):
         await asyncio.sleep(0.01)
         async with ctx.store.edit_state() as state:
             state.seen = state.get("seen", 0) + 1
+            state.pids = sorted({*state.get("pids", []), os.getpid()})
+        while len(await ctx.store.get("pids")) < await ctx.store.get("processes"):
+            await asyncio.sleep(0.1)
         return Part(n=ev.n, pid=os.getpid())
 
     @step

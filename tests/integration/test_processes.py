@@ -69,9 +69,11 @@ def console(server_url: str, namespace: str, tmp_path: Path) -> Iterator[Console
 
 
 async def test_one_run_is_spread_over_worker_processes_and_counted_right(console: Console) -> None:
-    workers = [await asyncio.to_thread(console.worker, "tests.apps.scenes:scenes") for _ in range(2)]
+    # With less room than there are parts, none can take all before another has heard of them.
+    few = ("tests.apps.scenes:scenes", "--concurrency", "20")
+    workers = [await asyncio.to_thread(console.worker, *few) for _ in range(2)]
     settings = Settings.load(url=console.url, namespace=console.namespace)
-    parts, seen, pids = await within(Spread(broker=settings).run(count=60))
+    parts, seen, pids = await within(Spread(broker=settings).run(count=60, processes=2))
     assert (parts, seen) == (list(range(60)), 60)
     assert pids == sorted(worker.pid for worker in workers)
     results = await within(asyncio.gather(*(Batches(broker=settings).run() for _ in range(10))))
