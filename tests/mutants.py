@@ -58,17 +58,20 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
             "if outcome.status ~= 'completed' then append_feed(rid, outcome.name, outcome.payload, '', now) end",
         ),
     ),
+    "nobody asks for what was lost": (("lib/end", "if not knows then return false end", "do return false end"),),
     "one nonce for all": (),
     "the feed never expires": (("lib/finish", "feed_key(rid), logs_key(rid)", "logs_key(rid)"),),
 }
 """Per mutant: script, what stands in it, what stands there instead."""
 
 _DIRECTED = {
+    "anybody may renew",
     "an ended run leaves its shared entries",
     "groups delete what is not theirs",
     "any event is the answer",
     "collected events are counted and not named",
     "groups begin at the end",
+    "nobody asks for what was lost",
     "nonces of attempts",
     "one nonce for all",
     "places are not freed",

@@ -11,7 +11,7 @@ from typing import cast
 
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe
-from broker_wf.broker.leased import LeasedCall, call_leased, sent_events
+from broker_wf.broker.leased import Acknowledged, LeasedCall, call_leased, sent_events
 from broker_wf.broker.packing import unpack
 from broker_wf.broker.plans import (
     Plan,
@@ -46,6 +46,7 @@ class Ended(Enum):
     FENCED = "the lease was lost; nothing was written"
     WAITING = "it waits for an event"
     STALE_BUFFER = "collect_events decided on events that are no longer so; nothing was written, run the step again"
+    FORGOTTEN = "the server has lost what the step did by call; nothing was written, run the step again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +184,7 @@ class DeliveryStore:
         commit: StepCommit,
         effects: Sequence[Planned],
         codec: Codec,
+        acked: Acknowledged,
         *,
         busy: bool,
         sent: Callable[[], None],
@@ -202,9 +204,10 @@ class DeliveryStore:
         plan = _with_refs(planned.plan, planned.blobs)
         plan["busy"] = int(busy)
         if len(cast("list[object]", plan["emits"])) > _STAGED_PART:
-            refused = await self._stage(commit, plan)
+            refused = await self._stage(commit, plan, acked)
             if refused is not None:
                 return refused
+        plan.update(acked.as_plan())
         events = [*((one.id, one.event) for one in commit.emissions), *sent_events(effects)]
         heard = None if offer is None else _offered(plan, commit.delivery, offer)
         return ended_of(await self._call("commit", commit.delivery, (plan,), planned.blobs, sent, events, heard))
@@ -224,7 +227,7 @@ class DeliveryStore:
         )
         return await call_leased(self.pipe, self.blobs, call)
 
-    async def _stage(self, commit: StepCommit, plan: Plan) -> Ended | None:
+    async def _stage(self, commit: StepCommit, plan: Plan, acked: Acknowledged) -> Ended | None:
         """Put the plain deliveries of a large fan-out down; what goes to joins stays in the plan.
 
         Under a token of its own: a commit that is refused as stale leaves what it put down to the end of the run, for
@@ -253,6 +256,7 @@ class DeliveryStore:
             ended = ended_of(words)
             if ended is not Ended.DONE:
                 return ended
+            acked.effect = f"{token}:{start}"
         joined = [
             (one, e.route)
             for one, e in zip(emits, commit.emissions, strict=True)
@@ -269,6 +273,7 @@ class DeliveryStore:
         effects: Sequence[Planned],
         error: bytes,
         planned: FailurePlan,
+        acked: Acknowledged,
         *,
         busy: bool,
         sent: Callable[[], None],
@@ -281,7 +286,7 @@ class DeliveryStore:
         """
         blobs = tuple({**blobs_of(effects), **{blob.hash: blob for blob in planned.blobs}}.values())
         plans = [one.plan for one in effects]
-        plan: Plan = {"nonce": delivery.fence, "effects": plans, "error": error, "busy": int(busy)}
+        plan: Plan = {"nonce": delivery.fence, "effects": plans, "error": error, "busy": int(busy), **acked.as_plan()}
         _with_refs(plan, blobs)
         parts = {
             "ends": planned.ending,
@@ -389,5 +394,7 @@ def ended_of(reply: list[object]) -> Ended:
             return Ended.GONE
         case b"STALE_BUFFER":
             return Ended.STALE_BUFFER
+        case b"FORGOTTEN":
+            return Ended.FORGOTTEN
         case _:
             return Ended.FENCED

@@ -20,6 +20,27 @@ Hashes = Mapping[str, Mapping[str, bytes]]
 """Event id -> field -> hash of its value."""
 
 
+@dataclass(slots=True)
+class Acknowledged:
+    """The last of what the server has said it did for an execution that still goes on.
+
+    A server that has lost the end of its log has lost these first; the script that ends the attempt asks for them.
+
+    Attributes:
+        effect: id of an effect, or of a part that was staged.
+        change: id of a change of the state.
+    """
+
+    effect: str | None = None
+    change: str | None = None
+
+    def as_plan(self) -> Plan:
+        """What goes into the plan of that script: nothing for most."""
+        known = {"effect": self.effect, "change": self.change}
+        known = {name: id_ for name, id_ in known.items() if id_ is not None}
+        return {"knows": known} if known else {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedCall:
     """One call.

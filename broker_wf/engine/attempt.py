@@ -90,7 +90,7 @@ class _Start:
 
 @dataclass(frozen=True, slots=True)
 class _Stale:
-    """An execution that ``collect_events`` decided wrongly, or not at all for want of events."""
+    """``collect_events`` decided wrongly, or not at all for want of events; or what was done by call is lost."""
 
     needed: Undecided | None
 
@@ -104,7 +104,7 @@ async def _tried(started: _Start, delivery: Delivery) -> Ended | _Stale:
         if started.voice is not None:
             started.voice.ending(outcome)
         ended = await _end(started.program, context, outcome, started.elapsed_ms, started.sent)
-        if ended is not Ended.STALE_BUFFER:
+        if ended not in (Ended.STALE_BUFFER, Ended.FORGOTTEN):
             return started.say(outcome, ended)
     await context.drop()
     return _Stale(outcome if isinstance(outcome, Undecided) else None)
@@ -192,7 +192,10 @@ async def _end(
             return await _commit(program, context, commit, [*free, *held], sent)
         except (EncodeError, LimitExceededError) as error:
             outcome = Raised(error=error)
-    failing = Failing(program=program, site=context.site, delivery=context.delivery, sent=sent, effects=free)
+    acked = context.effects.acked
+    failing = Failing(
+        program=program, site=context.site, delivery=context.delivery, sent=sent, effects=free, acked=acked
+    )
     return await failed(failing, outcome, elapsed_ms())
 
 
@@ -204,7 +207,8 @@ async def _commit(
     offer = _offer(program, context.site, commit)
     # What is kept takes the slot of what was done: nothing is free before the reply says so.
     sent = sent if offer is None else _nothing
-    return await store.commit(commit, effects, program.codec, busy=busy, sent=sent, offer=offer)
+    acked = context.effects.acked
+    return await store.commit(commit, effects, program.codec, acked, busy=busy, sent=sent, offer=offer)
 
 
 def _offer(program: Program, site: Site, commit: StepCommit) -> Offer | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import dataclass, field
+from typing import cast
 
 from broker_wf.broker.deliveries import EFFECTS_AT_ONCE, Ended
+from broker_wf.broker.leased import Acknowledged
 from broker_wf.broker.plans import EffectIds, Planned, effect_map
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.outcome import Effect
@@ -27,6 +29,7 @@ class Effects:
 
     Attributes:
         held: kept back until the commit, which verifies what they follow from.
+        acked: what the server has done of them.
     """
 
     site: Site
@@ -34,6 +37,7 @@ class Effects:
     codec: Codec
     held: bool = False
     ids: EffectIds = field(init=False)
+    acked: Acknowledged = field(default_factory=Acknowledged)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _pending: list[_Put] = field(default_factory=list[_Put])
     _free: int = 0
@@ -154,6 +158,8 @@ class Effects:
                 _refuse(batch, LeaseLostError(self.delivery.id))
                 return
             for one, word in zip(batch, words, strict=True):
+                if word in ("ok", "seen"):
+                    self.acked.effect = cast(str, one.planned.plan["id"])
                 if one.reply is not None and not one.reply.done():
                     one.reply.set_result(word)
 

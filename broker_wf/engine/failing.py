@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from broker_wf.broker.deliveries import Ended, FailurePlan
+from broker_wf.broker.leased import Acknowledged
 from broker_wf.broker.packing import pack
 from broker_wf.broker.plans import Plan, Planned, recovery_map
 from broker_wf.core.commit import StepFailure, handler_for, plan_recovery
@@ -32,6 +33,7 @@ class Failing:
     Attributes:
         sent: called when the attempt's end is on its way and not yet answered.
         effects: made by call and not sent yet.
+        acked: what the server has done of those that were sent.
     """
 
     program: Program
@@ -39,6 +41,7 @@ class Failing:
     delivery: Delivery
     sent: Callable[[], None]
     effects: list[Planned] = field(default_factory=list[Planned])
+    acked: Acknowledged = field(default_factory=Acknowledged)
 
 
 async def failed(failing: Failing, raised: Raised, elapsed_ms: int) -> Ended:
@@ -82,7 +85,7 @@ async def _end(failing: Failing, failure: StepFailure, plan: FailurePlan) -> End
     failing.program.codec.registry.meet_error(failure.error)
     error, store = pack(_error_record(failure)), failing.site.broker.deliveries
     busy = failing.site.is_busy()
-    return await store.fail(failing.delivery, failing.effects, error, plan, busy=busy, sent=failing.sent)
+    return await store.fail(failing.delivery, failing.effects, error, plan, failing.acked, busy=busy, sent=failing.sent)
 
 
 async def _recovery(failing: Failing, failure: StepFailure, handler: StepSpec) -> FailurePlan | None:

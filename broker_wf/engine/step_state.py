@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -162,7 +162,10 @@ class StepState:
         return result_of_change(self.codec, done.result)
 
     async def _ask(self, plan: dict[str, object]) -> Changed:
-        return await self.site.broker.state.change(self.delivery, plan)
+        done = await self.site.broker.state.change(self.delivery, plan)
+        if done.word in ("ok", "seen", "yours", "queued"):
+            self.effects.acked.change = cast(str, plan["id"])
+        return done
 
     async def _worked_out(self, path: str, change: Change, name: str) -> dict[str, object]:
         first = path.split(".")[0]

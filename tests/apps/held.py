@@ -151,4 +151,36 @@ class Pairs(Workflow):
         return None if found is None else StopEvent(result=os.getpid())
 
 
-workflows = [Held(timeout=120), Lasting(timeout=120), Everything(timeout=120), Pairs(timeout=120)]
+class Between(StartEvent):
+    directory: str
+
+
+class Counting(Workflow):
+    """One step that changes the state and publishes, between the gates ``before`` and ``after``; told how it stands."""
+
+    @step
+    async def begin(self, ctx: Context, ev: Between) -> StopEvent:
+        await self.gate(ev, "before")
+        raised = await ctx.store.increment("raised")
+        ctx.write_event_to_stream(Told(number=raised))
+        async with ctx.store.edit_state() as state:
+            state.edited = state.get("edited", 0) + 1
+        await ctx.store.set("named", raised)
+        await self.gate(ev, "after")
+        return StopEvent(result=[await ctx.store.get(key, 0) for key in ("raised", "edited", "named")])
+
+    async def gate(self, ev: Between, name: str) -> None:
+        """Say that one has come, and wait until it is open."""
+        path = Path(ev.directory) / name
+        path.with_suffix(".came").touch()
+        while not path.exists():  # noqa: ASYNC110 - the test opens it
+            await asyncio.sleep(0.01)
+
+
+workflows = [
+    Counting(timeout=120),
+    Held(timeout=120),
+    Lasting(timeout=120),
+    Everything(timeout=120),
+    Pairs(timeout=120),
+]

@@ -38,7 +38,7 @@ class Spread(Workflow):
         async with ctx.store.edit_state() as state:
             state.seen = state.get("seen", 0) + 1
             state.pids = sorted({*state.get("pids", []), os.getpid()})
-        while len(await ctx.store.get("pids")) < await ctx.store.get("processes"):
+        while len(await ctx.store.get("pids")) < await ctx.store.get("processes"):  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.1)
         return Part(n=ev.n, pid=os.getpid())
 

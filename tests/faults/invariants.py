@@ -23,7 +23,7 @@ from broker_wf.broker.keys import FAMILIES, Life
 from tests.faults.cluster import Cluster
 from tests.faults.records import Records
 
-REFUSALS = {"FENCED", "GONE", "DONE", "STALE_BUFFER", "NO_BLOB", "FIELDS"}
+REFUSALS = {"FENCED", "GONE", "DONE", "STALE_BUFFER", "FORGOTTEN", "NO_BLOB", "FIELDS"}
 TERMINAL = {b"completed", b"failed", b"cancelled", b"timed_out"}
 
 

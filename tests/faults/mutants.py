@@ -84,7 +84,7 @@ PLAN: dict[str, Check | str] = {
     "collected events are counted and not named": "tests/faults/test_mutants.py",
     "no re-dispatch": "tests/stateful",
     "work streams are trimmed": without_faults,
-    "anybody may renew": "tests/stateful",
+    "anybody may renew": "tests/faults/test_mutants.py",
     "groups begin at the end": without_faults,
     "the last event after the script": killed_after_the_end,
     "the feed never expires": without_faults,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from broker_wf.broker import script
@@ -12,7 +14,7 @@ from tests.faults.mutants import PLAN
 from tests.faults.records import Records
 from tests.mutants import MUTANTS, WALKED_INTO, mutated
 from tests.stateful.flow import Loose
-from tests.stateful.test_directed import begun, hand_on, rigged
+from tests.stateful.test_directed import begun, hand_on, rigged, taken_over
 
 CHECKS = {name: check for name, check in PLAN.items() if not isinstance(check, str)}
 
@@ -52,6 +54,15 @@ def test_a_collection_that_another_has_used_is_stale(server_url: str, namespace:
     else:
         with mutated(mutant):
             assert second_to_fire(server_url, namespace) is Ended.DONE
+
+
+@pytest.mark.parametrize("mutant", [None, "anybody may renew"])
+def test_a_former_holder_renews_nothing(server_url: str, namespace: str, mutant: str | None) -> None:
+    with nullcontext() if mutant is None else mutated(mutant):
+        for rig in rigged(server_url, namespace, 1000):
+            former = begun(rig)
+            successor = taken_over(rig, former)
+            assert (rig.renew(former), rig.renew(successor)) == (mutant is not None, True)
 
 
 def second_to_fire(url: str, namespace: str) -> Ended:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from broker_wf.home import close_homes
+from tests.apps.held import Counting
 from tests.apps.loads import W1, W2
 from tests.faults.cluster import own_cluster
-from tests.faults.experiment import Experiment, seeds
+from tests.faults.experiment import Experiment, meanwhile, seeds
 from tests.faults.records import Records, own_records
 from tests.servers import start_server
 
@@ -76,6 +77,25 @@ async def test_a_server_that_loses_its_last_second_goes_back_in_time_and_on(reco
     runs = 80 if seed == 1 else 240
     found = await torn(records, seed, "D4 the log's tail is lost", repair=True, runs=runs, pause_s=0.15)
     assert found == []
+
+
+async def test_what_a_step_did_by_call_before_the_power_went_is_done_when_it_ends(records: Records) -> None:
+    """The server has lost what it had acknowledged to an execution that goes on."""
+    experiment, directory = Experiment(records, "D4 effects are lost"), records.cluster.directory
+    await asyncio.to_thread(experiment.workers, 1, 1)
+    handler = Counting(timeout=120, broker=experiment.cluster.settings).run(run_id="r", directory=str(directory))
+    await meanwhile((directory / "before.came").exists, "the step to begin")
+    log = TornLog(experiment, repair=CHECKER is not None)
+    kept = await asyncio.to_thread(log.note)
+    records.gate("before")
+    await meanwhile((directory / "after.came").exists, "its effects to be acknowledged")
+    await asyncio.to_thread(log.tear, kept, 0)
+    assert not experiment.cluster.client.exists(experiment.cluster.keys.of("state", "r")), "they are lost"
+    records.gate("after")
+    assert (await asyncio.wait_for(handler.stop_event_result(), 60)).result == [1, 1, 1]
+    told = [await asyncio.wait_for(anext(events), 60) for events in [handler.stream_events()] for _ in range(2)]
+    assert [type(one).__name__ for one in told] == ["Told", "StopEvent"]
+    assert [one.word for one in records.told() if one.script == "commit"] == ["FORGOTTEN", "OK"]
 
 
 SEEDS, BAD = 10, 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from broker_wf.broker.deliveries import Ended
+from broker_wf.broker.leased import Acknowledged
 from broker_wf.core.commit import Opening, Recovery, StepCommit
 from broker_wf.core.outcome import CollectDecision
 from broker_wf.core.routing import Route
@@ -99,18 +100,26 @@ class Run:
             return Ended.DONE
         return Ended.GONE if self.status != "running" else Ended.FENCED
 
+    def forgets(self, did: str, acked: Acknowledged | None) -> bool:
+        """Whether something is gone that a holder was told it had done."""
+        record, acked = self.live[did], acked or Acknowledged()
+        effects, changes = {acked.effect} - {None}, {acked.change} - {None}
+        return not (effects <= record.effects and changes <= record.changes.keys())
+
     def claim(self, did: str, fence: str) -> Record:
         record = self.live[did]
         assert record.state == "q", f"{did} was claimed, but it is {record.state!r}"
         record.state, record.fence, self.begun = "l", fence, True
         return record
 
-    def commit(self, did: str, fence: str, commit: StepCommit, n: int) -> Ended:
+    def commit(self, did: str, fence: str, commit: StepCommit, n: int, acked: Acknowledged | None) -> Ended:
         refused = self.refusal(did, fence)
         if refused is not None:
             return refused
         if not all(self._stands(one) for one in commit.decisions):
             return Ended.STALE_BUFFER
+        if self.forgets(did, acked):
+            return Ended.FORGOTTEN
         record = self.live.pop(did)
         for decision in commit.decisions:
             self._decide(did, record, decision)
@@ -129,10 +138,12 @@ class Run:
             self._close(commit.opening.id)
         return Ended.DONE
 
-    def fail(self, did: str, fence: str, *, delayed: bool, final: bool) -> Ended:
+    def fail(self, did: str, fence: str, acked: Acknowledged | None, *, delayed: bool, final: bool) -> Ended:
         refused = self.refusal(did, fence)
         if refused is not None:
             return refused
+        if self.forgets(did, acked):
+            return Ended.FORGOTTEN
         if final:
             self.live.pop(did)
             self.done[did] = fence
@@ -145,10 +156,12 @@ class Run:
         self._grant()
         return Ended.DONE
 
-    def hand_to_handler(self, did: str, fence: str, recovery: Recovery, n: int) -> Ended:
+    def hand_to_handler(self, did: str, fence: str, recovery: Recovery, n: int, acked: Acknowledged | None) -> Ended:
         refused = self.refusal(did, fence)
         if refused is not None:
             return refused
+        if self.forgets(did, acked):
+            return Ended.FORGOTTEN
         record = self.live.pop(did)
         self.done[did] = fence
         self._grant()

@@ -13,6 +13,7 @@ import redis
 from broker_wf.broker.broker import Broker, open_broker
 from broker_wf.broker.changes import Changed
 from broker_wf.broker.deliveries import Asking, Ended, FailurePlan, Offer
+from broker_wf.broker.leased import Acknowledged
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.plans import EffectIds, Plan, effect_map, recovery_map
 from broker_wf.broker.renewal import Renewal
@@ -72,6 +73,7 @@ class Rig:
         self.serves = pack([[self.lane, self.program.spec.digest, limits, {}]])
         self.fences = 0
         self.kept: list[Delivery] = []
+        self.acked: dict[Fence, Acknowledged] = {}
         self.left_some = False
 
     def close(self) -> None:
@@ -149,8 +151,9 @@ class Rig:
         return plan_commit(self.program.router, delivery, returned, decisions)
 
     def commit(self, commit: StepCommit, offer: Offer | None = None, *, busy: bool = False) -> Ended:
-        codec = self.program.codec
-        return self.run(self.broker.deliveries.commit(commit, [], codec, busy=busy, sent=lambda: None, offer=offer))
+        codec, acked = self.program.codec, self.acked.get(commit.delivery.fence, Acknowledged())
+        ends = self.broker.deliveries.commit(commit, [], codec, acked, busy=busy, sent=lambda: None, offer=offer)
+        return self._ended(commit.delivery, self.run(ends))
 
     def offer(self, commit: StepCommit, worker: str) -> Offer | None:
         """The worker would go on with what follows; what it gets is then in ``kept``."""
@@ -178,12 +181,18 @@ class Rig:
         ids = EffectIds(delivery)
         plans = [effect_map(one, ids, self.program.codec) for one in effects]
         ended, words = self.run(self.broker.deliveries.apply(delivery, plans, busy=False, sent=lambda: None))
-        return ended, words, [cast(str, one.plan["id"]) for one in plans]
+        made = [cast(str, one.plan["id"]) for one in plans]
+        if words and words[-1] in ("ok", "seen"):
+            self.acked.setdefault(delivery.fence, Acknowledged()).effect = made[-1]
+        return ended, words, made
 
     def change(self, delivery: Delivery, name: str, by: int) -> Changed:
         plan = change_in_place(self.program.codec, DictState, "count", increment(by))
         assert plan is not None
-        return self.run(self._changed(delivery, {**plan, "id": name}))
+        changed = self.run(self._changed(delivery, {**plan, "id": name}))
+        if changed.word in ("ok", "seen"):
+            self.acked.setdefault(delivery.fence, Acknowledged()).change = name
+        return changed
 
     async def _changed(self, delivery: Delivery, plan: Plan) -> Changed:
         return await self.broker.state.change(delivery, plan)
@@ -208,8 +217,14 @@ class Rig:
         return self._failed(delivery, FailurePlan(recovers=recovery_map(recovery, self.program.codec)[0])), recovery
 
     def _failed(self, delivery: Delivery, plan: FailurePlan) -> Ended:
-        fail = self.broker.deliveries.fail
-        return self.run(fail(delivery, [], b"error", plan, busy=False, sent=lambda: None))
+        fail, acked = self.broker.deliveries.fail, self.acked.get(delivery.fence, Acknowledged())
+        return self._ended(delivery, self.run(fail(delivery, [], b"error", plan, acked, busy=False, sent=lambda: None)))
+
+    def _ended(self, delivery: Delivery, ended: Ended) -> Ended:
+        """A worker whose effects were lost executes the step again, and knows of none at first."""
+        if ended is Ended.FORGOTTEN:
+            del self.acked[delivery.fence]
+        return ended
 
     def suspend(self, delivery: Delivery, waiter_id: str, wants: int | None, timeout_ms: int | None) -> Ended:
         """Wait for an answer, and look at those that came early, as a step does."""

@@ -213,7 +213,7 @@ class Twins(RuleBasedStateMachine):
         run, worker = self.runs[delivery.run_id], self.holders[delivery.fence]
         self.rig.kept, before = [], set(run.live)
         offer = self.rig.offer(plan, worker) if stays else None
-        expected = run.commit(delivery.id, delivery.fence, plan, n)
+        expected = run.commit(delivery.id, delivery.fence, plan, n, self.rig.acked.get(delivery.fence))
         assert self.rig.commit(plan, offer) is expected
         if offer is not None:
             follows = {f"{plan.emissions[0].id}@{offer.step}"} & (set(run.live) - before)
@@ -263,17 +263,18 @@ class Twins(RuleBasedStateMachine):
     def failed(self, delivery: Delivery, delay_ms: int | None) -> None:
         run = self.runs[delivery.run_id]
         before = run.refusal(delivery.id, delivery.fence)
-        expected = run.fail(delivery.id, delivery.fence, delayed=bool(delay_ms), final=delay_ms is None)
+        acked = self.rig.acked.get(delivery.fence)
+        expected = run.fail(delivery.id, delivery.fence, acked, delayed=bool(delay_ms), final=delay_ms is None)
         found = self.rig.fail(delivery, delay_ms)
         said_before = before is Ended.FENCED and found is Ended.DONE and (delivery.id, delivery.fence) in self.failures
         assert found is expected or said_before
-        if before is None:
+        if before is None and found is not Ended.FORGOTTEN:
             self.failures.add((delivery.id, delivery.fence))
 
     def handed_to_handler(self, delivery: Delivery, n: int) -> None:
-        run = self.runs[delivery.run_id]
+        run, acked = self.runs[delivery.run_id], self.rig.acked.get(delivery.fence)
         found, recovery = self.rig.hand_to_handler(delivery)
-        assert found is run.hand_to_handler(delivery.id, delivery.fence, recovery, n)
+        assert found is run.hand_to_handler(delivery.id, delivery.fence, recovery, n, acked)
 
     def suspended(self, delivery: Delivery, waiter_id: str, wants: int | None) -> None:
         """Wait; under the same id always for the same."""

@@ -9,7 +9,8 @@
 --!                refs {hashes of the blobs its payloads need} or nil,
 --!                hand {nonce, worker, lease_ms, step, lane} or nil: the worker offers to go on with what it hands on,
 --!                hashes {event id = {field = hash}} of what waiters ask for, or nil
---! reply list: 'OK', what the worker keeps or nil | 'DONE', status, likewise (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'NO_BLOB' | 'FIELDS', field…
+--!                knows {effect, change} or nil: the last that this execution has done by call
+--! reply list: 'OK', what the worker keeps or nil | 'DONE', status, likewise (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'FORGOTTEN' | 'NO_BLOB' | 'FIELDS', field…
 
 -- What the step returned, for people; of a list the class of its last event.
 local function output_of(plan)
@@ -28,6 +29,7 @@ end
 for _, decision in ipairs(plan.decisions) do
   if not decision_stands(rid, rec.s, decision) then return { 'STALE_BUFFER' } end
 end
+if has_forgotten(rid, did, plan.knows) then return { 'FORGOTTEN' } end
 local lack = lack_of(rid, plan.refs)
   or unasked_fields(run, rid, plan.emits, plan.effects, plan.hashes)
 if lack then return lack end

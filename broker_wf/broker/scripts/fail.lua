@@ -4,8 +4,8 @@
 --! arg did  str
 --! arg plan pack  nonce, busy, effects, error (bytes), delay_ms or nil, dead (a letter) or nil, ends {status, error, name, payload} or nil,
 --!                recovers {event id, name, payload, routes, counts} or nil: what the catch_error handler gets,
---!                refs {hashes of the blobs its payloads need} or nil, hashes as in commit
---! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED' | 'NO_BLOB' | 'FIELDS', field…
+--!                refs {hashes of the blobs its payloads need} or nil, hashes and knows as in commit
+--! reply list: 'OK' | 'DONE' | 'GONE', status | 'FENCED' | 'FORGOTTEN' | 'NO_BLOB' | 'FIELDS', field…
 
 local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
 
@@ -15,6 +15,7 @@ if refused then
   if refused[1] == 'FENCED' and rec and rec.u == plan.nonce then return { 'DONE', run.status } end
   return refused
 end
+if has_forgotten(rid, did, plan.knows) then return { 'FORGOTTEN' } end
 local lack = lack_of(rid, plan.refs) or unasked_fields(run, rid, nil, plan.effects, plan.hashes)
 if lack then return lack end
 

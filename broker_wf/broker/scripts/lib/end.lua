@@ -2,6 +2,14 @@
 --! key watch ZSET
 -- The end of one delivery, shared by what ends it: commit, fail, poison.
 
+-- Whether the server has lost what it had acknowledged to this execution. A log that lost its end lost the last of it
+-- first: effect and change are the ids of the last ones.
+local function has_forgotten(rid, did, knows)
+  if not knows then return false end
+  return (knows.effect and redis.call('SISMEMBER', effects_key(rid, did), knows.effect) == 0)
+    or (knows.change and redis.call('HEXISTS', changed_key(rid, did), knows.change) == 0)
+end
+
 -- The mark of a done delivery: step, worker, start, end, attempt, outcome, nonce.
 local function end_delivery(tx, did, rec, outcome)
   local rid = tx.rid
