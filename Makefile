@@ -68,7 +68,7 @@ test: $(VENV)/.test ## every test on the bundled Valkey, with the coverage gate,
 	if [ "$${major:-0}" -ge 7 ]; then \
 		echo "== $(SERVER_TESTS), on Redis ($$(command -v redis-server))"; \
 		export BROKER_WF_TEST_SERVER=redis; \
-		$(BIN)/python -m pytest $(SERVER_TESTS) $(SIDE_BY_SIDE) $(PYTEST_ARGS) || failed=1; \
+		$(BIN)/python -m pytest $(SERVER_TESTS) --ignore=tests/stateful/test_noticed.py $(SIDE_BY_SIDE) $(PYTEST_ARGS) || failed=1; \
 		$(BIN)/python -m pytest $(SERVER_TESTS) -m timing $(PYTEST_ARGS) || failed=1; \
 		$(BIN)/python -m pytest tests/faults --ignore=tests/faults/test_mutants.py $(PYTEST_ARGS) || failed=1; \
 	elif [ -n "$$major" ]; then echo "== NOT run on Redis: redis-server on PATH is version $$major, 7 is the oldest supported"; \
@@ -77,13 +77,13 @@ test: $(VENV)/.test ## every test on the bundled Valkey, with the coverage gate,
 
 faults: $(VENV)/.test ## the experiments with faults at their size of every day, and the model check
 	BROKER_WF_TEST_EXAMPLES=$${BROKER_WF_TEST_EXAMPLES:-90} \
-		$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py -ra $(PYTEST_ARGS)
+		$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py tests/stateful/test_noticed.py -ra $(PYTEST_ARGS)
 
 faults-nightly: $(VENV)/.test ## the same at full size; prints a table of figures
 	@mkdir -p $(dir $(FIGURES))
 	@rm -f $(FIGURES)
 	BROKER_WF_TEST_FIGURES=$(abspath $(FIGURES)) BROKER_WF_TEST_EXAMPLES=$${BROKER_WF_TEST_EXAMPLES:-2000} \
-		$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py -m "nightly or not nightly" -ra $(PYTEST_ARGS); \
+		$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py tests/stateful/test_noticed.py -m "nightly or not nightly" -ra $(PYTEST_ARGS); \
 		failed=$$?; $(BIN)/python -m tests.faults.figures $(FIGURES); exit $$failed
 
 check: $(VENV)/.test ## format, lint, types, import contracts, the rules of the house

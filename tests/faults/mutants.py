@@ -92,5 +92,5 @@ PLAN: dict[str, Check | str] = {
 """Per mutant the experiment here, or where else the quick tier notices it."""
 
 if __name__ == "__main__":
-    tests = ["tests/faults/test_mutants.py", "tests/stateful/test_scripts.py"]
+    tests = ["tests/faults/test_mutants.py", "tests/stateful/test_noticed.py"]
     sys.exit(subprocess.call([sys.executable, "-m", "pytest", "-v", "--no-header", *tests]))

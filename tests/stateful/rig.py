@@ -223,7 +223,7 @@ class Rig:
     def _ended(self, delivery: Delivery, ended: Ended) -> Ended:
         """A worker whose effects were lost executes the step again, and knows of none at first."""
         if ended is Ended.FORGOTTEN:
-            del self.acked[delivery.fence]
+            self.acked.pop(delivery.fence, None)
         return ended
 
     def suspend(self, delivery: Delivery, waiter_id: str, wants: int | None, timeout_ms: int | None) -> Ended:
