@@ -24,6 +24,7 @@ What a distributed engine adds::
     ├── NothingToRerunError         the run cannot be done again, or not from there; nothing was written
     ├── RunNotFoundError            no such run, or its record has expired
     ├── RunConflictError            the run id is taken by another start event
+    ├── RunOptionError              the workflow cannot give its runs what was asked for; nothing was written
     ├── WorkflowConflictError       two classes under one workflow name
     ├── EncodeError                 a value cannot travel
     ├── DecodeError                 bytes are not what they should be
@@ -181,6 +182,10 @@ class RunConflictError(BrokerError):
             f"that run with the start event it was given"
         )
         self.run_id = run_id
+
+
+class RunOptionError(BrokerError):
+    """A run was to be started with an option that its workflow has no use for; nothing was written."""
 
 
 class WorkflowConflictError(BrokerError):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import cast
 
+from broker_wf.broker.asking import Asking, Claimed
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.leased import Acknowledged, LeasedCall, call_leased, sent_events
@@ -25,7 +26,7 @@ from broker_wf.broker.plans import (
 from broker_wf.broker.script import load
 from broker_wf.core.commit import StepCommit
 from broker_wf.core.delivery import BufferSnapshot, Delivery
-from broker_wf.core.ids import Digest, Fence, Lane, StepName, WorkerId
+from broker_wf.core.ids import Fence, Lane, StepName, WorkerId
 from broker_wf.core.outcome import Undecided
 from broker_wf.events import Event
 from broker_wf.wire.blobs import Blob
@@ -47,57 +48,6 @@ class Ended(Enum):
     WAITING = "it waits for an event"
     STALE_BUFFER = "collect_events decided on events that are no longer so; nothing was written, run the step again"
     FORGOTTEN = "the server has lost what the step did by call; nothing was written, run the step again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """A lane a worker claims from.
-
-    Attributes:
-        digest: runs of another graph are set aside.
-        limits: ``num_workers`` of the limited steps.
-        per_run: ``num_workers_per_run`` of those that have it.
-    """
-
-    lane: Lane
-    digest: Digest
-    limits: Mapping[StepName, int]
-    per_run: Mapping[StepName, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
-    """What a worker asks a claim for.
-
-    Attributes:
-        free: deliveries it can start.
-        held: deliveries it executes.
-        waited: how often in a row it has left work to others; it takes more than a fair share then.
-        frail_at: crashes after which a delivery is frail: one more makes it poison.
-        frail_free: the worker holds no frail delivery; it may have one at a time.
-    """
-
-    worker: WorkerId
-    fence: Fence
-    free: int
-    held: int
-    waited: int
-    lease_ms: int
-    serves: bytes
-    frail_at: int = 2
-    frail_free: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """What a claim brought.
-
-    Attributes:
-        capped: work was left behind though there were places: for others to share, or behind much that was stale.
-    """
-
-    deliveries: tuple[Delivery, ...]
-    capped: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,13 +97,9 @@ class DeliveryStore:
 
         Asked for at the call, so that it goes out with what this tick has asked for before.
         """
-        first = self._claim_args(asking, again=0)
-        reply = self.pipe.call_again(load("claim"), first, self._claim_args(asking, again=1))
+        first, again = asking.arguments(again=False), asking.arguments(again=True)
+        reply = self.pipe.call_again(load("claim"), first, again)
         return _claimed(reply, asking.fence)
-
-    def _claim_args(self, asking: Asking, again: int) -> tuple[object, ...]:
-        head = (asking.worker, asking.fence, asking.free, asking.held, asking.waited, again)
-        return (*head, asking.lease_ms, asking.frail_at, int(asking.frail_free), asking.serves)
 
     async def apply(
         self, delivery: Delivery, effects: Sequence[Planned], *, busy: bool, sent: Callable[[], None]

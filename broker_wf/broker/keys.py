@@ -151,7 +151,7 @@ _ALL = (
         "ZSET",
         "lane",
         Life.LANE,
-        "'<w|a>:<event>|<step>' of groups that may hold something -> last served",
+        "'[+|-]<w|a>:<event>|<step>' of groups that may hold something -> last served",
     ),
     _family("bell", "LIST", "lane", Life.LANE, "tokens; one wakes one idle worker"),
     _family("serving", "ZSET", "lane", Life.LANE, "workers that serve the lane -> last heard of"),
@@ -189,6 +189,13 @@ _ALL = (
     _family("ended_runs", "ZSET", "workflow", Life.NAMESPACE, "run id -> when it ended; trimmed by retention"),
     _family(
         "queued_runs", "ZSET", "workflow", Life.NAMESPACE, "live runs that wait for their turn -> place in the line"
+    ),
+    _family(
+        "turns",
+        "HASH",
+        "workflow",
+        Life.NAMESPACE,
+        "of that line: '' -> round served, '<priority>:<key>' -> its last round",
     ),
     _family("admitted_runs", "ZSET", "workflow", Life.NAMESPACE, "live runs that have their turn -> since when"),
     _family("dead", "STREAM", "", Life.NAMESPACE, "dead letters, the last 10,000"),

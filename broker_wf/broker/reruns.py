@@ -14,7 +14,7 @@ from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import Beginning, RunStore
 from broker_wf.broker.snapshots import FLAGS, Part, Record, RunContent, part_of, records_in
 from broker_wf.core.ids import Digest, DriverId, EventName, Lane, RunId, WorkflowName
-from broker_wf.core.run_options import RunOptions
+from broker_wf.core.run_options import Priority, RunOptions
 from broker_wf.errors import NothingToRerunError, RunNotFoundError
 
 _FORGOTTEN = (b"a", b"f", b"g", b"y", b"u", b"e")
@@ -209,7 +209,7 @@ class _Old:
             state=state,
             inbox=DriverId(""),
             max_runs=int(self.fields["max_runs"]) if "max_runs" in self.fields else None,
-            options=RunOptions(tags=tags_of(self.fields)),
+            options=options_of(self.fields),
         )
 
     def must_know(self, steps: Iterable[str], run_id: RunId) -> None:
@@ -245,6 +245,15 @@ def tags_of(fields: Fields) -> dict[str, str]:
     """The tags in a run's record."""
     found = cast("dict[bytes, bytes]", unpack(fields["tags"])) if "tags" in fields else {}
     return {name.decode(): value.decode() for name, value in found.items()}
+
+
+def options_of(fields: Fields) -> RunOptions:
+    """What a run was started with, as far as that is of use for another one that does it again."""
+    return RunOptions(
+        tags=tags_of(fields),
+        priority=cast(Priority, fields.get("priority", b"normal").decode()),
+        fairness_key=fields["fairness"].decode() if "fairness" in fields else None,
+    )
 
 
 def _facts(raw: bytes) -> Mapping[bytes, object]:

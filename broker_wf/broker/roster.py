@@ -9,12 +9,13 @@ from typing import cast
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.script import load
-from broker_wf.core.ids import Digest, EventName, Lane, StepName, WorkerId, WorkflowName
+from broker_wf.core.ids import PRIORITIES, Digest, EventName, Lane, StepName, WorkerId, WorkflowName
 from broker_wf.core.routing import stream_event
 from broker_wf.core.spec import Intake, WorkflowSpec
 from broker_wf.errors import ServerRefusedError, WorkflowConflictError
 
 PROTOCOL = 1
+_WITH_PRIORITY = tuple(f"#{one}" for one in PRIORITIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ def groups_of(spec: WorkflowSpec, lane: Lane) -> list[Group]:
             continue
         taken = {spec.name_of(t) for slot in step.slots for t in slot.types}
         for name in sorted(taken | {name for one, name in spec.names.items() if step.accepts(one)}):
-            kinds = "a" if "#" in lane else "wa"
+            is_aside = "#" in lane and not lane.endswith(_WITH_PRIORITY)
+            kinds = "a" if is_aside else "wa"
             groups += [Group(lane, kind, name, step.name) for kind in kinds]
     return groups
 

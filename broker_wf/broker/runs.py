@@ -22,6 +22,7 @@ from broker_wf.errors import (
     RunConflictError,
     RunEndedError,
     RunNotFoundError,
+    RunOptionError,
 )
 from broker_wf.events import Event
 from broker_wf.wire.blobs import Encoded
@@ -118,6 +119,7 @@ class RunStore:
         Raises:
             RunConflictError: the id belongs to a run with another start event; nothing was written.
             BackpressureError: too many live runs, or the server is out of memory; nothing was written.
+            RunOptionError: the workflow has no use for an option; nothing was written.
             RunEndedError: the parent has ended; nothing was written.
         """
         begin = submission.begin
@@ -292,12 +294,19 @@ class RunStore:
 def _chosen(begin: Beginning) -> dict[str, object]:
     """What was said of the run; nothing of what is as usual."""
     options = begin.options
+    if options.fairness_key is not None and begin.max_runs is None:
+        raise RunOptionError(
+            f"workflow {begin.workflow!r} has no num_concurrent_runs: its runs wait for no turns, so that "
+            f"fairness_key has nothing to decide; give the workflow num_concurrent_runs, or leave the key out"
+        )
     restarts = options.on_conflict == "restart"
     return {
         "tags": pack(dict(options.tags)) if options.tags else None,
         "delay_ms": options.delay_ms or None,
         "on_conflict": None if options.on_conflict == "fail" else options.on_conflict,
         "token": (begin.token or secrets.token_hex(8)) if restarts else None,
+        "priority": None if options.priority == "normal" else options.priority,
+        "fairness": options.fairness_key,
     }
 
 

@@ -6,9 +6,10 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import click
@@ -29,7 +30,7 @@ from broker_wf.cli.output import jsonable, print_json, tell
 from broker_wf.cli.target import load_targets
 from broker_wf.configuration import configure
 from broker_wf.core.ids import Lane
-from broker_wf.core.run_options import OnConflict, RunOptions
+from broker_wf.core.run_options import OnConflict, Priority, RunOptions
 from broker_wf.errors import BrokerError, RunNotFoundError, WorkflowCancelledByUser
 from broker_wf.events import StartEvent
 from broker_wf.handler import WorkflowHandler
@@ -78,6 +79,8 @@ class _Wish:
     show_default=True,
     help="Where the id is taken: fail unless the start event is the same, attach to that run, or cancel it and begin.",
 )
+@click.option("--priority", type=click.Choice(("high", "normal", "low")), default="normal", show_default=True)
+@click.option("--fairness-key", metavar="KEY", help="Of runs that wait for a turn, one of each key is next.")
 @click.option("-F", "--follow", is_flag=True, help="Tell the run's events on stderr, as lines of JSON.")
 @click.option("-d", "--detach", is_flag=True, help="Print the run's id when it was accepted, and do not wait.")
 @where
@@ -90,6 +93,8 @@ def run(
     tags: tuple[str, ...],
     delay: str,
     on_conflict: OnConflict,
+    priority: Priority,
+    fairness_key: str | None,
     follow: bool,
     detach: bool,
     url: str | None,
@@ -108,9 +113,10 @@ def run(
         names = ", ".join(one.workflow_name for one in workflows)
         raise click.UsageError(f"{target} is several workflows, and one can be run: {names}")
     start = _start_event(workflows[0], given)
+    others = partial(RunOptions, delay=delay, on_conflict=on_conflict, priority=priority, fairness_key=fairness_key)
     wish = _Wish(
         run_id=run_id,
-        options=_options(tags, delay, on_conflict),
+        options=_options(tags, others),
         timeout_s=None if timeout is None else timeout / 1000,
         follow=follow,
         detach=detach,
@@ -146,7 +152,7 @@ def _fields(words: Sequence[str], text: str | None) -> _Given:
     return _Given(values=values, texts=texts)
 
 
-def _options(tags: Sequence[str], delay: str, on_conflict: OnConflict) -> RunOptions:
+def _options(tags: Sequence[str], make: Callable[..., RunOptions]) -> RunOptions:
     given: dict[str, str] = {}
     for one in tags:
         name, is_given, value = one.partition("=")
@@ -154,7 +160,7 @@ def _options(tags: Sequence[str], delay: str, on_conflict: OnConflict) -> RunOpt
             raise click.UsageError(f"--tag {one!r} is not of the form NAME=VALUE")
         given[name] = value
     try:
-        return RunOptions(tags=given, delay=delay, on_conflict=on_conflict)
+        return make(tags=given)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -132,6 +132,8 @@ def run(view: RunView) -> None:
     print_text(f"status    {view.status}")
     if view.tags:
         print_text(f"tags      {', '.join(f'{name}={value}' for name, value in view.tags.items())}")
+    if view.priority != "normal" or view.fairness_key is not None:
+        print_text(f"priority  {view.priority}{'' if view.fairness_key is None else f', by {view.fairness_key}'}")
     print_text(f"created   {_moment(view.created_at)}")
     if view.begins_at is not None:
         print_text(f"begins    {_moment(view.begins_at)}")

@@ -184,6 +184,7 @@ class AsyncClient:
             WorkflowNotFoundError: no workflow of this name is known there.
             RunConflictError: the id belongs to a run that began otherwise.
             BackpressureError: no new runs are taken now.
+            RunOptionError: the workflow has no use for one of the options.
             ServerUnreachableError, ServerRefusedError, RequestRefusedError: it was not accepted.
         """
         name = workflow if isinstance(workflow, str) else workflow.workflow_name

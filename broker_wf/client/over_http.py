@@ -185,6 +185,10 @@ def _told(options: RunOptions) -> dict[str, object]:
         told["delay"] = options.delay_ms / 1000
     if options.on_conflict != "fail":
         told |= {"on_conflict": options.on_conflict, "request_id": secrets.token_hex(8)}
+    if options.priority != "normal":
+        told["priority"] = options.priority
+    if options.fairness_key is not None:
+        told["fairness_key"] = options.fairness_key
     return told
 
 

@@ -11,6 +11,7 @@ from broker_wf.errors import (
     RunConflictError,
     RunEndedError,
     RunNotFoundError,
+    RunOptionError,
 )
 
 _CURES = {
@@ -34,6 +35,8 @@ def refusal_of(url: str, status: int, kind: str, detail: str, about: str) -> Bro
             return RunNotFoundError(about)
         case "RunConflictError":
             return RunConflictError(about)
+        case "RunOptionError":
+            return RunOptionError(detail)
         case "RunEndedError":
             return RunEndedError(about, _between(detail, "already ended: ", ";"))
         case "BackpressureError":

@@ -36,4 +36,7 @@ Digest = NewType("Digest", str)
 Lane = NewType("Lane", str)
 """What a worker serves: a workflow's work, in one queue, possibly of one graph digest only."""
 
+PRIORITIES = ("high", "low")
+"""Of runs that have streams of their own for it: those of ``<lane>#<priority>``."""
+
 Partition = NewType("Partition", int)

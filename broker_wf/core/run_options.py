@@ -1,4 +1,4 @@
-"""What a run is started with besides its start event: tags, delay, what to do where its id is taken."""
+"""What a run is started with besides its start event: tags, delay, priority, what to do where its id is taken."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from datetime import timedelta
 from typing import Literal, get_args
 
 OnConflict = Literal["fail", "attach", "restart"]
+Priority = Literal["high", "normal", "low"]
 
 MOST_TAGS, LONGEST_TAG, LONGEST_VALUE = 32, 64, 256
+LONGEST_KEY = 256
 LONGEST_DELAY_S = 366 * 86_400
 
-_ON_CONFLICT = get_args(OnConflict)
+_CHOICES = {"on_conflict": get_args(OnConflict), "priority": get_args(Priority)}
 _SHORT = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _LONG = re.compile(r"P(?=.)(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -31,6 +33,11 @@ class RunOptions:
             timeout does not run.
         on_conflict: where its id is that of a run of the workflow: ``fail`` attaches if the start event is the same and
             is a conflict otherwise; ``attach`` always attaches; ``restart`` cancels and forgets that run and begins.
+        priority: its steps go before those of runs of lower priority, wherever a worker has both: of 21 times that a
+            worker looks for work it begins 16 times with ``high``, 4 with ``normal``, once with ``low``. Of runs that
+            wait for their turn of ``num_concurrent_runs``, four of a priority are next for one of the priority below.
+        fairness_key: of runs that wait for their turn, one of each key is next, round and round; those without a key
+            are together like those of one. Only for workflows with ``num_concurrent_runs``: others let nobody wait.
 
     Raises (when made):
         ValueError: a value that no run can have; says which, and what is possible.
@@ -39,6 +46,8 @@ class RunOptions:
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     delay: float | str | timedelta = 0.0
     on_conflict: OnConflict = "fail"
+    priority: Priority = "normal"
+    fairness_key: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.tags) > MOST_TAGS:
@@ -46,8 +55,13 @@ class RunOptions:
         for name, value in self.tags.items():
             _check_tag(name, value)
         _seconds(self.delay)
-        if self.on_conflict not in _ON_CONFLICT:
-            raise ValueError(f"on_conflict cannot be {self.on_conflict!r}: it is one of {', '.join(_ON_CONFLICT)}")
+        for name, possible in _CHOICES.items():
+            if (given := getattr(self, name)) not in possible:
+                raise ValueError(f"{name} cannot be {given!r}: it is one of {', '.join(possible)}")
+        if self.fairness_key is not None and not (self.fairness_key and _is_plain(self.fairness_key, LONGEST_KEY)):
+            raise ValueError(
+                f"fairness_key cannot be {self.fairness_key!r}: use 1 to {LONGEST_KEY} printable characters"
+            )
 
     @property
     def delay_ms(self) -> int:

@@ -150,6 +150,8 @@ class Inspector:
             unfinished=await self._unfinished(found, status),
             tags=tags_of(fields),
             begins_at=moment_of(fields, "begins_ms"),
+            priority=text(fields.get("priority", b"normal")),
+            fairness_key=text(fields["fairness"]) if "fairness" in fields else None,
         )
 
     async def steps(self, run_id: str) -> list[ExecutionView]:

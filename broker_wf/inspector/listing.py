@@ -19,7 +19,18 @@ RUNNING = "running"
 QUEUED = "queued"
 STATUSES = (RUNNING, QUEUED, "completed", "failed", "cancelled", "timed_out")
 
-_FIELDS = ("status", "workflow", "created_ms", "started_ms", "ended_ms", "later_window", "tags", "begins_ms")
+_FIELDS = (
+    "status",
+    "workflow",
+    "created_ms",
+    "started_ms",
+    "ended_ms",
+    "later_window",
+    "tags",
+    "begins_ms",
+    "priority",
+    "fairness",
+)
 _READ_AT_ONCE = 200
 _SCANNED_AT_ONCE = 5_000
 _SHOWN_CANDIDATES = 5
@@ -99,6 +110,8 @@ async def _summaries(broker: Broker, places: Sequence[_Place]) -> list[RunSummar
                 cursor=str(place),
                 tags=tags_of(fields),
                 begins_at=moment_of(fields, "begins_ms"),
+                priority=text(fields.get("priority", b"normal")),
+                fairness_key=text(fields["fairness"]) if "fairness" in fields else None,
             )
         )
     return made

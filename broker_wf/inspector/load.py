@@ -9,6 +9,7 @@ from typing import cast
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.packing import unpack
+from broker_wf.core.ids import PRIORITIES
 from broker_wf.inspector.replies import byte_mapping, entries, mapping, scored, server_ms, text
 from broker_wf.inspector.views import WorkflowView
 
@@ -96,16 +97,16 @@ async def _facts(broker: Broker, workflow: str) -> _Facts:
 
 
 def _streams(broker: Broker, workflow: str, fields: dict[str, bytes]) -> tuple[str, ...]:
-    """Every stream of a workflow: those of its lane, and those of its digests, where runs are set aside."""
-    keys: dict[str, None] = {}
+    """Every stream of a workflow: of its lane, of its priorities, and of its digests, where runs are set aside."""
+    keys, lanes = dict[str, None](), [workflow, *(f"{workflow}#{one}" for one in PRIORITIES)]
     for name, raw in fields.items():
         if not name.startswith(_DIGEST):
             continue
         aside = f"{workflow}#{name.removeprefix(_DIGEST)}"
         for event, is_join in _stream_events(raw):
             if not is_join:
-                keys[broker.keys.of("work", workflow, event)] = None
-            keys[broker.keys.of("again", workflow, event)] = None
+                keys.update((broker.keys.of("work", lane, event), None) for lane in lanes)
+            keys.update((broker.keys.of("again", lane, event), None) for lane in lanes)
             keys[broker.keys.of("again", aside, event)] = None
     return tuple(keys)
 
@@ -128,6 +129,9 @@ async def _stream(broker: Broker, key: str) -> _Stream:
         broker.pipe.command("XLEN", key), broker.pipe.command("XINFO", "GROUPS", key), return_exceptions=True
     )
     behind, pending, last_ids = 0, 0, list[str]()
+    if isinstance(length, int) and length > 0 and not _groups(groups):
+        # Nobody has read it yet: the groups of a priority come with the first claim.
+        return _Stream(key=key, behind=length, pending=0, last_ids=("0-0",))
     for one in _groups(groups):
         count = _behind(one, cast(int, length))
         behind += count

@@ -20,6 +20,8 @@ class RunSummary:
         cursor: goes into ``before`` to ask for what follows this run in the list.
         tags: it was started with.
         begins_at: when a run that was put off begins; None: it was not, or has begun.
+        priority: high, normal or low.
+        fairness_key: with which it waits for its turn; None: it has none.
     """
 
     run_id: str
@@ -31,6 +33,8 @@ class RunSummary:
     cursor: str
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     begins_at: datetime | None = None
+    priority: str = "normal"
+    fairness_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +117,8 @@ class RunView:
             timed out or was cancelled.
         tags: it was started with.
         begins_at: when a run that was put off begins; None: it was not, or has begun.
+        priority: high, normal or low.
+        fairness_key: with which it waits for its turn; None: it has none.
     """
 
     run_id: str
@@ -137,6 +143,8 @@ class RunView:
     unfinished: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     begins_at: datetime | None = None
+    priority: str = "normal"
+    fairness_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

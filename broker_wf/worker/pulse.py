@@ -49,7 +49,7 @@ class Pulse:
         """
         spec, fresh_ms = served.program.spec, 3 * self.settings.heartbeat_ms
         if not served.private:
-            await self.broker.roster.register(spec, pack(facts_of(spec)), served.groups, fresh_ms)
+            await self.broker.roster.register(spec, pack(facts_of(spec)), served.lasting_groups, fresh_ms)
 
     async def beat_for_ever(self) -> None:
         """Beat until cancelled."""

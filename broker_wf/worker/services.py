@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextvars import Context
 from dataclasses import dataclass, field
 
-from broker_wf.broker.deliveries import Serving
+from broker_wf.broker.asking import Serving
 from broker_wf.broker.roster import Group, groups_of
-from broker_wf.core.ids import Lane, RunId, WorkflowName
+from broker_wf.core.ids import PRIORITIES, Lane, RunId, WorkflowName
 from broker_wf.engine.program import Program
 
 
@@ -42,9 +42,15 @@ class Served:
         return self.lane, Lane(f"{self.lane}#{self.program.spec.digest}")
 
     @property
-    def groups(self) -> list[Group]:
-        """The consumer groups of its steps in these lanes."""
+    def lasting_groups(self) -> list[Group]:
+        """The groups that are there as long as the workflow is; those of priorities come with their first run."""
         return [group for lane in self.lanes for group in groups_of(self.program.spec, lane)]
+
+    @property
+    def groups(self) -> list[Group]:
+        """The consumer groups of its steps in these lanes, those of priorities among them."""
+        ranked = () if self.private else (Lane(f"{self.lane}#{one}") for one in PRIORITIES)
+        return [*self.lasting_groups, *(group for lane in ranked for group in groups_of(self.program.spec, lane))]
 
     @property
     def offers(self) -> list[Serving]:

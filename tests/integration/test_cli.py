@@ -100,13 +100,14 @@ def test_waiting_may_end_before_the_run_does(console: Console, tmp_path: Path) -
 
 
 def test_a_run_has_the_tags_and_the_delay_that_were_given(audited: Console) -> None:
-    given = ("--tag", "kunde=Zoë", "--tag", "expr=a=b", "--delay", "1h", "--run-id", "later")
+    given = ("--tag", "kunde=Zoë", "--tag", "expr=a=b", "--delay", "1h", "--run-id", "later", "--priority", "low")
     assert audited.run("run", f"{APP}:echo", "--detach", *given).code == 0
     view = audited.run("runs", "show", "later", "--json").json
     assert (view["status"], view["tags"]) == ("queued", {"kunde": "Zoë", "expr": "a=b"})
     shown = audited.run("runs", "show", "later").out
     assert "tags      kunde=Zoë, expr=a=b" in shown
     assert "begins    20" in shown
+    assert "priority  low" in shown
     assert audited.run("runs", "cancel", "later").code == 0
 
 

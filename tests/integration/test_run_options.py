@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from broker_wf import Context, RunOptions, Workflow, step
-from broker_wf.errors import RunConflictError, WorkflowCancelledByUser
+from broker_wf.errors import RunConflictError, RunOptionError, WorkflowCancelledByUser
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.home import home_of
 from broker_wf.inspector import Inspector
@@ -185,3 +185,121 @@ async def test_the_id_of_another_workflows_run_stays_a_conflict(cluster: Stage, 
         await within(other)
     await within(first.send_event(Go()))
     assert await within(first) == "gone"
+
+
+class Noted(Workflow):
+    """Notes that it begins; as many runs as it is told of at one time."""
+
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        probe.mark(ev.name, ev.what)
+        return StopEvent()
+
+
+async def all_begun(stage: Stage, flow: Workflow, runs: list[tuple[str, RunOptions]]) -> None:
+    """Submitted one after the other."""
+    for number, (what, options) in enumerate(runs):
+        flow.run(name=stage.settings.namespace, what=what, run_id=f"r{number}", run_options=options)
+        await until_there(stage, f"r{number}")
+
+
+async def until_there(stage: Stage, run_id: str) -> None:
+    with redis.Redis.from_url(stage.url) as client:
+        await until(lambda: client.exists(stage.keys.of("run", run_id)) == 1)
+
+
+async def begun(name: str, count: int) -> str:
+    await until(lambda: len(probe.marks(name)) == count)
+    return "".join(probe.marks(name))
+
+
+LOW, NORMAL, HIGH = (RunOptions(priority=one) for one in ("low", "normal", "high"))
+
+
+async def test_a_worker_takes_what_has_priority_first_and_leaves_nobody_out(cluster: Stage) -> None:
+    """Of 21 claims 16 begin with the first priority, four with the second, one with the third."""
+    cluster.change(concurrency=1)
+    flow, name = cluster.flow(Noted), cluster.settings.namespace
+    await all_begun(cluster, flow, [("l", LOW)] * 5 + [("n", NORMAL)] * 6 + [("h", HIGH)] * 30)
+    await cluster.add_worker(Noted)
+    order = await begun(name, 41)
+    assert sorted(order) == sorted("l" * 5 + "n" * 6 + "h" * 30)
+    first = order[:21]
+    assert first.count("h") > first.count("n") > first.count("l") >= 1
+    assert order.rindex("h") < order.rindex("l")
+
+
+async def test_what_a_run_with_priority_does_is_shown_as_waiting_before_any_worker_has_come(cluster: Stage) -> None:
+    worker = await cluster.add_worker(Noted)
+    flow, name = cluster.flow(Noted), cluster.settings.namespace
+    await cluster.stop_worker(worker)
+    await all_begun(cluster, flow, [("h", HIGH), ("l", LOW), ("n", NORMAL)])
+    inspector = Inspector((await home_of(cluster.settings)).broker)
+    (load,) = (await inspector.status()).workflows
+    assert (load.waiting, load.live_runs) == (3, 3)
+    assert load.oldest_waiting_ms is not None
+    assert [(await inspector.run(f"r{n}")).priority for n in range(3)] == ["high", "low", "normal"]
+    await cluster.add_worker(Noted)
+    await begun(name, 3)
+
+
+async def test_a_step_of_a_run_with_priority_is_done_again_when_its_worker_has_left(cluster: Stage) -> None:
+    flow, name = cluster.flow(Told), cluster.settings.namespace
+    worker = await cluster.add_worker(Told)
+    run = flow.run(name=name, run_options=HIGH)
+    await until(lambda: probe.marks(name) == ["begun 0"])
+    await cluster.stop_worker(worker)
+    await within(run.send_event(Go()))
+    await cluster.add_worker(Told)
+    assert await within(run) == "gone"
+
+
+def keyed(key: str | None) -> RunOptions:
+    return RunOptions(fairness_key=key)
+
+
+async def held_back(cluster: Stage, runs: list[tuple[str, RunOptions]]) -> str:
+    """In which order runs have their turns that all have waited for the same one."""
+    flow, name = cluster.flow(Noted, num_concurrent_runs=1), cluster.settings.namespace
+    await all_begun(cluster, flow, [("_", NORMAL), *runs])
+    await cluster.add_worker(Noted, num_concurrent_runs=1)
+    return (await begun(name, 1 + len(runs)))[1:]
+
+
+async def test_of_many_runs_of_one_key_and_few_of_others_each_key_is_next_in_its_turn(cluster: Stage) -> None:
+    runs = [("a", keyed("a"))] * 5 + [("b", keyed("b"))] * 2 + [("c", keyed("c"))] + [("-", keyed(None))] * 3
+    assert await held_back(cluster, runs) == "abc-ab-a-aa"
+
+
+async def test_runs_without_keys_have_their_turns_in_the_order_of_their_arrival(cluster: Stage) -> None:
+    assert await held_back(cluster, [(one, NORMAL) for one in "123456"]) == "123456"
+
+
+async def test_of_runs_that_wait_those_with_priority_have_their_turns_four_times_as_often(cluster: Stage) -> None:
+    runs = [("l", LOW)] * 2 + [("n", NORMAL)] * 6 + [("h", HIGH)] * 9
+    assert await held_back(cluster, runs) == "hhhnhhhhnhhnlnnnl"
+
+
+async def test_who_has_cancelled_what_waited_is_not_put_behind_for_it(cluster: Stage) -> None:
+    flow, name = cluster.flow(Noted, num_concurrent_runs=1), cluster.settings.namespace
+    await all_begun(cluster, flow, [("_", NORMAL)] + [("a", keyed("a"))] * 6 + [("b", keyed("b"))] * 4)
+    broker = (await home_of(cluster.settings)).broker
+    for number in range(1, 7):
+        await broker.runs.cancel(f"r{number}")  # pyright: ignore[reportArgumentType]
+    flow.run(name=name, what="a", run_id="late", run_options=keyed("a"))
+    await until_there(cluster, "late")
+    await cluster.add_worker(Noted, num_concurrent_runs=1)
+    assert await begun(name, 6) == "_babbb"
+    assert (await Inspector(broker).run("late")).fairness_key == "a"
+
+
+async def test_a_key_is_refused_where_nobody_waits_for_a_turn(cluster: Stage) -> None:
+    flow = await cluster.put_on(Noted)
+    with pytest.raises(RunOptionError, match="has no num_concurrent_runs"):
+        await within(flow.run(name="n", what="w", run_options=keyed("a")))
+
+
+async def test_a_run_of_this_process_may_have_a_priority_too(alone: Stage) -> None:
+    flow, name = await alone.put_on(Noted), alone.settings.namespace
+    await within(flow.run(name=name, what="h", run_options=HIGH))
+    assert probe.marks(name) == ["h"]

@@ -10,9 +10,10 @@ from typing import Any, TypeVar, cast
 
 import redis
 
+from broker_wf.broker.asking import Asking
 from broker_wf.broker.broker import Broker, open_broker
 from broker_wf.broker.changes import Changed
-from broker_wf.broker.deliveries import Asking, Ended, FailurePlan, Offer
+from broker_wf.broker.deliveries import Ended, FailurePlan, Offer
 from broker_wf.broker.leased import Acknowledged
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.plans import EffectIds, Plan, effect_map, recovery_map

@@ -39,6 +39,8 @@ for i = 1, #all, 2 do
   end
 end
 redis.call('HSET', run_key(rid), 'lane', lane)
+-- One process has no streams for priorities.
+redis.call('HDEL', run_key(rid), 'rank')
 if run.max_runs then resume_turn(run, rid, now) end
 ring(lane, 1)
 return { 'OK', moved }

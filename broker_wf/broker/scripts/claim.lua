@@ -10,6 +10,7 @@
 --! arg lease_ms int
 --! arg frail_at int  crashes after which a delivery is frail: one more makes it poison
 --! arg frail_free int  1: the worker holds no frail delivery
+--! arg order     str  which priorities come first, where work has one: of '+-', '.' stands for what has none
 --! arg serves   pack  list of {lane, digest, {step = num_workers}, {step = num_workers_per_run}}
 --! reply pack {list of deliveries, 1 if work was left behind though there were places}
 
@@ -31,17 +32,33 @@ local function taken_before()
   return true
 end
 
+-- In which order what is ready is looked at. Where nothing has a priority there are two kinds of it.
+local function kinds_of(ready)
+  local plain, ranked = { 'a:', 'w:' }, false
+  for _, pair in ipairs(ready) do
+    local byte = string.byte(pair)
+    ranked = ranked or byte == 43 or byte == 45
+  end
+  if not ranked then return plain end
+  local kinds = {}
+  for mark in string.gmatch(order, '.') do
+    if mark == '.' then mark = '' end
+    for _, kind in ipairs(plain) do kinds[#kinds + 1] = mark .. kind end
+  end
+  return kinds
+end
+
 if again == 1 and taken_before() then return cmsgpack.pack({ claim.out, 0 }) end
 for _, one in ipairs(serves) do
   claim.per_run = one[4]
   if base_lane(one[1]) == one[1] then free_overdue_places(one[1], one[3], claim.now) end
   local pairs_here = redis.call('ZRANGE', ready_key(one[1]), 0, 127)
-  for _, kind in ipairs({ 'a', 'w' }) do
+  for _, kind in ipairs(kinds_of(pairs_here)) do
     for _, pair in ipairs(pairs_here) do
       if claim.free <= 0 then break end
-      local head = string.sub(pair, 1, 2)
-      local fine = head == 'a:' or head == 'w:'
-      if head == kind .. ':' then fine = guarded(claim.now, pair, serve, claim, one[1], one[2], one[3], pair) end
+      local head = string.match(pair, '^[+-]?[aw]:')
+      local fine = head
+      if head == kind then fine = guarded(claim.now, pair, serve, claim, one[1], one[2], one[3], pair) end
       if not fine then redis.call('ZREM', ready_key(one[1]), pair) end
     end
   end

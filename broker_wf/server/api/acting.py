@@ -20,8 +20,6 @@ from broker_wf.server.api.models import (
     Done,
     Dropped,
     Letters,
-    NewRun,
-    NewRuns,
     Rerun,
     Retried,
     SentEvent,
@@ -29,6 +27,7 @@ from broker_wf.server.api.models import (
     StartedRuns,
 )
 from broker_wf.server.api.reading import page_of
+from broker_wf.server.api.starting import NewRun, NewRuns
 from broker_wf.workflow import Workflow
 
 

@@ -13,12 +13,9 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
-    model_validator,
 )
-from typing_extensions import Self
 
 from broker_wf.again import Again
-from broker_wf.core.run_options import MOST_TAGS, OnConflict, RunOptions
 from broker_wf.inspector.views import (
     DeadLetterView,
     EventView,
@@ -53,11 +50,13 @@ Whole = Annotated[int, BeforeValidator(lambda value: int(value) if _is_whole(val
 LetterId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$")]
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
+    """What is asked for; nothing is there that is not known."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class RunsQuery(_Asked):
+class RunsQuery(Asked):
     """Which runs to list."""
 
     workflow: str | None = Field(default=None, description="Only runs of this workflow.")
@@ -70,7 +69,7 @@ class RunsQuery(_Asked):
     cursor: str | None = Field(default=None, pattern=r"^[0-9]{1,15}-", description="`next` of the page before.")
 
 
-class EventsQuery(_Asked):
+class EventsQuery(Asked):
     """Which events of a run to read."""
 
     after: int = Field(default=0, ge=0, le=LAST_SEQ, description="Events behind this sequence number.")
@@ -78,7 +77,7 @@ class EventsQuery(_Asked):
     sse: bool = Field(default=False, description="As server-sent events until the run ends. So does the Accept header.")
 
 
-class LogsQuery(_Asked):
+class LogsQuery(Asked):
     """Which lines of a run's log to read."""
 
     after: str = Field(default="", pattern=r"^([0-9]{1,18}-[0-9]{1,18})?$", description="Lines behind this cursor.")
@@ -88,76 +87,26 @@ class LogsQuery(_Asked):
     sse: bool = Field(default=False, description="As server-sent events until the run ends. So does the Accept header.")
 
 
-class LimitQuery(_Asked):
+class LimitQuery(Asked):
     """How much to list."""
 
     limit: int = Field(default=100, ge=1, le=10_000, description="Of the list.")
 
 
-class WaitingQuery(_Asked):
+class WaitingQuery(Asked):
     """Whose questions to list."""
 
     workflow: str | None = Field(default=None, description="Only those of this workflow.")
     limit: int = Field(default=1_000, ge=1, le=10_000, description="Live runs that are looked at, newest first.")
 
 
-class BacklogQuery(_Asked):
+class BacklogQuery(Asked):
     """What to measure."""
 
     queue: str | None = Field(default=None, description="A workflow; otherwise all of them together.")
 
 
-class NewRun(_Asked):
-    """A run to start."""
-
-    workflow: str = Field(description="Its name.")
-    event: dict[str, JsonValue] = Field(
-        default_factory=dict[str, JsonValue], description="Fields of the workflow's start event."
-    )
-    run_id: str | None = Field(
-        default=None, description="The same id with the same start event attaches to the run there is."
-    )
-    tags: dict[str, str] = Field(
-        default_factory=dict[str, str],
-        max_length=MOST_TAGS,
-        description="Texts to find it by: names of 1 to 64 characters without '=', values of at most 256.",
-    )
-    delay: float | str = Field(
-        default=0.0,
-        description=(
-            "When its first step may begin: in so many seconds, or in '30s', '5m', 'PT5M'. Till then it is queued."
-        ),
-    )
-    on_conflict: OnConflict = Field(
-        default="fail",
-        description=(
-            "Where the id is taken by a run of this workflow: `fail` attaches if the start event is the same and is "
-            "refused otherwise; `attach` always attaches; `restart` cancels and forgets that run and begins anew."
-        ),
-    )
-    request_id: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9_-]{1,64}$",
-        description="Of a restart: sent again under the same id it happens once.",
-    )
-
-    @model_validator(mode="after")
-    def _check_options(self) -> Self:
-        self.options()
-        return self
-
-    def options(self) -> RunOptions:
-        """What it is started with besides its event."""
-        return RunOptions(tags=self.tags, delay=self.delay, on_conflict=self.on_conflict)
-
-
-class NewRuns(_Asked):
-    """Runs to start; each is judged by itself, and those before a refused one go on."""
-
-    runs: list[NewRun] = Field(min_length=1, max_length=1_000)
-
-
-class SentEvent(_Asked):
+class SentEvent(Asked):
     """An event for a run."""
 
     type: str = Field(description="Name of its class, one of the workflow's.")
@@ -170,7 +119,7 @@ class SentEvent(_Asked):
     )
 
 
-class Bulk(_Asked):
+class Bulk(Asked):
     """Something to be done to many runs: those named, or those the filters fit.
 
     Without names live runs are cancelled, and done again those that ended badly (or as `status` says) and that nobody
@@ -330,7 +279,7 @@ class Schemas(BaseModel):
     events: dict[str, dict[str, JsonValue]] = Field(description="By class; empty where this server has not the code.")
 
 
-class Letters(_Asked):
+class Letters(Asked):
     """Dead letters: those named, or those the filters fit."""
 
     ids: list[LetterId] | None = Field(
@@ -361,7 +310,7 @@ class Retried(BaseModel):
     letters: list[Again]
 
 
-class Rerun(_Asked):
+class Rerun(Asked):
     """How a run is to be done again."""
 
     from_step: str | None = Field(

@@ -25,8 +25,6 @@ from broker_wf.server.api.models import (
     LimitQuery,
     Logs,
     LogsQuery,
-    NewRun,
-    NewRuns,
     Queues,
     Rerun,
     Retried,
@@ -44,6 +42,7 @@ from broker_wf.server.api.models import (
     Workflows,
 )
 from broker_wf.server.api.openapi import description
+from broker_wf.server.api.starting import NewRun, NewRuns
 
 PREFIX = "/api/v1"
 

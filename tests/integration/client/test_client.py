@@ -20,6 +20,7 @@ from broker_wf.errors import (
     RunConflictError,
     RunEndedError,
     RunNotFoundError,
+    RunOptionError,
     ServerUnreachableError,
     WorkflowCancelledByUser,
     WorkflowTimeoutError,
@@ -95,6 +96,15 @@ async def test_a_run_has_tags_and_may_begin_later(scene: Scene) -> None:
     listed = {one.run_id: one for one in (await scene.client.runs(status="queued")).runs}
     assert (listed[run.id].tags, listed[run.id].begins_at) == (view.tags, view.begins_at)
     assert await run.cancel() == "cancelled"
+
+
+async def test_a_run_has_a_priority_and_a_key_where_that_is_of_use(scene: Scene) -> None:
+    run = await scene.client.submit("greeting", {"name": "you"}, options=RunOptions(priority="high"))
+    await within(run.result())
+    assert (await run.show()).priority == "high"
+    assert (await (await run.rerun()).show()).priority == "high"
+    with pytest.raises(RunOptionError, match="'greeting' has no num_concurrent_runs"):
+        await scene.client.submit("greeting", {"name": "you"}, options=RunOptions(fairness_key="a"))
 
 
 async def test_where_an_id_is_taken_a_run_attaches_or_takes_its_place(scene: Scene) -> None:

@@ -101,6 +101,10 @@ async def api(cluster: Stage) -> AsyncIterator[Api]:
         ({"delay": 1e300}, "366 days at most"),
         ({"delay": None}, "delay"),
         ({"on_conflict": "replace"}, "on_conflict"),
+        ({"priority": "urgent"}, "priority"),
+        ({"priority": 5}, "priority"),
+        ({"fairness_key": ""}, "fairness_key cannot be ''"),
+        ({"fairness_key": "a\nb"}, "fairness_key"),
         ({"request_id": "a b"}, "request_id"),
     ],
 )
@@ -109,6 +113,16 @@ async def test_what_no_run_can_have_is_refused_with_its_name(api: Api, given: di
     assert where in refused["detail"]
     many = await api.post("/runs", {"runs": [{"workflow": SPREAD, **given}]}, status=422)
     assert many["error"] == "ValidationError"
+
+
+async def test_a_fairness_key_is_refused_where_it_would_do_nothing(api: Api) -> None:
+    wish = {"workflow": SPREAD, "fairness_key": "a"}
+    refused = await api.post("/runs", wish, status=422)
+    assert refused["error"] == "RunOptionError"
+    assert "has no num_concurrent_runs" in refused["detail"]
+    (one,) = (await api.post("/runs", {"runs": [wish]}))["runs"]
+    assert one["run_id"] is None
+    assert "has no num_concurrent_runs" in one["error"]
 
 
 async def test_a_restart_that_is_sent_again_happens_once(api: Api) -> None:

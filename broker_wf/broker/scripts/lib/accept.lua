@@ -7,7 +7,7 @@
 -- plan: workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox, start_name,
 -- start_hash, state {key = value}, max_live_runs, exposed or nil, trace or nil, max_runs or nil, start (packed {payload,
 -- routes, state}) or nil, unkept or nil, rerun_of (a run that has ended) or nil, tags (packed) or nil, delay_ms or nil,
--- on_conflict (attach, restart) or nil, token (of one wish to restart) or nil.
+-- on_conflict (attach, restart) or nil, token (of one wish to restart) or nil, priority (high, low) or nil, fairness (key) or nil.
 
 -- Why a run is not made: the reply for one that exists, or for too many; nil.
 local function not_accepted(rid, plan)
@@ -44,6 +44,12 @@ local function accept(rid, plan, now)
   if plan.trace then redis.call('HSET', run_key(rid), 'trace', plan.trace) end
   if plan.tags then redis.call('HSET', run_key(rid), 'tags', plan.tags) end
   if plan.token then redis.call('HSET', run_key(rid), 'token', plan.token) end
+  if plan.fairness then redis.call('HSET', run_key(rid), 'fairness', plan.fairness) end
+  if plan.priority then
+    redis.call('HSET', run_key(rid), 'priority', plan.priority)
+    local private = string.find(plan.lane, '@', 1, true)
+    if not private then redis.call('HSET', run_key(rid), 'rank', '#' .. plan.priority) end
+  end
   if plan.start then redis.call('HSET', run_key(rid), 'start', plan.start) end
   if plan.rerun_of then accept_rerun(rid, plan.rerun_of) end
   for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end

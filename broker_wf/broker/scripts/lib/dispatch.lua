@@ -42,10 +42,18 @@ local function lane_of(run, rec)
   return run.lane .. (rec.h or '')
 end
 
+-- A run with a priority has streams of its own beside those of the others, unless it was set aside.
+local RANKS = { ['+'] = '#high', ['-'] = '#low' }
+local MARKS = { ['#high'] = '+', ['#low'] = '-' }
+
 local function stream_of(run, rec)
-  local lane = lane_of(run, rec)
+  local lane = run.lane .. (rec.h or run.rank or '')
   if rec.k == 'a' then return again_key(lane, rec.t) end
   return work_key(lane, rec.t)
+end
+
+local function pair_of(run, rec)
+  return (run.rank and not rec.h and MARKS[run.rank] or '') .. rec.k .. ':' .. rec.t .. '|' .. rec.s
 end
 
 -- Adds one entry for deliveries of one event to the steps named, and leaves their records queued.
@@ -63,7 +71,7 @@ local function enqueue(run, rid, eid, recs, kind, now)
     local did = eid .. '@' .. rec.s
     save_record(rid, did, rec)
     redis.call('ZADD', queued_key(), now + run.check_ms, rid .. '|' .. did)
-    make_ready(lane, kind .. ':' .. rec.t .. '|' .. rec.s)
+    make_ready(lane, pair_of(run, rec))
   end
   expire_private(lane, key)
   return lane

@@ -15,7 +15,7 @@ local function find_entry(member, now)
   if rec.i and reachable(stream_of(run, rec), rec.s, rec.i) then
     local lane = lane_of(run, rec)
     redis.call('ZADD', queued_key(), now + run.check_ms, member)
-    make_ready(lane, rec.k .. ':' .. rec.t .. '|' .. rec.s)
+    make_ready(lane, pair_of(run, rec))
     ring(lane, 1)
     return 0
   end

@@ -102,8 +102,9 @@ local function read_unlimited(claim, digest, key, step, count)
 end
 
 local function serve(claim, lane, digest, limits, pair)
-  local kind, name, step = string.match(pair, '^([aw]):([^|]+)|(.+)$')
-  local key = kind == 'a' and again_key(lane, name) or work_key(lane, name)
+  local mark, kind, name, step = string.match(pair, '^([+-]?)([aw]):([^|]+)|(.+)$')
+  local ranked = lane .. (RANKS[mark] or '')
+  local key = kind == 'a' and again_key(ranked, name) or work_key(ranked, name)
   local count, exhausted = math.min(claim.free, share(claim, lane, key)), false
   if limits[step] then
     exhausted = read_limited(claim, lane, digest, pair, key, step, limits[step], count)

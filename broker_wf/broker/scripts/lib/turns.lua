@@ -2,9 +2,17 @@
 --! key admitted_runs ZSET
 --! key queued_runs   ZSET
 --! key watch         ZSET
+--! key turns         HASH
 -- Turns of runs of a workflow with `num_concurrent_runs`. A run that waits for its turn has the dispatch window 0, so
 -- that whatever is sent to it stays in its backlog; `later_window` of its record keeps the window it will have. So has one
 -- that is to begin later (`begins_ms`), of whatever workflow: it asks for its turn when that moment has come.
+
+-- The line goes round by round. Runs of one priority and fairness key are a flow; each run stands so many rounds behind
+-- the one of its flow before it, or behind the round that is being served: a flow of high priority comes four times as
+-- often as one of the next. A place in the line is a round, and in it the order of arrival. `turns` holds the round that is
+-- served, and the last one of each flow that has runs in the line.
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local ROUND = 1000000
 
 -- Longer than any heartbeat: a private lane that was not served for so long has lost its process.
 local LANE_GONE_MS = 30000
@@ -33,15 +41,32 @@ local function begin_turn(run, rid, now, is_new)
   open_window(run, rid, now, is_new)
 end
 
--- Lets runs begin in the order of their arrival, as many as there is room for. Each is bound by the limit it came with.
+local function flow_of(rid)
+  local v = redis.call('HMGET', run_key(rid), 'priority', 'fairness')
+  local priority = v[1] or 'normal'
+  return priority .. ':' .. (v[2] or ''), STRIDE[priority] or STRIDE.normal
+end
+
+-- The line without a run. place: that of the first one, whose round is served then; nil: it goes for another reason.
+local function leave_line(workflow, rid, place)
+  if redis.call('ZREM', queued_runs_key(workflow), rid) == 0 then return end
+  if redis.call('EXISTS', queued_runs_key(workflow)) == 0 then return redis.call('DEL', turns_key(workflow)) end
+  local flow, stride = flow_of(rid)
+  if not place then return redis.call('HINCRBY', turns_key(workflow), flow, -stride) end
+  local round = math.floor(tonumber(place) / ROUND)
+  redis.call('HSET', turns_key(workflow), '', string.format('%.0f', round))
+  if tonumber(redis.call('HGET', turns_key(workflow), flow)) == round then redis.call('HDEL', turns_key(workflow), flow) end
+end
+
+-- Lets runs begin in the order of the line, as many as there is room for. Each is bound by the limit it came with.
 local function promote(workflow, now, newcomer)
   while true do
-    local rid = redis.call('ZRANGE', queued_runs_key(workflow), 0, 0)[1]
+    local rid, place = unpack(redis.call('ZRANGE', queued_runs_key(workflow), 0, 0, 'WITHSCORES'))
     if not rid then return end
     local run = load_run(rid)
     local waits = run and run.status == 'running' and not is_abandoned(run, now)
     if waits and redis.call('ZCARD', admitted_runs_key(workflow)) >= run.max_runs then return end
-    redis.call('ZREM', queued_runs_key(workflow), rid)
+    leave_line(workflow, rid, place)
     if waits then begin_turn(run, rid, now, rid == newcomer) end
   end
 end
@@ -58,11 +83,17 @@ local function take_back_turns(workflow, now)
   return taken
 end
 
--- Behind those that wait, by order of arrival.
 local function line_up(workflow, rid, now)
-  local last = redis.call('ZREVRANGE', queued_runs_key(workflow), 0, 0, 'WITHSCORES')
-  local place = math.max(now * 1000, (tonumber(last[2]) or 0) + 1)
-  redis.call('ZADD', queued_runs_key(workflow), 'NX', string.format('%.0f', place), rid)
+  if redis.call('ZSCORE', queued_runs_key(workflow), rid) then return end
+  local flow, stride = flow_of(rid)
+  local seen = redis.call('HMGET', turns_key(workflow), '', flow)
+  local served = tonumber(seen[1]) or math.floor(now / 1000)
+  local round = math.max(served, tonumber(seen[2]) or 0) + stride
+  redis.call('HSET', turns_key(workflow), '', string.format('%.0f', served), flow, string.format('%.0f', round))
+  local last = redis.call('ZREVRANGEBYSCORE', queued_runs_key(workflow), string.format('(%.0f', (round + 1) * ROUND),
+    string.format('%.0f', round * ROUND), 'WITHSCORES', 'LIMIT', 0, 1)
+  local place = last[2] and tonumber(last[2]) + 1 or round * ROUND
+  redis.call('ZADD', queued_runs_key(workflow), string.format('%.0f', place), rid)
 end
 
 -- A new run of a limited workflow: its turn, or its place in the line.
@@ -89,7 +120,7 @@ end
 
 local function end_turn(run, rid, now)
   redis.call('ZREM', admitted_runs_key(run.workflow), rid)
-  redis.call('ZREM', queued_runs_key(run.workflow), rid)
+  leave_line(run.workflow, rid)
   promote(run.workflow, now)
 end
 

@@ -1,0 +1,67 @@
+"""What a worker asks for, and what it gets: a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker_wf.core.delivery import Delivery
+from broker_wf.core.ids import Digest, Fence, Lane, StepName, WorkerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A lane a worker claims from.
+
+    Attributes:
+        digest: runs of another graph are set aside.
+        limits: ``num_workers`` of the limited steps.
+        per_run: ``num_workers_per_run`` of those that have it.
+    """
+
+    lane: Lane
+    digest: Digest
+    limits: Mapping[StepName, int]
+    per_run: Mapping[StepName, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What a worker asks a claim for.
+
+    Attributes:
+        free: deliveries it can start.
+        held: deliveries it executes.
+        waited: how often in a row it has left work to others; it takes more than a fair share then.
+        frail_at: crashes after which a delivery is frail: one more makes it poison.
+        frail_free: the worker holds no frail delivery; it may have one at a time.
+        order: which priority comes first: ``+`` high, ``.`` none, ``-`` low.
+    """
+
+    worker: WorkerId
+    fence: Fence
+    free: int
+    held: int
+    waited: int
+    lease_ms: int
+    serves: bytes
+    frail_at: int = 2
+    frail_free: bool = True
+    order: str = "+.-"
+
+    def arguments(self, *, again: bool) -> tuple[object, ...]:
+        """Of the script; ``again``: the reply to this very claim was lost."""
+        head = (self.worker, self.fence, self.free, self.held, self.waited, int(again))
+        return (*head, self.lease_ms, self.frail_at, int(self.frail_free), self.order, self.serves)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What a claim brought.
+
+    Attributes:
+        capped: work was left behind though there were places: for others to share, or behind much that was stale.
+    """
+
+    deliveries: tuple[Delivery, ...]
+    capped: bool
