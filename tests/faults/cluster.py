@@ -115,7 +115,8 @@ class Cluster:
         With ``appendfsync everysec`` a server holds writes back for up to two seconds while the disk lags behind. A
         kill takes those along as a power loss does, which is another experiment (D4).
         """
-        self.client.config_set("appendfsync", "no")
+        if self.server.poll() is None:
+            self.client.config_set("appendfsync", "no")
         self.server.kill()
         self.server.wait()
         time.sleep(down_s)
