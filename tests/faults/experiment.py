@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -124,6 +124,12 @@ class Experiment:
     def under_way(self) -> int:
         """Runs whose drivers still wait."""
         return sum(not one.done() for one in self._waiting.values())
+
+    def are_accepted(self) -> bool:
+        """Whether the server knows each run whose driver still waits."""
+        client, keys = cast(Any, self.cluster.client), self.cluster.keys
+        waited_for = [keys.of("run", run) for run, one in self._waiting.items() if not one.done()]
+        return not waited_for or client.exists(*waited_for) == len(waited_for)
 
     async def all_over(self) -> None:
         """Wait until no driver waits."""

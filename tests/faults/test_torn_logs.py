@@ -65,6 +65,8 @@ async def torn(records: Records, seed: int, name: str, *, repair: bool, runs: in
     log = TornLog(experiment, repair=repair)
     for _ in range(3):
         await asyncio.sleep(experiment.chance.uniform(0.2, 0.5))
+        # A run may be submitted and end while nothing of it is kept. Then it is lost, and nobody waits any more.
+        await meanwhile(experiment.are_accepted, "all runs to be accepted")
         kept = await asyncio.to_thread(log.note)
         await asyncio.sleep(1.0)
         await asyncio.to_thread(log.tear, kept)
