@@ -100,7 +100,7 @@ class Cluster:
     def lines(self) -> list[str]:
         return self.ledger.read_text().splitlines() if self.ledger.exists() else []
 
-    def held_by(self, process: subprocess.Popen[bytes]) -> int:
+    def held_by(self, process: subprocess.Popen[bytes] | Child) -> int:
         """How many leased deliveries of all runs that process holds."""
         held = 0
         for key in self.client.scan_iter(match=self.keys.of("live", "*")):

@@ -139,7 +139,7 @@ def _become_worker(environment: dict[str, str], given: dict[str, Any]) -> None:
         with ExitStack() as stack:
             if given.get("mutant"):
                 stack.enter_context(mutated(given["mutant"]))
-            workflows = recorder.of_loads(given.get("version"))
+            workflows = recorder.SERVED[given["serves"]]()
             asyncio.run(recorder.main(given["ledger"], workflows, points=given.get("points")))
         status = 0
     except BaseException:

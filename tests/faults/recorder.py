@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -73,9 +73,12 @@ class Recorder:
             self.note("repaired", name, done.result()[1])
 
 
-def of_loads(version: str | None) -> list[Workflow]:
-    """What forked workers serve: all loads, or a workflow in one of its versions."""
-    return [*loads.workflows, *held.workflows] if version is None else [rolling.VERSIONS[version]()]
+SERVED: dict[str, Callable[[], list[Workflow]]] = {
+    "loads": lambda: [*loads.workflows, *held.workflows],
+    "faulty": lambda: [one() for one in faulty.workflows],
+    **{name: lambda version=version: [version()] for name, version in rolling.VERSIONS.items()},
+}
+"""What forked workers may serve."""
 
 
 async def main(ledger: str, workflows: Sequence[Workflow], *, points: str | None = None) -> None:
@@ -98,4 +101,4 @@ if __name__ == "__main__":
     with ExitStack() as stack:
         if arguments.mutant:
             stack.enter_context(mutated(arguments.mutant))
-        asyncio.run(main(arguments.ledger, [*of_loads(None), *(one() for one in faulty.workflows)]))
+        asyncio.run(main(arguments.ledger, [*SERVED["loads"](), *SERVED["faulty"]()]))

@@ -69,21 +69,21 @@ class Records:
         concurrency: int = 8,
         mutant: str | None = None,
         url: str | None = None,
-        version: str | None = None,
+        serves: str = "loads",
         wait: bool = True,
         **settings: int,
     ) -> Child:
-        """One more worker, of the loads, in milliseconds; it has begun to serve when this returns, if ``wait``.
+        """One more worker, in milliseconds; it has begun to serve when this returns, if ``wait``.
 
         Args:
-            version: of ``tests.apps.rolling``, which it serves in place of the loads.
+            serves: of ``recorder.SERVED``.
         """
         child = nursery().fork(
             self._environment(url, concurrency, settings),
             log=str(self.cluster.directory / "workers.log"),
             ledger=str(self.path),
             mutant=mutant,
-            version=version,
+            serves=serves,
             points=str(self.points),
         )
         self.cluster.workers.append(child)

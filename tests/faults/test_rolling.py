@@ -29,9 +29,9 @@ async def test_runs_keep_to_the_version_they_began_with_while_the_other_takes_ov
     def begin(what: str, version: str) -> None:
         experiment.begin(LOADS[version], 3, [f"{what}{n}" for n in range(count)])
 
-    (going,) = experiment.workers(1, version=old)
+    (going,) = experiment.workers(1, serves=old)
     begin("before", old)
-    experiment.workers(1, version=new)
+    experiment.workers(1, serves=new)
     experiment.fault()
     begin("new", new)
     begin("beside", old)
@@ -40,6 +40,6 @@ async def test_runs_keep_to_the_version_they_began_with_while_the_other_takes_ov
     going.terminate()
     experiment.fault()
     assert await asyncio.to_thread(going.wait, 30) == 0
-    experiment.workers(1, version=old)
+    experiment.workers(1, serves=old)
     assert await experiment.violations() == []
     assert cluster.client.xlen(cluster.keys.of("dead")) == 0
