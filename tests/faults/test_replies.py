@@ -103,19 +103,19 @@ async def test_a_run_that_the_server_lost_is_made_again_by_its_driver(records: R
     # All of the run at once, as a server that lost the end of its log would have it.
     client.delete(*[one for one in client.keys(keys.tag + "*") if one != keys.of("protocol").encode()])
     await meanwhile(lambda: client.exists(key), "the run to be made again")
-    records.work()
+    records.fork()
     await everything_is_exact([run])
 
 
 async def test_a_worker_told_to_go_hands_long_steps_back_as_they_were(records: Records) -> None:
-    going = records.work(drain_timeout_ms=300)
+    going = records.fork(drain_timeout_ms=300)
     flow = Held(timeout=120, broker=records.cluster.settings)
     run = flow.run(directory=str(records.cluster.directory), gates=["short", "long", "long"])
     await meanwhile(lambda: len(records.starts("@wait")) == 3, "the three leases")
     records.gate("short")
     going.terminate()
     assert await asyncio.to_thread(going.wait, 30) == 0
-    other = records.work()
+    other = records.fork()
     await meanwhile(lambda: len(records.starts("@wait")) == 5, "the two leases again")
     assert {(one.attempt, one.crashes) for one in records.starts("@wait")} == {(1, 0)}
     records.gate("long")

@@ -14,9 +14,10 @@ from broker_wf.handler import WorkflowHandler
 from tests.apps.asking import Asked, Opinion, Survey
 from tests.faults.cluster import Cluster, until
 from tests.faults.proxy import LosingLink
+from tests.faults.records import Records
 
 COUNT = 12
-TARGET = "tests.apps.asking:workflows"
+SERVES = "asking"
 
 
 class Poll:
@@ -72,29 +73,31 @@ def kill_all(cluster: Cluster) -> None:
         process.wait()
 
 
-async def test_all_workers_are_killed_while_everybody_waits(cluster: Cluster) -> None:
+async def test_all_workers_are_killed_while_everybody_waits(records: Records) -> None:
+    cluster = records.cluster
     for _ in range(2):
-        cluster.work(target=TARGET)
+        records.fork(serves=SERVES)
     poll = Poll(cluster)
     await poll.questions(1)
     kill_all(cluster)
     await poll.answer(0, range(COUNT // 2))
-    cluster.work(target=TARGET)
+    records.fork(serves=SERVES)
     await poll.answer(0, range(COUNT // 2, COUNT))
     await poll.questions(2)
     await poll.answer(1)
     await poll.is_right()
 
 
-async def test_the_server_and_all_workers_are_restarted_while_everybody_waits(cluster: Cluster) -> None:
-    cluster.work(target=TARGET)
+async def test_the_server_and_all_workers_are_restarted_while_everybody_waits(records: Records) -> None:
+    cluster = records.cluster
+    records.fork(serves=SERVES)
     poll = Poll(cluster)
     await poll.questions(1)
     await asyncio.sleep(1.2)  # The log is written to the disk each second.
     kill_all(cluster)
     await asyncio.to_thread(cluster.restart_server, 0.2)
     for _ in range(2):
-        cluster.work(target=TARGET)
+        records.fork(serves=SERVES)
     poll.another_driver()
     await poll.answer(0)
     await poll.questions(2)
@@ -105,10 +108,11 @@ async def test_the_server_and_all_workers_are_restarted_while_everybody_waits(cl
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_workers_are_killed_between_the_answers(cluster: Cluster, seed: int) -> None:
+async def test_workers_are_killed_between_the_answers(records: Records, seed: int) -> None:
+    cluster = records.cluster
     chance = random.Random(seed)
     for _ in range(2):
-        cluster.work(target=TARGET)
+        records.fork(serves=SERVES)
     poll = Poll(cluster)
     await poll.questions(1)
     for question in range(2):
@@ -117,7 +121,7 @@ async def test_workers_are_killed_between_the_answers(cluster: Cluster, seed: in
         for start in range(0, COUNT, 4):
             chance.choice([one for one in cluster.workers if one.poll() is None]).kill()
             await poll.answer(question, order[start : start + 4])
-            await asyncio.to_thread(cluster.work, target=TARGET)
+            await asyncio.to_thread(records.fork, serves=SERVES)
             await meanwhile(lambda: not held(cluster), "the answers to be used")
         if question == 0:
             await poll.questions(2)
@@ -138,9 +142,10 @@ def losing(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[LosingL
     link.end()
 
 
-async def test_replies_are_lost_while_people_are_asked(cluster: Cluster, losing: LosingLink) -> None:
+async def test_replies_are_lost_while_people_are_asked(records: Records, losing: LosingLink) -> None:
+    cluster = records.cluster
     for _ in range(2):
-        cluster.work(target=TARGET, url=losing.url)
+        records.fork(serves=SERVES, url=losing.url)
     losing.share = 0.05
     poll = Poll(cluster, url=losing.url)
     for question in range(2):
@@ -152,13 +157,14 @@ async def test_replies_are_lost_while_people_are_asked(cluster: Cluster, losing:
     await poll.is_right()
 
 
-async def test_a_time_out_survives_the_restart_of_everything(cluster: Cluster) -> None:
-    cluster.work(target=TARGET)
+async def test_a_time_out_survives_the_restart_of_everything(records: Records) -> None:
+    cluster = records.cluster
+    records.fork(serves=SERVES)
     poll = Poll(cluster, timeout_s=3.0)
     await poll.questions(1)
     await asyncio.sleep(1.2)
     kill_all(cluster)
     await asyncio.to_thread(cluster.restart_server, 2.5)
-    cluster.work(target=TARGET)
+    records.fork(serves=SERVES)
     with pytest.raises(asyncio.TimeoutError, match=r"Timed out waiting for Opinion: none came within 3\.0 s"):
         await asyncio.wait_for(poll.run, 30)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,15 +11,11 @@ import pytest
 
 from broker_wf.handler import WorkflowHandler
 from tests.apps.held import Held
-from tests.faults.cluster import LEASE_MS, Cluster, until
+from tests.faults.cluster import LEASE_MS, until
+from tests.faults.nursery import Child
 from tests.faults.records import Records, Told
 
 ZOMBIE, KEEP = "hard.zombie", "keep"
-
-
-@pytest.fixture
-def records(cluster: Cluster) -> Records:
-    return Records(cluster)
 
 
 async def meanwhile(predicate: Callable[[], object], what: str) -> None:
@@ -34,20 +29,20 @@ class Scene:
 
     run: WorkflowHandler
     delivery: str
-    frozen: subprocess.Popen[bytes]
-    successor: subprocess.Popen[bytes]
+    frozen: Child
+    successor: Child
 
 
 async def two_inside(records: Records, mutant: str | None = None) -> Scene:
-    frozen = records.work(concurrency=1, mutant=mutant)
+    frozen = records.fork(concurrency=1, mutant=mutant)
     flow = Held(timeout=120, broker=records.cluster.settings)
     run = flow.run(directory=str(records.cluster.directory), gates=[ZOMBIE, KEEP])
     await meanwhile(lambda: records.starts("@wait"), "the first lease")
     delivery = records.starts("@wait")[0].delivery
-    records.work(concurrency=1, mutant=mutant)
+    records.fork(concurrency=1, mutant=mutant)
     await meanwhile(lambda: len(records.starts("@wait")) == 2, "the lease that keeps the run open")
     frozen.send_signal(signal.SIGSTOP)
-    successor = records.work(concurrency=1, mutant=mutant)
+    successor = records.fork(concurrency=1, mutant=mutant)
     await meanwhile(lambda: len(records.starts(delivery)) == 2, "the successor's lease")
     assert [one.crashes for one in records.starts(delivery)] == [0, 1]
     return Scene(run, delivery, frozen, successor)
@@ -61,7 +56,7 @@ async def come_back(records: Records, scene: Scene) -> Told:
     return of(records, scene.delivery, scene.frozen)[0]
 
 
-def of(records: Records, delivery: str, process: subprocess.Popen[bytes]) -> list[Told]:
+def of(records: Records, delivery: str, process: Child) -> list[Told]:
     return [one for one in records.told(process.pid) if one.delivery == delivery]
 
 
@@ -92,12 +87,12 @@ async def test_without_the_fence_the_frozen_worker_commits(records: Records) -> 
 
 
 async def test_without_re_dispatch_the_work_of_a_killed_worker_stays_undone(records: Records) -> None:
-    first = records.work(mutant="no re-dispatch")
+    first = records.fork(mutant="no re-dispatch")
     flow = Held(timeout=120, broker=records.cluster.settings)
     run = flow.run(directory=str(records.cluster.directory), gates=[KEEP])
     await meanwhile(lambda: records.starts("@wait"), "the lease")
     first.kill()
-    records.work(mutant="no re-dispatch")
+    records.fork(mutant="no re-dispatch")
     records.gate(KEEP)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(run.stop_event_result(), 4 * LEASE_MS / 1000)
