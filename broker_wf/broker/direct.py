@@ -22,6 +22,8 @@ _packed = cast("Callable[[Command], bytes]", cast(Any, hiredis).pack_command)
 _MORE = object()
 """What the parser gives when it has no whole reply."""
 _LOST = "the connection was lost"
+_LONG_BYTES = 32 * 1024
+"""From here on hiredis takes much longer to pack an argument than it takes to leave that where it is."""
 _GRACE_S = 0.05
 
 
@@ -127,6 +129,22 @@ class _Batch:
         return await self._client.round_trip(self._commands)
 
 
+def written(command: Command) -> Sequence[bytes]:
+    """The command as the server reads it, in pieces; a long argument is one of them and not copied."""
+    for argument in command:
+        if type(argument) is bytes and len(argument) >= _LONG_BYTES:
+            return _in_pieces(command)
+    return (_packed(command),)
+
+
+def _in_pieces(command: Command) -> list[bytes]:
+    pieces = [b"*%d\r\n" % len(command)]
+    for argument in command:
+        value = argument if isinstance(argument, bytes) else str(argument).encode()
+        pieces += (b"$%d\r\n" % len(value), value, b"\r\n")
+    return pieces
+
+
 def can_take(connection: object) -> bool:
     """Whether a connection of redis-py lets us have what :class:`Link` needs."""
     inside = getattr(connection, "_writer", None), getattr(connection, "_parser", None)
@@ -158,7 +176,7 @@ class Link(asyncio.Protocol):
             raise self._faults.lost(_LOST)
         asked = self._asked = self._loop.create_future()
         self._replies, self._count, self._heard = [], len(commands), self._loop.time()
-        self._transport.writelines([_packed(command) for command in commands])
+        self._transport.writelines([piece for command in commands for piece in written(command)])
         self._unsent, self._late = self._transport.get_write_buffer_size(), False
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout_s, self._look)

@@ -57,6 +57,12 @@ async def test_much_is_sent_and_heard_in_parts(client: RedisClient) -> None:
     assert await asked(client, *[("ECHO", large)] * 5, ("PING",)) == [large] * 5 + [b"PONG"]
 
 
+async def test_a_long_argument_goes_with_others_of_all_kinds(client: RedisClient) -> None:
+    large = b"x" * 200_000
+    kept = await asked(client, ("HSET", "long", "ä", 1, "n", 1.5, "large", large), ("HMGET", "long", "ä", "n", "large"))
+    assert kept == [3, [b"1", b"1.5", large]]
+
+
 async def test_who_ask_at_one_time_get_their_own_replies(client: RedisClient) -> None:
     told = await asyncio.gather(*[client.execute_command("ECHO", str(n)) for n in range(50)])
     assert told == [str(n).encode() for n in range(50)]
