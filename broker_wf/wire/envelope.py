@@ -27,7 +27,7 @@ SIGNATURE_BYTES = KEY_ID_BYTES + MAC_BYTES
 _LEVEL = 1
 _SAMPLED_FROM = 256 * 1024
 _SAMPLES = 8
-_SAMPLE_BYTES = 4096
+_SAMPLE_BYTES = 1024
 _SHRUNK = 0.97
 CHEAP_COPY_BYTES = 4095
 """A shorter envelope is faster copied than looked into."""
