@@ -9,16 +9,17 @@ import click
 from broker_wf.cli import shown
 from broker_wf.cli.asking import as_json_option, asked, whole_id
 from broker_wf.cli.failures import CONFLICT, CommandError, Failure
-from broker_wf.cli.options import asked_where, where
+from broker_wf.cli.options import asked_where, duration_ms, where
 from broker_wf.cli.output import print_json, print_line, print_text
 from broker_wf.cli.rerun import rerun
+from broker_wf.core.clock import SystemClock
 from broker_wf.core.ids import RunId
 from broker_wf.driver.client import open_client
 from broker_wf.inspecting import opened_broker
-from broker_wf.inspector import Inspector
+from broker_wf.inspector import Inspector, searching
 from broker_wf.inspector.logs import LEVELS, follow_logs, read_logs
 from broker_wf.inspector.unserved import unserved_runs
-from broker_wf.inspector.views import LogView, StatusView, UnservedView, as_dict
+from broker_wf.inspector.views import LogView, StatusView, UnservedView, as_dict, moment
 from broker_wf.settings import Settings
 
 _EVENTS_AT_ONCE = 100
@@ -67,6 +68,11 @@ def runs() -> None:
 @runs.command("ls")
 @click.option("--workflow", help="Only runs of this workflow.")
 @click.option("--status", "wanted", type=click.Choice(_STATUSES), help="Only runs that stand so.")
+@click.option("--since", type=duration_ms, metavar="DURATION", help="Accepted or ended so long ago at most: 15m, 2h.")
+@click.option("--tag", "tags", metavar="NAME=VALUE", multiple=True, help="Only runs with this tag, or all of several.")
+@click.option("--error", metavar="TEXT", help="Only runs with an error whose class or text contains TEXT.")
+@click.option("--longer-than", type=duration_ms, metavar="DURATION", help="Only runs that take longer: 500ms, 30s.")
+@click.option("--search", metavar="TEXT", help="Only runs whose id or workflow contains TEXT.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many.")
 @click.option("--before", metavar="CURSOR", help="What follows the run of this cursor (see --json).")
 @as_json_option
@@ -74,6 +80,11 @@ def runs() -> None:
 def list_runs(
     workflow: str | None,
     wanted: str | None,
+    since: int | None,
+    tags: tuple[str, ...],
+    error: str | None,
+    longer_than: int | None,
+    search: str | None,
     limit: int,
     before: str | None,
     as_json: bool,
@@ -84,13 +95,24 @@ def list_runs(
 
     async def question(inspector: Inspector) -> list[dict[str, object]] | None:
         try:
-            views = await inspector.runs(workflow, wanted, limit, before)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
+            views = (await searching.search(inspector, fitting(), limit, before)).runs
+        except ValueError as fault:
+            raise click.UsageError(str(fault)) from fault
         if as_json:
             return [as_dict(view) for view in views]
         shown.runs(views)
         return None
+
+    def fitting() -> searching.RunFilter:
+        return searching.RunFilter(
+            workflow=workflow,
+            status=wanted,
+            since=None if since is None else moment(SystemClock().now_ms() - since),
+            q=search,
+            tags=searching.tags_from(tags),
+            error=error,
+            longer_than_s=None if longer_than is None else longer_than / 1000,
+        )
 
     found = asked(url, namespace, question)
     if found is not None:

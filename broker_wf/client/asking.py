@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from types import TracebackType
 from typing import TypeVar, cast, overload
 
@@ -18,6 +19,7 @@ from broker_wf.core.run_ids import checked_run_id, new_run_id
 from broker_wf.core.run_options import NO_OPTIONS, RunOptions
 from broker_wf.errors import RemoteError, WorkflowCancelledByUser, WorkflowTimeoutError
 from broker_wf.events import Event, StartEvent, StopEvent
+from broker_wf.inspector.searching import RunFilter
 from broker_wf.inspector.views import (
     DeadLetterView,
     EventView,
@@ -240,18 +242,38 @@ class AsyncClient:
         workflow: str | None = None,
         status: str | None = None,
         *,
+        since: datetime | None = None,
+        q: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        error: str | None = None,
+        longer_than_s: float | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> RunPage:
-        """Runs, newest first, a page at a time.
+        """Runs that fit all that is given, newest first, a page at a time.
 
         Args:
             workflow: its name; None: all of them.
             status: running, queued, completed, failed, cancelled or timed_out; None: any.
+            since: live runs accepted, and ended runs ended, at this moment or later. In UTC where it has no zone.
+            q: stands in the id or in the workflow's name.
+            tags: that the run has, with these values.
+            error: stands in the class or the text of what the run ended with, in capitals or not.
+            longer_than_s: since its first step began, up to its end or up to now.
             limit: of the page.
-            cursor: ``next`` of the page before.
+            cursor: ``next`` of the page before. A page may have less than its limit, even nothing, and a next one:
+                then 20,000 runs were looked through.
         """
-        return await (await self._transport()).runs.page(workflow, status, limit, cursor)
+        wanted = RunFilter(
+            workflow=workflow,
+            status=status,
+            since=since if since is None or since.tzinfo else since.replace(tzinfo=timezone.utc),
+            q=q,
+            tags=tags or {},
+            error=error,
+            longer_than_s=longer_than_s,
+        )
+        return await (await self._transport()).runs.page(wanted, limit, cursor)
 
     async def workers(self) -> list[WorkerView]:
         """The workers that are alive."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import TypeVar, overload
 
@@ -194,11 +195,27 @@ class Client:
         workflow: str | None = None,
         status: str | None = None,
         *,
+        since: datetime | None = None,
+        q: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        error: str | None = None,
+        longer_than_s: float | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> RunPage:
-        """Runs, newest first, a page at a time."""
-        return self._loop.wait(self._asks.runs(workflow, status, limit=limit, cursor=cursor))
+        """Runs that fit all that is given, newest first, a page at a time."""
+        found = self._asks.runs(
+            workflow,
+            status,
+            since=since,
+            q=q,
+            tags=tags,
+            error=error,
+            longer_than_s=longer_than_s,
+            limit=limit,
+            cursor=cursor,
+        )
+        return self._loop.wait(found)
 
     def workers(self) -> list[WorkerView]:
         """The workers that are alive."""

@@ -20,6 +20,7 @@ _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 50, 2_000
 _CONNECT_S, _ANSWER_S, _QUIET_S = 5.0, 30.0, 45.0
 """A stream says every 15 s that it lives."""
 Answer = Mapping[str, object]
+Query = Mapping[str, str | list[str]]
 
 
 class _Lost(Exception):  # noqa: N818
@@ -49,7 +50,7 @@ class Caller:
         method: str,
         path: str,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         body: Mapping[str, object] | None = None,
         about: str = "",
         patient: bool = True,

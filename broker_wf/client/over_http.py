@@ -10,10 +10,11 @@ from typing import TypeVar, cast
 from pydantic import TypeAdapter
 
 from broker_wf.again import Again
-from broker_wf.client.calling import Caller
+from broker_wf.client.calling import Caller, Query
 from broker_wf.client.ports import Fields, Health, RunPage, Transport
 from broker_wf.core.run_options import RunOptions
 from broker_wf.errors import BrokerError, EventsTrimmedError
+from broker_wf.inspector.searching import RunFilter
 from broker_wf.inspector.views import (
     DeadLetterView,
     EventView,
@@ -44,9 +45,19 @@ class HttpRuns:
         body = {"workflow": workflow, "event": dict(values), "run_id": run_id, **_told(options)}
         await self.caller.ask("POST", "/runs", body=body, about=run_id)
 
-    async def page(self, workflow: str | None, status: str | None, limit: int, cursor: str | None) -> RunPage:
+    async def page(self, wanted: RunFilter, limit: int, cursor: str | None) -> RunPage:
         """See ``Runs``."""
-        asked = {"workflow": workflow, "status": status, "limit": str(limit), "cursor": cursor}
+        asked = {
+            "workflow": wanted.workflow,
+            "status": wanted.status,
+            "since": None if wanted.since is None else wanted.since.isoformat(),
+            "q": wanted.q,
+            "tag": [f"{name}={value}" for name, value in wanted.tags.items()],
+            "error": wanted.error,
+            "longer_than": None if wanted.longer_than_s is None else str(wanted.longer_than_s),
+            "limit": str(limit),
+            "cursor": cursor,
+        }
         given = {name: value for name, value in asked.items() if value is not None}
         return TypeAdapter(RunPage).validate_python(await self.caller.ask("GET", "/runs", query=given))
 
@@ -102,7 +113,7 @@ class HttpRuns:
         run_id: str,
         tail: str = "",
         *,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         body: Fields | None = None,
     ) -> Mapping[str, object]:
         return await self.caller.ask(method, _path(run_id, tail), query=query, body=body, about=run_id)

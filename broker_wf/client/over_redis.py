@@ -21,6 +21,7 @@ from broker_wf.events import Event
 from broker_wf.home import resolve_url
 from broker_wf.inspector import Inspector
 from broker_wf.inspector.logs import read_logs
+from broker_wf.inspector.searching import RunFilter, search
 from broker_wf.inspector.views import (
     DeadLetterView,
     EventView,
@@ -73,10 +74,10 @@ class RedisRuns:
         )
         await self.driver.broker.runs.submit(Submission(begin=begin, route=known.start_route(), payload=payload))
 
-    async def page(self, workflow: str | None, status: str | None, limit: int, cursor: str | None) -> RunPage:
+    async def page(self, wanted: RunFilter, limit: int, cursor: str | None) -> RunPage:
         """See ``Runs``."""
-        found = await self._inspector.runs(workflow, status, limit, cursor)
-        return RunPage(runs=found, next=found[-1].cursor if len(found) == limit else None)
+        found = await search(self._inspector, wanted, limit, cursor)
+        return RunPage(runs=found.runs, next=found.next)
 
     async def show(self, run_id: str) -> RunView:
         """See ``Runs``."""

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from broker_wf.again import Again
 from broker_wf.core.run_options import RunOptions
 from broker_wf.events import Event
+from broker_wf.inspector.searching import RunFilter
 from broker_wf.inspector.views import (
     DeadLetterView,
     EventView,
@@ -56,7 +57,7 @@ class Runs(Protocol):
         """Start a run, unless there is one with this id."""
         ...
 
-    async def page(self, workflow: str | None, status: str | None, limit: int, cursor: str | None) -> RunPage:
+    async def page(self, wanted: RunFilter, limit: int, cursor: str | None) -> RunPage:
         """Runs, newest first."""
         ...
 

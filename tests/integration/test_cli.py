@@ -108,6 +108,9 @@ def test_a_run_has_the_tags_and_the_delay_that_were_given(audited: Console) -> N
     assert "tags      kunde=Zoë, expr=a=b" in shown
     assert "begins    20" in shown
     assert "priority  low" in shown
+    found = audited.run("runs", "ls", "--json", "--tag", "kunde=Zoë", "--tag", "expr=a=b", "--since", "1h").json
+    assert [one["run_id"] for one in found] == ["later"]
+    assert audited.run("runs", "ls", "--json", "--tag", "kunde=Zoe", "--longer-than", "1s", "--error", "E").json == []
     assert audited.run("runs", "cancel", "later").code == 0
 
 
@@ -285,6 +288,7 @@ def test_config_does_not_show_keys(console: Console) -> None:
         ("run", f"{APP}:echo", "--delay", "soon"),
         ("runs", "ls", "--status", "odd"),
         ("runs", "ls", "--before", "odd"),
+        ("runs", "ls", "--tag", "odd"),
         ("worker", f"{APP}:echo", "--drain-timeout", "soon"),
         ("worker", f"{APP}:echo", "--lease-ms", "1"),
         ("status", "--namespace", "a b"),

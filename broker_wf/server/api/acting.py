@@ -11,6 +11,7 @@ from broker_wf.core.ids import EventId, RunId, StepName
 from broker_wf.core.run_ids import checked_run_id, new_run_id
 from broker_wf.engine.program import Program
 from broker_wf.errors import BrokerError
+from broker_wf.inspector.searching import search
 from broker_wf.launching import submit
 from broker_wf.server.api.classes import event_classes
 from broker_wf.server.api.endpoint import Call, Refusal, faults_of
@@ -26,7 +27,6 @@ from broker_wf.server.api.models import (
     Started,
     StartedRuns,
 )
-from broker_wf.server.api.reading import page_of
 from broker_wf.server.api.starting import NewRun, NewRuns
 from broker_wf.workflow import Workflow
 
@@ -156,7 +156,7 @@ async def bulk(call: Call) -> BulkDone:
 
 async def _fitting(call: Call, asked: Bulk) -> list[str]:
     """The runs that the filters fit and that the action is for."""
-    page = await page_of(await call.inspector(), asked, asked.limit, None)
+    page = await search(await call.inspector(), asked.wanted(), asked.limit)
     if asked.action == "cancel":
         return [run.run_id for run in page.runs if run.ended_at is None]
     wanted = BADLY if asked.status is None else (asked.status,)

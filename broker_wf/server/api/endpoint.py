@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar, cast, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
@@ -64,7 +64,8 @@ class Call:
 
     def query(self, model: type[M]) -> M:
         """The query, validated."""
-        return model.model_validate(dict(self.request.query_params))
+        given, several = self.request.query_params, _lists(model)
+        return model.model_validate({name: given.getlist(name) if name in several else given[name] for name in given})
 
     async def body(self, model: type[M]) -> M:
         """The body, validated. Only JSON that says so is read: a form of another site cannot send that."""
@@ -76,6 +77,11 @@ class Call:
     async def inspector(self) -> Inspector:
         """Asks the namespace."""
         return Inspector((await self.host.home()).broker)
+
+
+def _lists(model: type[BaseModel]) -> set[str]:
+    """The fields that may be given several times."""
+    return {name for name, one in model.model_fields.items() if get_origin(one.annotation) is list}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

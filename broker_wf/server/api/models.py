@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from broker_wf.again import Again
+from broker_wf.inspector.searching import RunFilter, tags_from
 from broker_wf.inspector.views import (
     DeadLetterView,
     EventView,
@@ -47,6 +48,7 @@ Moment = Annotated[datetime, AfterValidator(_in_utc)]
 """In UTC where it does not say otherwise."""
 Whole = Annotated[int, BeforeValidator(lambda value: int(value) if _is_whole(value) else value)]
 """In JSON 1.0 is the same number as 1."""
+Tag = Annotated[str, StringConstraints(pattern=r"^[^=]+=", max_length=400)]
 LetterId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$")]
 
 
@@ -56,8 +58,8 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class RunsQuery(Asked):
-    """Which runs to list."""
+class Filters(Asked):
+    """Which runs are meant."""
 
     workflow: str | None = Field(default=None, description="Only runs of this workflow.")
     status: Status | None = Field(default=None, description="Only runs that stand so.")
@@ -65,6 +67,36 @@ class RunsQuery(Asked):
         default=None, description="Only live runs accepted, and ended runs ended, at this moment or later."
     )
     q: str | None = Field(default=None, max_length=200, description="Only runs whose id or workflow contains this.")
+    tag: list[Tag] = Field(
+        default_factory=list[str],
+        max_length=32,
+        description="Only runs with this tag, NAME=VALUE, or all of several.",
+    )
+    error: str | None = Field(
+        default=None,
+        max_length=200,
+        description="Only runs that have an error whose class or text contains this.",
+    )
+    longer_than: float | None = Field(
+        default=None, ge=0, le=1e9, description="Only runs that took, or take by now, more than so many seconds."
+    )
+
+    def wanted(self) -> RunFilter:
+        """The same for the inspector."""
+        return RunFilter(
+            workflow=self.workflow,
+            status=self.status,
+            since=self.since,
+            q=self.q,
+            tags=tags_from(self.tag),
+            error=self.error,
+            longer_than_s=self.longer_than,
+        )
+
+
+class RunsQuery(Filters):
+    """Which runs to list."""
+
     limit: int = Field(default=50, ge=1, le=1_000, description="Of the page.")
     cursor: str | None = Field(default=None, pattern=r"^[0-9]{1,15}-", description="`next` of the page before.")
 
@@ -119,7 +151,7 @@ class SentEvent(Asked):
     )
 
 
-class Bulk(Asked):
+class Bulk(Filters):
     """Something to be done to many runs: those named, or those the filters fit.
 
     Without names live runs are cancelled, and done again those that ended badly (or as `status` says) and that nobody
@@ -129,10 +161,6 @@ class Bulk(Asked):
     action: Literal["cancel", "rerun"]
     unfinished: bool = Field(default=False, description="Of a rerun: go on from what each run had not finished.")
     run_ids: list[str] | None = Field(default=None, max_length=10_000, description="These and no others.")
-    workflow: str | None = None
-    status: Status | None = None
-    since: Moment | None = None
-    q: str | None = Field(default=None, max_length=200)
     limit: Whole = Field(default=1_000, ge=1, le=10_000, description="At most so many.")
     dry_run: bool = Field(default=True, description="Tell which runs it would be, and leave them alone.")
 

@@ -12,42 +12,20 @@ from broker_wf.core.ids import RunId
 from broker_wf.driver.watching import until_its_end
 from broker_wf.errors import EventsTrimmedError
 from broker_wf.inspector import Inspector
-from broker_wf.inspector.views import EventView, RunSummary
+from broker_wf.inspector.searching import search
+from broker_wf.inspector.views import EventView
 from broker_wf.server.api.endpoint import Call, as_json
-from broker_wf.server.api.models import Bulk, Events, EventsQuery, Executions, RunDetail, RunPage, RunsQuery, State
+from broker_wf.server.api.models import Events, EventsQuery, Executions, RunDetail, RunPage, RunsQuery, State
 from broker_wf.server.sse import HEARTBEAT, LiveResponse, sequence_of
 
 _QUIET_S = 15.0
-_SEARCHED = 20_000
-_SEARCHED_AT_ONCE = 500
 
 
 async def list_runs(call: Call) -> RunPage:
     """``GET /runs``."""
     asked = call.query(RunsQuery)
-    return await page_of(await call.inspector(), asked, asked.limit, asked.cursor)
-
-
-async def page_of(inspector: Inspector, asked: RunsQuery | Bulk, limit: int, cursor: str | None) -> RunPage:
-    """Runs that fit the filters; of a search at most so many are looked through, and ``next`` goes on from there."""
-    found, looked = list[RunSummary](), 0
-    at_once = limit if asked.q is None else max(limit, _SEARCHED_AT_ONCE)
-    while len(found) < limit:
-        page = await inspector.runs(asked.workflow, asked.status, at_once, cursor)
-        for run in page:
-            if asked.since is not None and (run.ended_at or run.created_at) < asked.since:
-                return RunPage(runs=found, next=None)
-            cursor = run.cursor
-            if asked.q is None or asked.q in run.run_id or asked.q in run.workflow:
-                found.append(run)
-                if len(found) == limit:
-                    break
-        looked += len(page)
-        if len(page) < at_once:
-            return RunPage(runs=found, next=cursor if len(found) == limit else None)
-        if looked >= _SEARCHED:
-            break
-    return RunPage(runs=found, next=cursor)
+    found = await search(await call.inspector(), asked.wanted(), asked.limit, asked.cursor)
+    return RunPage(runs=found.runs, next=found.next)
 
 
 async def show_run(call: Call) -> RunDetail:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -105,6 +107,39 @@ async def test_a_run_has_a_priority_and_a_key_where_that_is_of_use(scene: Scene)
     assert (await (await run.rerun()).show()).priority == "high"
     with pytest.raises(RunOptionError, match="'greeting' has no num_concurrent_runs"):
         await scene.client.submit("greeting", {"name": "you"}, options=RunOptions(fairness_key="a"))
+
+
+async def test_runs_are_found_by_tag_error_length_and_age(scene: Scene) -> None:
+    for name, workflow, tags in (
+        ("one", "greeting", {"kunde": "Zoë=1", "plan": "a"}),
+        ("two", "greeting", {"kunde": "Zoë=1", "plan": "b"}),
+        ("three", "failing", {"plan": "b"}),
+    ):
+        await settled(await scene.client.submit(workflow, {}, run_id=name, options=RunOptions(tags=tags)))
+    slow = await scene.client.submit("telling", {"count": 1, "pause_s": 0.6})
+    await settled(slow)
+
+    async def found(**wanted: Any) -> set[str]:
+        return {one.run_id for one in (await scene.client.runs(**wanted)).runs}
+
+    assert await found(tags={"kunde": "Zoë=1"}) == {"one", "two"}
+    assert await found(tags={"kunde": "Zoë=1", "plan": "b"}) == {"two"}
+    assert await found(tags={"plan": "z"}) == set()
+    assert await found(error="LOOKUPERROR") == await found(error="nothing under") == {"three"}
+    assert await found(error="nothing like it") == set()
+    assert await found(longer_than_s=0.5, q="telling") == {slow.id}
+    assert await found(longer_than_s=1e6) == set()
+    now = datetime.now(timezone.utc)
+    assert await found(since=now + timedelta(days=1)) == set()
+    assert await found(since=(now - timedelta(days=1)).replace(tzinfo=None)) == {"one", "two", "three", slow.id}
+    first = await scene.client.runs(tags={"kunde": "Zoë=1"}, limit=1)
+    rest = await scene.client.runs(tags={"kunde": "Zoë=1"}, limit=1, cursor=first.next)
+    assert [one.run_id for one in (*first.runs, *rest.runs)] == ["two", "one"]
+
+
+async def settled(run: AsyncRun) -> None:
+    with suppress(RemoteError):
+        await within(run.result())
 
 
 async def test_where_an_id_is_taken_a_run_attaches_or_takes_its_place(scene: Scene) -> None:

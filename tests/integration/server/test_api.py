@@ -88,64 +88,6 @@ async def api(cluster: Stage) -> AsyncIterator[Api]:
         await server.end()
 
 
-@pytest.mark.parametrize(
-    ("given", "where"),
-    [
-        ({"tags": {"a=b": "x"}}, "tags: 'a=b' is no name"),
-        ({"tags": {"a": 5}}, "tags.a"),
-        ({"tags": {f"n{n}": "" for n in range(33)}}, "tags"),
-        ({"tags": ["a"]}, "tags"),
-        ({"delay": "soon"}, "delay cannot be 'soon'"),
-        ({"delay": -1}, "delay cannot be -1"),
-        ({"delay": True}, "delay"),
-        ({"delay": 1e300}, "366 days at most"),
-        ({"delay": None}, "delay"),
-        ({"on_conflict": "replace"}, "on_conflict"),
-        ({"priority": "urgent"}, "priority"),
-        ({"priority": 5}, "priority"),
-        ({"fairness_key": ""}, "fairness_key cannot be ''"),
-        ({"fairness_key": "a\nb"}, "fairness_key"),
-        ({"request_id": "a b"}, "request_id"),
-    ],
-)
-async def test_what_no_run_can_have_is_refused_with_its_name(api: Api, given: dict[str, Any], where: str) -> None:
-    refused = await api.post("/runs", {"workflow": SPREAD, **given}, status=422)
-    assert where in refused["detail"]
-    many = await api.post("/runs", {"runs": [{"workflow": SPREAD, **given}]}, status=422)
-    assert many["error"] == "ValidationError"
-
-
-async def test_a_fairness_key_is_refused_where_it_would_do_nothing(api: Api) -> None:
-    wish = {"workflow": SPREAD, "fairness_key": "a"}
-    refused = await api.post("/runs", wish, status=422)
-    assert refused["error"] == "RunOptionError"
-    assert "has no num_concurrent_runs" in refused["detail"]
-    (one,) = (await api.post("/runs", {"runs": [wish]}))["runs"]
-    assert one["run_id"] is None
-    assert "has no num_concurrent_runs" in one["error"]
-
-
-async def test_a_restart_that_is_sent_again_happens_once(api: Api) -> None:
-    run_id = await api.start(ASKING)
-    wish = {"workflow": ASKING, "run_id": run_id, "event": {"amount": 7}, "on_conflict": "restart", "request_id": "r1"}
-    before = (await api.get(f"/runs/{run_id}"))["run"]["created_at"]
-    await api.post("/runs", wish)
-    after = (await api.get(f"/runs/{run_id}"))["run"]["created_at"]
-    assert after > before
-    assert (await api.post("/runs", wish))["run_id"] == run_id
-    assert (await api.get(f"/runs/{run_id}"))["run"]["created_at"] == after
-    await api.post("/runs", {**wish, "request_id": "r2"})
-    assert (await api.get(f"/runs/{run_id}"))["run"]["created_at"] > after
-
-
-async def test_many_runs_may_be_started_each_with_options_of_its_own(api: Api) -> None:
-    runs = [{"workflow": ASKING, "tags": {"n": str(n)}, "delay": "PT1H" if n else 0} for n in range(3)]
-    made = (await api.post("/runs", {"runs": runs}))["runs"]
-    found = [(await api.get(f"/runs/{one['run_id']}"))["run"] for one in made]
-    assert [one["tags"]["n"] for one in found] == ["0", "1", "2"]
-    assert [one["begins_at"] is None for one in found] == [True, False, False]
-
-
 async def test_a_run_is_started_followed_and_shown(api: Api) -> None:
     run_id = await api.start(SPREAD, parts=3)
     run = await api.ended(run_id)
