@@ -21,7 +21,9 @@ def test_it_imports_nothing_that_takes_long() -> None:
         "slow = {'pydantic', 'redis', 'click', 'msgpack', 'asyncio', 'dataclasses', 'inspect'};"
         "print(main(), *(slow & set(sys.modules)))"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    # Who watches which lines are executed imports some of it too.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    ended = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     assert ended.stdout == "4\n"
 
 
