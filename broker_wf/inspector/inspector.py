@@ -151,6 +151,7 @@ class Inspector:
             tags=tags_of(fields),
             begins_at=moment_of(fields, "begins_ms"),
             priority=text(fields.get("priority", b"normal")),
+            keeps_steps="start" in fields and "unkept" not in fields,
             fairness_key=text(fields["fairness"]) if "fairness" in fields else None,
         )
 

@@ -119,6 +119,7 @@ class RunView:
         begins_at: when a run that was put off begins; None: it was not, or has begun.
         priority: high, normal or low.
         fairness_key: with which it waits for its turn; None: it has none.
+        keeps_steps: what became of its steps is kept, so that it can be done again from one of them.
     """
 
     run_id: str
@@ -145,6 +146,7 @@ class RunView:
     begins_at: datetime | None = None
     priority: str = "normal"
     fairness_key: str | None = None
+    keeps_steps: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

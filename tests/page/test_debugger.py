@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -22,7 +26,7 @@ from tests.page.served import ServerThread
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 expect.set_options(timeout=PATIENCE_MS)
-PACKAGE = os.environ.get("BROKER_WF_TEST_DEBUGGER")
+PACKAGE, FETCHED_WITHIN_S = "@llamaindex/workflow-debugger@0.2.42", 60
 
 # What that page does with a server, without its looks.
 SCRIPT = """
@@ -119,9 +123,36 @@ async def test_its_files_work_with_the_cookie_and_load_nothing_from_elsewhere(de
         assert (await site.api.get("/workflows")).status_code == 401
 
 
-@pytest.mark.skipif(PACKAGE is None, reason="BROKER_WF_TEST_DEBUGGER names no @llamaindex/workflow-debugger")
-async def test_the_package_itself_starts_a_run_and_shows_its_end(debugged: Debugged) -> None:
-    async with debugged(Path(PACKAGE or "")) as site:
+@pytest.fixture(scope="session")
+def package(request: pytest.FixtureRequest) -> Path:
+    """The package itself: where BROKER_WF_TEST_DEBUGGER says, else as npm gives it, once for all later sessions."""
+    named = os.environ.get("BROKER_WF_TEST_DEBUGGER")
+    if named:
+        return Path(named)
+    folder = request.config.cache.mkdir("workflow-debugger")
+    if not (folder / "package").exists():
+        fetch(folder)
+    return folder / "package"
+
+
+def fetch(folder: Path) -> None:
+    """Skips with the reason where that is not possible."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip(f"no npm on PATH to fetch {PACKAGE}, and BROKER_WF_TEST_DEBUGGER names none")
+    command = (npm, "pack", PACKAGE, "--silent")
+    try:
+        done = subprocess.run(command, cwd=folder, timeout=FETCHED_WITHIN_S, capture_output=True, text=True, check=True)
+    except (subprocess.SubprocessError, OSError) as error:
+        pytest.skip(f"npm cannot fetch {PACKAGE}: {error}")
+    with tempfile.TemporaryDirectory(dir=folder) as unpacked:
+        with tarfile.open(folder / done.stdout.split()[-1]) as archive:
+            archive.extractall(unpacked, filter="data")
+        (Path(unpacked) / "package").rename(folder / "package")
+
+
+async def test_the_package_itself_starts_a_run_and_shows_its_end(debugged: Debugged, package: Path) -> None:
+    async with debugged(package) as site:
         page = site.page
         await page.goto(f"{site.url}/debugger/")
         await page.get_by_role("combobox").click()

@@ -13,6 +13,10 @@ from pathlib import Path
 import httpx
 from llama_agents.client import WorkflowClient
 
+from broker_wf.home import close_homes
+from broker_wf.server import create_app
+from broker_wf.server.llama_index.running import PATIENCE_S
+from broker_wf.settings import Settings
 from tests.integration.console import Console, until
 from tests.servers import free_port
 
@@ -43,6 +47,29 @@ async def test_a_single_box_serves_and_executes_and_leaves_nothing_behind(consol
         assert data.result.value == {"greeting": "hello you"}
     assert console.end(process, signal.SIGTERM).code == 0
     until(lambda: console.workers() == [])
+
+
+async def test_without_keepalive_a_run_is_answered_at_its_end_and_by_its_status(console: Console) -> None:
+    process, url = serve(console, "--workers", "1", "--no-run-keepalive")
+    async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+        running = asyncio.create_task(http.post("/workflows/asking/run", json={"handler_id": "asks"}))
+        # So long that with keepalive the answer would have begun, with status 200 and spaces.
+        await asyncio.sleep(PATIENCE_S + 0.5)
+        assert not running.done()
+        assert (await http.post("/handlers/asks/cancel")).status_code == 200
+        answer = await running
+    assert (answer.status_code, answer.json()["status"]) == (500, "cancelled")
+    assert answer.content.startswith(b"{")
+    assert console.end(process, signal.SIGTERM).code == 0
+
+
+async def test_a_server_that_cannot_reach_its_namespace_says_that_it_is_not_healthy(namespace: str) -> None:
+    settings = Settings.load(url="redis://127.0.0.1:1/0", namespace=namespace)
+    transport = httpx.ASGITransport(create_app([], broker=settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.get("/health")
+    assert (answer.status_code, answer.json()) == (503, {"status": "unhealthy"})
+    await close_homes()
 
 
 def test_the_files_of_a_debugger_are_served_or_said_to_be_missing(console: Console, tmp_path: Path) -> None:

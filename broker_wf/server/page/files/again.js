@@ -17,11 +17,12 @@ export function againButtons(run) {
     begin(target, run, { from_step, run_id: ids.get(from_step) });
   } }, name);
   const [first, ...others] = run.unfinished;
-  const done = run.steps.filter((one) => one.done && !run.unfinished.includes(one.step));
-  const from = h("select", { class: "changes", "aria-label": "Run again from" },
+  // Where nothing is kept of what became of its steps, none of them can be begun with.
+  const done = run.steps.filter((one) => run.keeps_steps && one.done && !run.unfinished.includes(one.step));
+  const from = done.length > 0 && h("select", { class: "changes", "aria-label": "Run again from" },
     h("option", { value: "" }, "from the start"), done.map(({ step }) => h("option", { value: step }, `from ${step}`)));
   return [
-    offer("Run again", () => from.value, "quiet"), from,
+    offer("Run again", () => from && from.value, "quiet"), from,
     first !== undefined && offer(others.length ? "Go on with what was left" : `Go on from ${first}`, () => first, ""),
   ];
 }

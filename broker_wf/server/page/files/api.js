@@ -14,7 +14,8 @@ export class Refused extends Error {
 export function address(path, query) {
   const url = new URL(`./${path}`, API);
   for (const [name, value] of Object.entries(query ?? {})) {
-    if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
+    if (Array.isArray(value)) value.forEach((one) => url.searchParams.append(name, one));
+    else if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
   }
   return url;
 }

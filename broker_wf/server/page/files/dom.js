@@ -52,6 +52,10 @@ export function named(workflow) {
   return h("span", { class: "flow", title: workflow }, h("span", {}, short(workflow)), home(workflow) && h("span", { class: "module" }, home(workflow)));
 }
 
+export function tagged(run) {
+  return Object.entries(run.tags).map(([name, value]) => h("span", { class: "tag", title: `${name}=${value}` }, `${name}=${value}`));
+}
+
 const LABELS = { timed_out: "timed out", leased: "running", done: "done" };
 
 export function status(name, extra) {

@@ -100,7 +100,7 @@ function read(input, required, schema, convert) {
 }
 
 // The same with a button, and what the server says if it refuses.
-export function asked(schema, button, submit, kind = "") {
+export function asked(schema, button, submit, kind = "", more = null) {
   const form = formOf(schema);
   const refused = h("pre", { class: "refused", role: "alert", hidden: true });
   const send = h("button", { class: kind }, button);
@@ -114,5 +114,5 @@ export function asked(schema, button, submit, kind = "") {
       refused.hidden = true;
       try { await submit(value); } catch (error) { refused.hidden = false; put(refused, error.message); } finally { send.disabled = false; }
     },
-  }, form.element, refused, h("div", { class: "row" }, send));
+  }, form.element, more, refused, h("div", { class: "row" }, send));
 }

@@ -1,6 +1,6 @@
 // One run: the same while it goes on and long after.
 
-import { h, put, status, named, when, duration, clock, plural, pretty, oneLine, copyable, empty, toast, count } from "./dom.js";
+import { h, put, status, named, tagged, when, duration, clock, plural, pretty, oneLine, copyable, empty, toast, count } from "./dom.js";
 import { get, post, run as at, flow, address, listen } from "./api.js";
 import { drawn, countsOf } from "./graph.js";
 import { waterfall } from "./waterfall.js";
@@ -74,9 +74,13 @@ export function run({ main, id, signal }) {
     const bar = h("progress", { class: `is-${run.status}`, max: detail.total || 1, value: detail.done, "aria-label": "Deliveries ended" });
     put(parts.facts,
       fact("Accepted", when(run.created_at)),
-      fact("Waited", run.started_at ? duration(Date.parse(run.started_at) - Date.parse(run.created_at)) : "for a worker"),
+      run.begins_at && fact("Begins", when(run.begins_at)),
+      fact("Waited", run.started_at ? duration(Date.parse(run.started_at) - Date.parse(run.created_at)) : run.status === "queued" ? (run.begins_at ? "for its moment" : "for its turn") : "for a worker"),
       fact(live ? "Running for" : "Took", run.started_at ? duration(end - Date.parse(run.started_at)) : "–"),
       live ? fact("Times out", run.deadline_at ? when(run.deadline_at) : "never") : fact("Ended", when(run.ended_at)),
+      Object.keys(run.tags).length > 0 && fact("Tags", tagged(run)),
+      run.priority !== "normal" && fact("Priority", run.priority),
+      run.fairness_key && fact("Fairness key", run.fairness_key),
       run.rerun_of && fact("Does again", other(run.rerun_of)),
       run.rerun_as && fact("Done again as", other(run.rerun_as)),
       h("div", { class: "wide" }, h("dt", {}, "Deliveries"), h("dd", {}, h("span", {}, `${count(detail.done)} of ${count(detail.total)}`), bar)));

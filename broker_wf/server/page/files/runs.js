@@ -1,6 +1,6 @@
 // The runs: newest first, filtered by the server, live, any number of them.
 
-import { h, put, status, named, when, duration, count, plural, toast, empty, confirmed } from "./dom.js";
+import { h, put, status, named, tagged, when, duration, count, plural, toast, empty, confirmed } from "./dom.js";
 import { get, post, run as at, listen } from "./api.js";
 import { Windowed } from "./list.js";
 import { rerunMany } from "./again.js";
@@ -9,17 +9,27 @@ const PAGE = 200, FURTHER = 1000;
 const STATUSES = [["", "All"], ["running", "Running"], ["queued", "Queued"], ["completed", "Completed"], ["failed", "Failed"], ["timed_out", "Timed out"], ["cancelled", "Cancelled"]];
 const SINCE = [["", "Any time"], ["900", "Last 15 minutes"], ["3600", "Last hour"], ["86400", "Last day"], ["604800", "Last week"]];
 
+const LONGER = [["", "Any length"], ["1", "Over 1 s"], ["10", "Over 10 s"], ["60", "Over a minute"], ["600", "Over 10 minutes"], ["3600", "Over an hour"]];
+
+// What is typed: words with = are tags, what stands behind error: is looked for in errors, the rest in ids and workflows.
+function asWanted(text) {
+  const [words, ...error] = text.split(/(?:^|\s)error:/);
+  const all = words.trim().split(/\s+/), tag = all.filter((word) => /^[^=]+=/.test(word));
+  return { q: all.filter((word) => !tag.includes(word)).join(" "), tag, error: error.join(" ").trim() };
+}
+
 const isLive = (run) => run.ended_at === null;
 const isBad = (run) => run.status === "failed" || run.status === "timed_out";
 
 export function runs({ main, given, signal }) {
-  const wanted = { q: given.get("q") ?? "", workflow: given.get("workflow") ?? "", status: given.get("status") ?? "", since: given.get("since") ?? "" };
+  const wanted = { q: given.get("q") ?? "", workflow: given.get("workflow") ?? "", status: given.get("status") ?? "", since: given.get("since") ?? "", longer: given.get("longer") ?? "" };
   const chosen = new Set();
   let known = [], next = null, asked = 0, loading = false;
 
-  const search = h("input", { type: "search", placeholder: "Id or workflow", "aria-label": "Search runs by id or workflow", value: wanted.q, spellcheck: "false" });
+  const search = h("input", { type: "search", placeholder: "Id, workflow, tag=value, error:text", title: "Part of an id or a workflow's name; tag=value; error: and what stands in the error", "aria-label": "Search runs by id or workflow", value: wanted.q, spellcheck: "false" });
   const flows = h("select", { "aria-label": "Workflow" }, h("option", { value: "" }, "All workflows"));
   const since = h("select", { "aria-label": "Since" }, SINCE.map(([value, label]) => h("option", { value, selected: value === wanted.since }, label)));
+  const longer = h("select", { "aria-label": "Length" }, LONGER.map(([value, label]) => h("option", { value, selected: value === wanted.longer }, label)));
   const states = h("div", { class: "segments", role: "radiogroup", "aria-label": "Status" }, STATUSES.map(([value, label]) =>
     h("label", {}, h("input", { type: "radio", name: "status", value, checked: value === wanted.status, onchange: () => { wanted.status = value; changed(); } }), h("span", {}, label))));
   const said = h("span", { class: "faint", role: "status", "aria-live": "polite" });
@@ -30,7 +40,7 @@ export function runs({ main, given, signal }) {
   list.element.classList.add("runs");
   put(main,
     h("div", { class: "head" }, h("h1", {}, "Runs"), said, h("div", { class: "grow" }), h("a", { class: "button", href: "#/workflows" }, "Start a run")),
-    h("div", { class: "tools" }, search, flows, states, since),
+    h("div", { class: "tools" }, search, flows, states, since, longer),
     bulk,
     h("div", { class: "runs columns", "aria-hidden": "false" }, h("span", { class: "changes" }, all), h("span", {}, "Status"), h("span", {}, "Run"), h("span", {}, "Workflow"), h("span", {}, "Accepted"), h("span", { class: "num" }, "Took")),
     none, list.element);
@@ -45,7 +55,7 @@ export function runs({ main, given, signal }) {
     if (took instanceof Element) tick(took);
     return h("div", { class: `item ${chosen.has(run.run_id) ? "chosen" : ""} ${run === list.current ? "at" : ""}`, role: "row" },
       cell(box), cell(status(run.status)),
-      cell(h("a", { href: `#/runs/${encodeURIComponent(run.run_id)}`, class: "id", tabindex: "-1" }, run.run_id)),
+      cell(h("a", { href: `#/runs/${encodeURIComponent(run.run_id)}`, class: "id", tabindex: "-1" }, run.run_id), tagged(run)),
       cell(named(run.workflow)), cell(when(run.created_at)), h("span", { role: "cell", class: "num" }, took));
   }
 
@@ -55,7 +65,7 @@ export function runs({ main, given, signal }) {
 
   function query() {
     const from = wanted.since ? new Date(Date.now() - 1000 * Number(wanted.since)).toISOString() : "";
-    return { q: wanted.q, workflow: wanted.workflow, status: wanted.status, since: from, limit: PAGE };
+    return { ...asWanted(wanted.q), longer_than: wanted.longer, workflow: wanted.workflow, status: wanted.status, since: from, limit: PAGE };
   }
 
   async function load() {
@@ -91,7 +101,7 @@ export function runs({ main, given, signal }) {
   function draw() {
     list.show(known);
     said.textContent = known.length ? `${count(known.length)}${next === null ? "" : "+"} shown` : "";
-    const filtered = wanted.q || wanted.workflow || wanted.status || wanted.since;
+    const filtered = wanted.q || wanted.workflow || wanted.status || wanted.since || wanted.longer;
     put(none, known.length ? null : filtered
       ? empty("No run fits", "Change the search or the filters.", h("button", { class: "quiet", onclick: clear }, "Show all"))
       : empty("No runs yet", "Start one here, from a script, or with broker-wf run.", h("a", { class: "button", href: "#/workflows" }, "Start a run")));
@@ -100,15 +110,20 @@ export function runs({ main, given, signal }) {
   }
 
   function fits(run) {
+    const { q, tag, error } = asWanted(wanted.q);
+    const took = Date.parse(run.ended_at ?? new Date().toISOString()) - Date.parse(run.started_at);
+    // Which error a run has ended with is not told here: only the server finds such.
+    if (error || tag.some((one) => run.tags[one.slice(0, one.indexOf("="))] !== one.slice(one.indexOf("=") + 1))) return false;
+    if (wanted.longer && !(took > 1000 * Number(wanted.longer))) return false;
     return (!wanted.workflow || run.workflow === wanted.workflow) && (!wanted.status || run.status === wanted.status)
-      && (!wanted.q || run.run_id.includes(wanted.q) || run.workflow.includes(wanted.q));
+      && (!q || run.run_id.includes(q) || run.workflow.includes(q));
   }
 
   // What has changed stands in front: a list that is newest first gets it there.
   function merge(changes) {
     const fresh = new Map(changes.map((run) => [run.run_id, run]));
     const place = (run) => Date.parse(run.ended_at ?? run.created_at);
-    const merged = known.map((run) => fresh.get(run.run_id) ?? run).filter(fits);
+    const merged = known.map((run) => fresh.get(run.run_id) ?? run).filter((run) => asWanted(wanted.q).error || fits(run));
     const there = new Set(known.map((run) => run.run_id));
     for (const run of changes) {
       if (!isLive(run)) chosen.delete(run.run_id);
@@ -184,8 +199,8 @@ export function runs({ main, given, signal }) {
   }
 
   function clear() {
-    Object.assign(wanted, { q: "", workflow: "", status: "", since: "" });
-    search.value = flows.value = since.value = "";
+    Object.assign(wanted, { q: "", workflow: "", status: "", since: "", longer: "" });
+    search.value = flows.value = since.value = longer.value = "";
     states.querySelector("input").checked = true;
     changed();
   }
@@ -194,6 +209,7 @@ export function runs({ main, given, signal }) {
   search.addEventListener("input", () => { clearTimeout(later); later = setTimeout(() => { wanted.q = search.value.trim(); changed(); }, 180); });
   flows.addEventListener("change", () => { wanted.workflow = flows.value; changed(); });
   since.addEventListener("change", () => { wanted.since = since.value; changed(); });
+  longer.addEventListener("change", () => { wanted.longer = longer.value; changed(); });
   list.element.addEventListener("keydown", (event) => {
     const page = Math.floor(list.element.clientHeight / list.height);
     const steps = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: page, PageUp: -page };

@@ -3,7 +3,7 @@
 import { h, put, named, home, short, count, empty, plural, toast } from "./dom.js";
 import { get, post, flow } from "./api.js";
 import { drawn } from "./graph.js";
-import { asked } from "./form.js";
+import { asked, formOf } from "./form.js";
 import { card } from "./run.js";
 
 const link = (name) => `#/workflows/${encodeURIComponent(name)}`;
@@ -20,6 +20,14 @@ export function workflows({ main, signal }) {
   (error) => { if (error.name !== "AbortError") put(body, empty("The workflows cannot be listed", error.message)); });
 }
 
+const OPTIONS = { properties: {
+  tags: { type: "object", default: {}, description: "Texts to find the run by, as a JSON object." },
+  delay: { type: "string", format: "duration", description: "Begin so much later: seconds, 30s, 5m, 2h, PT5M." },
+  priority: { enum: ["high", "normal", "low"], default: "normal" },
+  fairness_key: { type: "string", format: "text", description: "Of runs that wait for a turn, one of each key is next." },
+  run_id: { type: "string", format: "text", description: "Otherwise a new one." },
+} };
+
 export function workflow({ main, id, signal }) {
   const figure = h("figure", { class: "figure", tabindex: "0" }), about = h("div"), start = h("div");
   put(main, h("div", { class: "head run" }, h("a", { class: "back", href: "#/workflows" }, "Workflows"), h("div", { class: "title" }, h("h1", {}, named(id))),
@@ -31,10 +39,11 @@ export function workflow({ main, id, signal }) {
   get(`${flow(id)}/schemas`, {}, signal).then((schemas) => {
     const schema = schemas.events[schemas.start];
     if (!schema) { put(start, card("Start a run", h("p", { class: "faint" }, "This server has not the workflow's code, so it cannot start it."))); return; }
+    const options = formOf(OPTIONS), more = h("details", { class: "options" }, h("summary", {}, "Options"), options.element);
     put(start, card("Start a run", schema.description && h("p", { class: "faint" }, schema.description.split("\n")[0]), asked(schema, "Start", async (event) => {
-      const made = await post("runs", { workflow: id, event });
+      const made = await post("runs", { workflow: id, event, ...options.value() });
       toast("The run was accepted");
       location.hash = `#/runs/${encodeURIComponent(made.run_id)}`;
-    })));
+    }, "", more)));
   }, () => {});
 }
