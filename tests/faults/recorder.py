@@ -23,7 +23,7 @@ from broker_wf.broker.script import Script
 from broker_wf.settings import Settings
 from broker_wf.worker import worker
 from broker_wf.worker.serving import Stops, run_worker
-from tests.apps import asking, faulty, held, loads, nested, rolling
+from tests.apps import asking, faulty, held, loads, rolling
 from tests.faults.points import Points
 from tests.mutants import mutated
 
@@ -77,7 +77,6 @@ SERVED: dict[str, Callable[[], list[Workflow]]] = {
     "loads": lambda: [*loads.workflows, *held.workflows],
     "faulty": lambda: [one() for one in faulty.workflows],
     "asking": lambda: [one() for one in asking.workflows],
-    "nested": lambda: [nested.workflow],
     **{name: lambda version=version: [version()] for name, version in rolling.VERSIONS.items()},
 }
 """What forked workers may serve."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from tests.apps.nested import Leaf, Middle, Top
-from tests.faults.cluster import until
-from tests.faults.records import Records
+from tests.faults.cluster import Cluster, until
 
 
 async def meanwhile(predicate: Callable[[], object], what: str) -> None:
@@ -15,13 +15,12 @@ async def meanwhile(predicate: Callable[[], object], what: str) -> None:
     await asyncio.to_thread(until, predicate, what)
 
 
-async def test_a_worker_killed_while_its_steps_await_children_costs_no_child_and_doubles_none(records: Records) -> None:
-    cluster = records.cluster
-    first = records.fork(concurrency=1, serves="nested")
+async def test_a_worker_killed_while_its_steps_await_children_costs_no_child_and_doubles_none(cluster: Cluster) -> None:
+    first = cluster.work(concurrency=1, target="tests.apps.nested:workflow")
     handler = Top(broker=cluster.settings).run(count=1, pause_s=1.0, ledger=str(cluster.ledger))
     await meanwhile(lambda: cluster.starts()["leaf"] == 1, "the innermost run to begin")
     first.kill()
-    await asyncio.to_thread(records.fork, concurrency=1, serves="nested")
+    await asyncio.to_thread(partial(cluster.work, 1, target="tests.apps.nested:workflow"))
     await asyncio.wait_for(handler.stop_event_result(), 60)
     assert await handler == 20
     assert cluster.starts() == {"top": 2, "middle": 2, "leaf": 2}
