@@ -127,18 +127,18 @@ class RunStore:
             **self._accepted(begin),
             **({} if submission.parent is None else {"parent": submission.parent}),
             "payload": submission.payload.payload,
-            "blobs": _by_hash(submission.payload),
             "routes": {submission.route.name: route_map(submission.route)},
         }
-        return self._status(await self.pipe.firm.call(load("submit"), begin.run_id, plan), begin, submission.parent)
+        call = self.pipe.firm.call(load("submit"), begin.run_id, plan, _parts(submission.payload))
+        return self._status(await call, begin, submission.parent)
 
     async def submit_again(
         self, begin: Beginning, rerun_of: RunId, payload: bytes, routes: Mapping[bytes, Mapping[bytes, object]]
     ) -> str:
         """Accept a run that begins as another one did, whose blobs it has. Returns and raises as :meth:`submit`."""
-        given = {"payload": payload, "blobs": dict[bytes, bytes](), "routes": routes, "rerun_of": rerun_of}
+        given = {"payload": payload, "routes": routes, "rerun_of": rerun_of}
         plan: dict[str, object] = {**self._accepted(begin), **given}
-        return self._status(await self.pipe.firm.call(load("submit"), begin.run_id, plan), begin, None)
+        return self._status(await self.pipe.firm.call(load("submit"), begin.run_id, plan, ()), begin, None)
 
     async def restore(
         self, begin: Beginning, content: RunContent, *, rerun_of: RunId | None = None, start: bytes | None = None
@@ -276,10 +276,10 @@ class RunStore:
             RunNotFoundError: no such run.
             RunEndedError: it has ended; nothing was written.
         """
-        values = (run_id, event_id, route.name, encoded.payload, {route.name: route_map(route)}, _by_hash(encoded))
+        values = (run_id, event_id, route.name, encoded.payload, {route.name: route_map(route)})
         asked, hashes = set[str](), dict[str, dict[str, bytes]]()
         while True:
-            reply = cast("list[bytes]", await self.pipe.firm.call(load("send"), *values, hashes))
+            reply = cast("list[bytes]", await self.pipe.firm.call(load("send"), *values, hashes, _parts(encoded)))
             if reply[0] != b"FIELDS":
                 break
             asked |= asked_fields(reply)
@@ -310,5 +310,6 @@ def _chosen(begin: Beginning) -> dict[str, object]:
     }
 
 
-def _by_hash(event: Encoded) -> dict[bytes, bytes]:
-    return {blob.hash: blob.sealed for blob in event.blobs}
+def _parts(event: Encoded) -> list[bytes]:
+    """Its blobs as the scripts take them: a hash, its encoded part, the next hash, and so on."""
+    return [word for blob in event.blobs for word in (blob.hash, blob.sealed)]

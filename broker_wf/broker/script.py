@@ -10,7 +10,7 @@ A header line begins with ``--!``::
     --! flags none                         refused when the server is out of memory (default: allow-oom)
     --! use lib …                          files of scripts/lib, joined in once each, in order
     --! key family TYPE                    makes ``family_key(part, …)``; TYPE must be that of keys.py
-    --! arg name str|int|pack  …           makes a local of that name from ARGV
+    --! arg name str|int|pack|rest  …      makes a local of that name from ARGV; rest: a list of all that follows
     --! reply pack …                       the reply is one msgpack value; otherwise it is as Redis gives it
 
 What a library has to keep for the length of one call is a field of the table ``CALL``; its locals outlive the call.
@@ -24,12 +24,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import cast
 
 from broker_wf.broker.keys import FAMILIES
 from broker_wf.broker.packing import pack, unpack
 
 _HEADER = re.compile(r"^--!\s+(?P<word>\w+:?)\s*(?P<rest>.*)$")
-_KINDS = {"str": "ARGV[{i}]", "int": "tonumber(ARGV[{i}])", "pack": "cmsgpack.unpack(ARGV[{i}])"}
+_KINDS = {
+    "str": "ARGV[{i}]",
+    "int": "tonumber(ARGV[{i}])",
+    "pack": "cmsgpack.unpack(ARGV[{i}])",
+    # For what is large: to take it out of a packed one is to copy it, and Lua hashes each byte of a string.
+    "rest": "{{ unpack(ARGV, {i}) }}",
+}
 
 
 class ScriptError(Exception):
@@ -68,7 +75,11 @@ class Script:
         """
         if len(values) != len(self.args):
             raise ScriptError(f"{self.name} takes {[n for n, _ in self.args]}, got {len(values)} values")
-        return [self._encoded(kind, value) for (_, kind), value in zip(self.args, values, strict=True)]
+        args = self.args
+        if args and args[-1][1] == "rest":
+            rest = cast("Sequence[bytes]", values[-1])
+            args, values = (*args[:-1], *[args[-1]] * len(rest)), (*values[:-1], *rest)
+        return [self._encoded(kind, value) for (_, kind), value in zip(args, values, strict=True)]
 
     def _encoded(self, kind: str, value: object) -> bytes | str | int:
         if kind == "pack":
@@ -172,7 +183,7 @@ def _read(name: str) -> _Source:
         elif word == "key":
             keys.append(_checked_key(name, rest))
         elif word == "arg":
-            args.append(_checked_arg(name, rest))
+            args.append(_checked_arg(name, rest, args))
         elif word == "reply":
             packed = rest[:1] == ["pack"]
         elif word == "flags":
@@ -194,7 +205,9 @@ def _checked_key(script: str, rest: list[str]) -> str:
     return name
 
 
-def _checked_arg(script: str, rest: list[str]) -> tuple[str, str]:
+def _checked_arg(script: str, rest: list[str], before: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    if before and before[-1][1] == "rest":
+        raise ScriptError(f"{script}.lua: {before[-1][0]!r} is all the rest, and there is {rest[0]!r} behind it")
     if len(rest) < 2 or rest[1] not in _KINDS:
-        raise ScriptError(f"{script}.lua: an argument is 'name str|int|pack', not {' '.join(rest)!r}")
+        raise ScriptError(f"{script}.lua: an argument is 'name str|int|pack|rest', not {' '.join(rest)!r}")
     return rest[0], rest[1]

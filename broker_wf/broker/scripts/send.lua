@@ -7,8 +7,8 @@
 --! arg name    str
 --! arg payload str
 --! arg routes  pack
---! arg blobs   pack  {hash = encoded part} of what the payload refers to
 --! arg hashes  pack  {event id = {field = hash}} of what waiters ask for
+--! arg parts   rest  of what the payload refers to: hash, encoded part, the next hash …
 --! reply list: 'OK', how many deliveries | 'SEEN' | 'GONE', status | 'FIELDS', field…
 
 local run = load_run(rid)
@@ -24,10 +24,10 @@ if lack then return lack end
 -- Writes.
 redis.call('SADD', seen, eid)
 note_key(rid, seen)
-for hash, part in pairs(blobs) do keep_blob(rid, hash, part) end
+keep_blobs(rid, parts)
 local tx = begin(run, rid, now_ms())
 tx.hashes = hashes
-keep(run, rid, 's', eid, cmsgpack.pack({ name, payload, routes }), next(blobs))
+keep(run, rid, 's', eid, cmsgpack.pack({ name, payload, routes }), parts[1])
 emit(tx, routes, eid, name, payload, nil)
 refill(tx)
 if tx.run.exposed then notes().publish_changes(tx, false) end

@@ -3,8 +3,9 @@
 --! use accept emit inbox blobs children time finish forget
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
---!                 start_name, start_hash, payload, blobs {hash = encoded part}, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, unkept or nil, app_version,
+--!                 start_name, start_hash, payload, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, unkept or nil, app_version,
 --!                max_runs or nil, parent (a run) or nil, rerun_of or nil, tags, delay_ms, on_conflict, token, each or nil
+--! arg parts rest  of what the payload refers to: hash, encoded part, the next hash …
 --! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs} | {'GONE', the parent's status}
 
 local now = now_ms()
@@ -25,7 +26,7 @@ if before then
 end
 plan.start = cmsgpack.pack({ plan.payload, plan.routes, plan.state })
 accept(rid, plan, now)
-for hash, part in pairs(plan.blobs) do keep_blob(rid, hash, part) end
+keep_blobs(rid, parts)
 publish_blobs(rid, plan.payload)
 if plan.parent then add_child(plan.parent, rid) end
 local tx = begin(load_run(rid), rid, now)

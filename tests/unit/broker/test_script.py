@@ -113,7 +113,7 @@ def test_a_key_that_the_table_does_not_have_so_is_refused(write: Write, header: 
 @pytest.mark.parametrize("header", ["--! arg n", "--! arg n float"])
 def test_an_argument_of_no_kind_is_refused(write: Write, header: str) -> None:
     write("wrong", f"--! wrong: an argument\n{header}\nreturn 1")
-    with pytest.raises(ScriptError, match=r"str\|int\|pack"):
+    with pytest.raises(ScriptError, match=r"str\|int\|pack\|rest"):
         load("wrong")
 
 
@@ -127,6 +127,21 @@ def test_values_are_packed_where_the_header_says_so() -> None:
 def test_bytes_for_a_packed_argument_are_packed_already() -> None:
     packed = pack([])
     assert load("release").argv((packed,)) == [packed]
+
+
+def test_the_rest_is_a_list_of_what_follows(write: Write) -> None:
+    write("take", "--! take: some\n--! arg n int\n--! arg parts rest  any number\nreturn parts")
+    assert "local parts = { unpack(ARGV, 2) }" in load("take").text
+    assert load("take").argv((1, [b"a", b"b"])) == [1, b"a", b"b"]
+    assert load("take").argv((1, ())) == [1]
+    with pytest.raises(ScriptError, match="is not a rest"):
+        load("take").argv((1, [[]]))
+
+
+def test_nothing_follows_the_rest(write: Write) -> None:
+    write("take", "--! take: some\n--! arg parts rest\n--! arg n int\nreturn parts")
+    with pytest.raises(ScriptError, match="'parts' is all the rest, and there is 'n' behind it"):
+        load("take")
 
 
 @pytest.mark.parametrize("values", [(), (1, 2, 3)])

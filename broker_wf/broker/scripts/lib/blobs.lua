@@ -9,6 +9,11 @@ local function keep_blob(rid, hash, part)
   redis.call('HSETNX', blob_key(rid), hash, part)
 end
 
+-- parts: hash, encoded part, the next hash …
+local function keep_blobs(rid, parts)
+  for i = 1, #parts, 2 do keep_blob(rid, parts[i], parts[i + 1]) end
+end
+
 -- Why a script must refuse payloads that refer to these blobs: nil, or {word}.
 local function lack_of(rid, refs)
   for _, hash in ipairs(refs or {}) do
