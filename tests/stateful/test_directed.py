@@ -243,6 +243,15 @@ def test_a_place_of_a_crashed_holder_goes_to_the_next(rig: Rig) -> None:
     assert len(rig.claim("w2")) == 1
 
 
+def test_workers_share_the_places_of_a_limited_step_and_the_patient_gets_those_of_the_others(rig: Rig) -> None:
+    rig.heartbeat("w1")
+    rig.heartbeat("w2")
+    hand_on(rig, begun(rig), *[Task() for _ in range(6)])
+    assert len(rig.claim("w1", waited=0)) == 1
+    assert len(rig.claim("w1", held=1, waited=4)) == 1
+    assert rig.claim("w2", waited=0) == ()
+
+
 def test_places_that_are_not_freed_keep_work_waiting(server_url: str, namespace: str) -> None:
     with mutated("places are not freed"):
         for rig in rigged(server_url, namespace, 1000):

@@ -58,10 +58,10 @@ local PATIENT_ROUNDS = 4
 
 -- How many of a stream's entries one worker takes while others serve the lane too: its fair share, and of what the
 -- others have not come for a little at first, then more. They may be about to: on a busy machine a worker can need
--- long to hear its bell.
-local function share(claim, lane, key)
+-- long to hear its bell. Of a limited step there is no more to share than its places.
+local function share(claim, lane, key, limit)
   if claim.waited >= PATIENT_ROUNDS then return claim.free end
-  local length = redis.call('XLEN', key)
+  local length = math.min(redis.call('XLEN', key), limit or math.huge)
   if length <= 1 then return claim.free end
   local workers = redis.call('ZCARD', serving_key(lane))
   if workers <= 1 then return claim.free end
@@ -105,7 +105,7 @@ local function serve(claim, lane, digest, limits, pair)
   local mark, kind, name, step = string.match(pair, '^([+-]?)([aw]):([^|]+)|(.+)$')
   local ranked = lane .. (RANKS[mark] or '')
   local key = kind == 'a' and again_key(ranked, name) or work_key(ranked, name)
-  local count, exhausted = math.min(claim.free, share(claim, lane, key)), false
+  local count, exhausted = math.min(claim.free, share(claim, lane, key, limits[step])), false
   if limits[step] then
     exhausted = read_limited(claim, lane, digest, pair, key, step, limits[step], count)
   else
