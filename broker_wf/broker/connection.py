@@ -43,7 +43,7 @@ from broker_wf.broker.clients import (
 )
 from broker_wf.broker.direct import DirectClient, Faults
 from broker_wf.broker.keys import Keys
-from broker_wf.broker.script import Script, is_missing
+from broker_wf.broker.script import Script, is_missing, is_there
 from broker_wf.broker.seal import Seal
 from broker_wf.broker.sentinel import AsyncMaster, SyncMaster
 from broker_wf.broker.sentinel_urls import is_watched
@@ -344,7 +344,7 @@ class Pipe:
                 self._pause(reply)
             elif isinstance(reply, OutOfMemoryError):
                 self._unloadable.add(script.name)
-            elif isinstance(reply, Exception):
+            elif isinstance(reply, Exception) and not is_there(reply):
                 self._refused[script.name] = str(reply)
 
     def _pause(self, reply: Exception) -> None:

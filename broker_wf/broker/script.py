@@ -100,6 +100,11 @@ def is_missing(reply: object) -> bool:
     return isinstance(reply, Exception) and str(reply).endswith("Function not found")
 
 
+def is_there(refusal: Exception) -> bool:
+    """Whether a function was not loaded because somebody else had loaded it: by the next call it may be gone again."""
+    return str(refusal).endswith("already exists")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
     body: str
