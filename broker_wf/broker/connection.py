@@ -340,7 +340,7 @@ class Pipe:
         self._refused.clear()
         self._unloadable.clear()
         for script, reply in zip(scripts, replies, strict=False):
-            if isinstance(reply, (*LOST, *_LATER_CLASSES)):
+            if isinstance(reply, Exception) and _is_for_a_while(reply):
                 self._pause(reply)
             elif isinstance(reply, OutOfMemoryError):
                 self._unloadable.add(script.name)
@@ -373,7 +373,7 @@ class Pipe:
             return True
         if self._helped(call, reply):
             return False
-        if isinstance(reply, (*LOST, *_LATER_CLASSES)) or reply_word(reply) in _LATER:
+        if _is_for_a_while(reply):
             self._pause(reply)
             return False
         if isinstance(reply, OutOfMemoryError) or reply_word(reply) == "OOM":
@@ -382,6 +382,11 @@ class Pipe:
             name = call.script.name if call.script else str(call.args[0])
             call.reply.set_exception(BrokerError(f"the server refused {name}: {self._refused.get(name, reply)}"))
         return True
+
+
+def _is_for_a_while(error: Exception) -> bool:
+    """Whether the server will take the same command later."""
+    return isinstance(error, (*LOST, *_LATER_CLASSES)) or reply_word(error) in _LATER
 
 
 def reply_word(error: Exception) -> str:
