@@ -43,6 +43,7 @@ from broker_wf.broker.clients import (
 )
 from broker_wf.broker.direct import DirectClient, Faults
 from broker_wf.broker.keys import Keys
+from broker_wf.broker.refusals import password_refused, reply_word
 from broker_wf.broker.script import Script, is_missing, is_there
 from broker_wf.broker.seal import Seal
 from broker_wf.broker.sentinel import AsyncMaster, SyncMaster
@@ -389,17 +390,6 @@ def _is_for_a_while(error: Exception) -> bool:
     return isinstance(error, (*LOST, *_LATER_CLASSES)) or reply_word(error) in _LATER
 
 
-def reply_word(error: Exception) -> str:
-    """The first word of a server's error, which says its kind."""
-    word = str(error).split(" ", 1)[0]
-    return word or type(error).__name__
-
-
 def wants_password(error: Exception) -> bool:
     """Whether the server wants another password; redis-py wraps that in a ConnectionError where it connects."""
     return isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError)
-
-
-def password_refused(url: str, error: Exception) -> ServerRefusedError:
-    """The error for a server that wants another password; says the cure."""
-    return ServerRefusedError(url, str(error), "Put the right password into the URL or BROKER_WF_PASSWORD_FILE.")

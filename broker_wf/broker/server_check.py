@@ -20,10 +20,9 @@ from broker_wf.broker.connection import (
     RefusedByServer,
     ServerLoadingError,
     UnfitServerError,
-    password_refused,
-    reply_word,
     wants_password,
 )
+from broker_wf.broker.refusals import password_refused, reply_word
 from broker_wf.broker.seal import FSYNC
 from broker_wf.core.clock import SystemClock
 from broker_wf.errors import ServerRefusedError, ServerUnreachableError
