@@ -5,7 +5,6 @@ from __future__ import annotations
 from broker_wf.core.routing import Router
 from broker_wf.core.spec import EventClass, StepSpec, WorkflowSpec
 from broker_wf.events import HumanResponseEvent, InputRequiredEvent
-from broker_wf.events.stand_in import StandIn
 
 
 def facts_of(spec: WorkflowSpec) -> dict[str, object]:
@@ -20,7 +19,6 @@ def facts_of(spec: WorkflowSpec) -> dict[str, object]:
         "start": spec.name_of(spec.start_class),
         "start_to": list(start.to),
         "stop": spec.name_of(spec.stop_class),
-        "fields": {spec.name_of(t): _fields(t) for t in _taken(spec)},
         "asks": sorted(spec.name_of(t) for t in _given(spec) if issubclass(t, InputRequiredEvent)),
         "answers": sorted(spec.name_of(t) for t in _taken(spec) if issubclass(t, HumanResponseEvent)),
         "steps": [_step_facts(spec, step) for step in spec.steps.values()],
@@ -33,11 +31,6 @@ def _given(spec: WorkflowSpec) -> set[EventClass]:
 
 def _taken(spec: WorkflowSpec) -> set[EventClass]:
     return {taken for step in spec.steps.values() for slot in step.slots for taken in slot.types}
-
-
-def _fields(cls: EventClass) -> list[str]:
-    held = cls.held_class if issubclass(cls, StandIn) else cls
-    return sorted(held.model_fields)
 
 
 def _step_facts(spec: WorkflowSpec, step: StepSpec) -> dict[str, object]:
