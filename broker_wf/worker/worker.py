@@ -36,6 +36,7 @@ from broker_wf.worker.pulse import Pulse
 from broker_wf.worker.run_logs import RunLogs
 from broker_wf.worker.services import Served, Services
 from broker_wf.worker.slots import Slots
+from broker_wf.worker.substitute import Substitute
 from broker_wf.worker.sweeper import Sweeper
 
 log = logging.getLogger("broker_wf.worker")
@@ -106,8 +107,18 @@ class Worker:
         self._executing: set[asyncio.Task[None]] = set()
         self._logs = RunLogs(store=broker.logs, worker=self.id, most=settings.run_logs)
         self.spoiled = asyncio.Event()
+        self._substitute = self._new_substitute()
         self._site = self._new_site()
-        self._serving = asyncio.Lock()
+
+    def _new_substitute(self) -> Substitute:
+        return Substitute(
+            roster=self._broker.roster,
+            settings=self._settings,
+            clock=self._clock,
+            served=self._served,
+            serve=self.serve,
+            is_idle=lambda: len(self._active) == 0,
+        )
 
     def _new_site(self) -> Site:
         return Site(
@@ -121,7 +132,7 @@ class Worker:
             slots=self._slots,
             settings=self._settings,
             clock=self._clock,
-            serve=self._serve_if_nobody_does,
+            serve=self._substitute.begun,
             stuck=self._spoil,
             keep=self._keep,
             kept=self._kept,
@@ -158,13 +169,6 @@ class Worker:
         self._claimer.serve(self._served.offers())
         self._mailbox.lanes = self._served.lanes()
 
-    async def _serve_if_nobody_does(self, program: Program) -> None:
-        """A step has begun a run of this workflow; without it the step might wait for ever."""
-        lane, fresh_ms = Lane(program.spec.name), 3 * self._settings.heartbeat_ms
-        async with self._serving:
-            if lane not in self._served and await self._broker.roster.serving(lane, fresh_ms) == 0:
-                await self.serve(Served(program=program, lane=lane))
-
     def start(self) -> None:
         """Begin to claim, renew, sweep."""
         loop = asyncio.get_running_loop()
@@ -173,6 +177,7 @@ class Worker:
             "sweep": self._sweeper.sweep_for_ever,
             "audit": self._sweeper.audit_for_ever,
             "heartbeat": self._pulse.beat_for_ever,
+            "look at the workflows of child runs": self._substitute.look_for_ever,
             "health file": self._pulse.prove_health,
         }
         self._tasks = [loop.create_task(lasting(what, job, self._clock)) for what, job in jobs.items()]

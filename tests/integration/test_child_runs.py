@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
+import redis
 
 from broker_wf import Context, Workflow, step
 from broker_wf.errors import RunNotFoundError, WorkflowCancelledByUser, WorkflowTimeoutError
@@ -233,6 +235,19 @@ async def test_a_step_that_starts_again_after_its_worker_died_attaches_to_its_ch
     assert await within(handler) == 2
     assert len(set(children[scene])) == 1
     assert probe.count(scene, "let go") == 1
+
+
+async def test_who_awaits_a_child_executes_it_when_its_worker_turns_out_to_be_dead(cluster: Stage) -> None:
+    """It had died a short time ago, and counted as alive when the child was begun."""
+    cluster.change(heartbeat_ms=200)
+    flow, lane = await cluster.put_on(Top, workers=1), Middle().workflow_name
+    with redis.Redis.from_url(cluster.url, decode_responses=True) as client:
+        serving = cluster.keys.of("serving", lane)
+        client.zadd(serving, {"dead": time.time() * 1000 + 1_500})
+        handler = flow.run(scene=cluster.settings.namespace, n=1)
+        assert await within(handler) == 20
+        client.zrem(serving, "dead")
+        assert client.zcard(serving) == 1
 
 
 @pytest.mark.parametrize("ending", ["completed", "failed", "cancelled", "timed_out"])
