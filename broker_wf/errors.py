@@ -185,7 +185,15 @@ class RunConflictError(BrokerError):
 
 
 class RunOptionError(BrokerError):
-    """A run was to be started with an option that its workflow has no use for; nothing was written."""
+    """A run was to be started with an option that its workflow has no use for; nothing was written.
+
+    Attributes:
+        why: which option, and what mends it.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class WorkflowConflictError(BrokerError):

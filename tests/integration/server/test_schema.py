@@ -122,35 +122,24 @@ async def test_what_does_not_fit_the_description_is_refused_as_it_says(served: S
 
 
 async def test_what_an_answer_leads_to_is_there(served: Served) -> None:
-    """Runs are begun, and what the links of the answers name is asked for."""
-    made = served.schema.exclude(path=ENDLESS).as_state_machine()
-    followed: list[str] = []
-
-    class Follows(made):
-        def before_call(self, case: Any) -> None:
-            if case.operation.path == f"{API}/runs" and case.method == "POST":
-                case.body = {"workflow": SPREAD, "event": {"parts": 2}}
-
-        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
-            return {"timeout": ASKED_S}
-
-        def validate_response(self, response: Any, case: Any, **_: Any) -> None:
-            if response.status_code == 200 and "{run_id}" in case.operation.path:
-                followed.append(case.operation.label)
-            case.validate_response(response, checks=CONFORMS)
-
-    quick = settings(
-        max_examples=12,
-        stateful_step_count=6,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    await asyncio.to_thread(Follows.run, settings=quick)
-    about = f"GET {API}/runs/{{run_id}}"
-    assert {about, *(f"{about}/{part}" for part in ("events", "logs", "steps"))} <= set(followed)
+    """Each link of the description, with the run that the answer names. A random walk takes some links only."""
+    wishes = {
+        "post_runs": (f"{API}/runs", {"workflow": SPREAD, "event": {"parts": 2}}),
+        "post_runs_run_id_rerun": (f"{API}/runs/{served.ended[0]}/rerun", {}),
+    }
+    async with httpx.AsyncClient(base_url=served.url, timeout=ASKED_S) as client:
+        described = (await client.get(f"{API}/openapi.json")).json()["paths"]
+        operations = {one["operationId"]: (path, one) for path, of in described.items() for one in of.values()}
+        linking = {name: one["responses"]["200"].get("links") for name, (_, one) in operations.items()}
+        assert {name for name, links in linking.items() if links} == set(wishes)
+        for name, (path, wish) in wishes.items():
+            answer = (await client.post(path, json=wish)).raise_for_status().json()
+            assert len(linking[name]) == 5
+            for link in linking[name].values():
+                assert link["parameters"] == {"run_id": "$response.body#/run_id"}
+                leads_to, _ = operations[link["operationId"]]
+                asked = await client.get(leads_to.replace("{run_id}", answer["run_id"]))
+                assert asked.status_code == 200, (link["operationId"], asked.text)
 
 
 ODD = ("%00", "%0A", "..%2Fruns", "a%2Fb", "%F0%9F%98%80", "%ED%A0%80", "%25", "*", "[a-z]", "x" * 4_000)

@@ -11,6 +11,7 @@ import pytest
 
 from broker_wf.broker.changes import Changed
 from broker_wf.broker.context_state import Versioned
+from broker_wf.broker.leased import Acknowledged
 from broker_wf.context.state_store import DictState
 from broker_wf.engine import step_state
 from broker_wf.engine.locks import LockLines
@@ -70,7 +71,7 @@ class Words:
 
     def __init__(self, *words: str) -> None:
         self.held, self.words, self.applied = False, list(words), list[object]()
-        self.loop = asyncio.get_running_loop()
+        self.loop, self.acked = asyncio.get_running_loop(), Acknowledged()
         self.ids = SimpleNamespace(next_edit=lambda place: place, next=lambda kind, target, value: kind)
 
     async def sent(self) -> None:
