@@ -144,21 +144,21 @@ def _fields(words: Sequence[str], text: str | None) -> _Given:
         values.update(cast("dict[str, object]", found))
     texts: dict[str, str] = {}
     for word in words:
-        name, is_given, value = word.partition("=")
-        if not is_given or not name:
-            raise click.UsageError(f"{word!r} is not of the form KEY=VALUE")
+        name, value = _pair(word, f"{word!r} is not of the form KEY=VALUE")
         texts[name] = value
         values[name] = _value(value)
     return _Given(values=values, texts=texts)
 
 
+def _pair(word: str, complaint: str) -> tuple[str, str]:
+    name, is_given, value = word.partition("=")
+    if not is_given or not name:
+        raise click.UsageError(complaint)
+    return name, value
+
+
 def _options(tags: Sequence[str], make: Callable[..., RunOptions]) -> RunOptions:
-    given: dict[str, str] = {}
-    for one in tags:
-        name, is_given, value = one.partition("=")
-        if not is_given or not name:
-            raise click.UsageError(f"--tag {one!r} is not of the form NAME=VALUE")
-        given[name] = value
+    given = dict(_pair(one, f"--tag {one!r} is not of the form NAME=VALUE") for one in tags)
     try:
         return make(tags=given)
     except ValueError as error:

@@ -14,7 +14,8 @@ from tests.faults.mutants import PLAN
 from tests.faults.records import Records
 from tests.mutants import MUTANTS, WALKED_INTO, mutated
 from tests.stateful.flow import Loose
-from tests.stateful.test_directed import begun, hand_on, rigged, taken_over
+from tests.stateful.rig import rigged
+from tests.stateful.test_directed import begun, hand_on, taken_over
 
 CHECKS = {name: check for name, check in PLAN.items() if not isinstance(check, str)}
 

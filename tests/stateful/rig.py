@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
@@ -359,6 +359,15 @@ class Rig:
             waiting={did.decode(): _record(raw) for did, raw in waiting.items()},
             done={did.decode() for did in done},
         )
+
+
+def rigged(url: str, namespace: str, window: int) -> Iterator[Rig]:
+    """One, closed at the end; its runs have at most ``window`` deliveries in streams."""
+    made = Rig(url, namespace, window)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 async def _lost(broker: Broker, leases: list[list[str]]) -> list[int]:

@@ -14,28 +14,15 @@ from broker_wf.core.outcome import CollectDecision, Sent, Written
 from broker_wf.events import Event, StopEvent
 from tests.mutants import mutated
 from tests.stateful.flow import Both, Done, Item, Loose, Piece, Task
-from tests.stateful.rig import LATER_MS, LEASE_MS, Rig
+from tests.stateful.rig import LATER_MS, LEASE_MS, Rig, rigged
 
 MAX_CRASHES = 3
-
-
-@pytest.fixture
-def rig(server_url: str, namespace: str) -> Iterator[Rig]:
-    yield from rigged(server_url, namespace, 1000)
 
 
 @pytest.fixture
 def narrow(server_url: str, namespace: str) -> Iterator[Rig]:
     """A rig whose runs have at most three deliveries in streams."""
     yield from rigged(server_url, namespace, 3)
-
-
-def rigged(url: str, namespace: str, window: int) -> Iterator[Rig]:
-    made = Rig(url, namespace, window)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def begun(rig: Rig, run_id: str = "r") -> Delivery:

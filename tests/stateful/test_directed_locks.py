@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
@@ -19,15 +19,6 @@ from tests.stateful.rig import Rig
 from tests.stateful.test_directed import begun, hand_on, taken_over
 
 IN_A_ROW = 16
-
-
-@pytest.fixture
-def rig(server_url: str, namespace: str) -> Iterator[Rig]:
-    made = Rig(server_url, namespace)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from broker_wf.broker.deliveries import Ended
 from broker_wf.broker.script import load
 from broker_wf.core.delivery import Delivery
@@ -13,13 +9,8 @@ from broker_wf.core.ids import EventName, RunId
 from broker_wf.core.outcome import CollectDecision
 from broker_wf.events import Event, StopEvent
 from tests.stateful.flow import Both, Done, Item, Loose, Part, Task
-from tests.stateful.rig import Rig
-from tests.stateful.test_directed import MAX_CRASHES, begun, entries, only, rigged, run_out, status, taken_over
-
-
-@pytest.fixture
-def rig(server_url: str, namespace: str) -> Iterator[Rig]:
-    yield from rigged(server_url, namespace, 1000)
+from tests.stateful.rig import Rig, rigged
+from tests.stateful.test_directed import MAX_CRASHES, begun, entries, only, run_out, status, taken_over
 
 
 def hand_on(rig: Rig, delivery: Delivery, *events: Event, busy: bool = False) -> tuple[Ended, list[Delivery]]:

@@ -11,18 +11,14 @@ from broker_wf.core.delivery import Delivery, WaitState
 from broker_wf.core.outcome import Sent
 from tests.mutants import mutated
 from tests.stateful.flow import Answer, Done, Item
-from tests.stateful.rig import LATER_MS, Rig
+from tests.stateful.rig import LATER_MS, Rig, rigged
 
 MAX_CRASHES = 3
 
 
 @pytest.fixture(params=[1000, 2], ids=["wide", "narrow"])
 def rig(request: pytest.FixtureRequest, server_url: str, namespace: str) -> Iterator[Rig]:
-    made = Rig(server_url, namespace, request.param)
-    try:
-        yield made
-    finally:
-        made.close()
+    yield from rigged(server_url, namespace, request.param)
 
 
 def begun(rig: Rig) -> Delivery:

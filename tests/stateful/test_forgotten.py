@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,15 +16,6 @@ from broker_wf.events import StopEvent
 from tests.mutants import mutated
 from tests.stateful.flow import Done, Item
 from tests.stateful.rig import Rig, Saved
-
-
-@pytest.fixture
-def rig(server_url: str, namespace: str) -> Iterator[Rig]:
-    made = Rig(server_url, namespace)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def begun(rig: Rig) -> tuple[Delivery, list[Saved]]:

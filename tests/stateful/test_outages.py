@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from broker_wf.broker.deliveries import Ended
@@ -12,15 +10,10 @@ from broker_wf.core.ids import RunId
 from broker_wf.events import StopEvent
 from tests.stateful.flow import Item, Task
 from tests.stateful.rig import LEASE_MS, Rig
-from tests.stateful.test_directed import begun, hand_on, only, rigged
+from tests.stateful.test_directed import begun, hand_on, only
 
 MAX_CRASHES = 3
 OUTAGE_MS = LEASE_MS + 5_000
-
-
-@pytest.fixture
-def rig(server_url: str, namespace: str) -> Iterator[Rig]:
-    yield from rigged(server_url, namespace, 1000)
 
 
 def after_an_outage(rig: Rig) -> Delivery:
