@@ -104,7 +104,8 @@ def open_client(broker: Broker) -> Client:
     """Begin to follow runs in the running event loop."""
     driver = DriverId(f"{socket.gethostname()[:16]}-{os.getpid()}-{secrets.token_hex(3)}")
     follow = Follow(broker=broker, driver=driver)
-    feeds = Feeds(broker=broker, driver=driver)
+    feeds = Feeds(broker=broker, driver=driver, makes_again=follow.makes_again)
+    follow.made_again = feeds.doubt
     loop = asyncio.get_running_loop()
     tasks = tuple(
         loop.create_task(one) for one in (follow.read_for_ever(), follow.look_for_ever(), feeds.read_for_ever())

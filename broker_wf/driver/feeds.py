@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from broker_wf.broker.broker import Broker, blocked_client
@@ -14,7 +14,7 @@ from broker_wf.broker.connection import FAILED
 from broker_wf.broker.feed import FeedEntry, wait_for_feeds
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import DriverId, RunId
-from broker_wf.errors import BrokerError, EventsTrimmedError
+from broker_wf.errors import BrokerError, EventsTrimmedError, RunNotFoundError
 
 log = logging.getLogger("broker_wf.driver")
 
@@ -72,10 +72,15 @@ class _Reader:
 
 @dataclass(slots=True, kw_only=True)
 class Feeds:
-    """The feeds read in one event loop; each reader has a cursor of its own."""
+    """The feeds read in one event loop; each reader has a cursor of its own.
+
+    Attributes:
+        makes_again: whether a run that is not on the server is about to be there again.
+    """
 
     broker: Broker
     driver: DriverId
+    makes_again: Callable[[RunId], bool]
     clock: Clock = field(default_factory=SystemClock)
     _readers: list[_Reader] = field(default_factory=list[_Reader])
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,6 +106,11 @@ class Feeds:
         finally:
             self._readers.remove(reader)
 
+    def doubt(self, run_id: RunId) -> None:
+        """The server has lost what this run had published, or some of it."""
+        for reader in self._readers:
+            reader.doubtful |= reader.run_id == run_id
+
     async def _next(self, reader: _Reader) -> FeedEntry | None:
         while True:
             seen = reader.cursor
@@ -117,7 +127,12 @@ class Feeds:
             return entry
 
     async def _is_over(self, reader: _Reader, cursor: int) -> bool:
-        state = await self.broker.runs.attach(reader.run_id, None)
+        try:
+            state = await self.broker.runs.attach(reader.run_id, None)
+        except RunNotFoundError:
+            if not self.makes_again(reader.run_id):
+                raise
+            return False
         if state.status == "running":
             return False
         length = await self._length(reader.run_id)
@@ -133,10 +148,10 @@ class Feeds:
 
     async def _go_back(self, reader: _Reader) -> None:
         """Where the feed is not what was read of it, read on from there."""
+        reader.doubtful = False
         if reader.known:
             there = await self.broker.feed.read(reader.run_id, reader.known[0][0] - 1, len(reader.known))
             reader.go_back(there, await self._length(reader.run_id))
-        reader.doubtful = False
 
     async def read_for_ever(self) -> None:
         """Serve the readers until cancelled."""

@@ -44,11 +44,16 @@ class Follower:
 
 @dataclass(slots=True, kw_only=True)
 class Follow:
-    """The runs that are waited for in one event loop."""
+    """The runs that are waited for in one event loop.
+
+    Attributes:
+        made_again: told of a run that the server had lost, once it is there again.
+    """
 
     broker: Broker
     driver: DriverId
     clock: Clock = field(default_factory=SystemClock)
+    made_again: Callable[[RunId], None] = lambda run_id: None
     _followers: dict[RunId, Follower] = field(default_factory=dict[RunId, Follower])
     _client: RedisClient | None = None
 
@@ -80,6 +85,11 @@ class Follow:
             follower.users -= 1
             if follower.users == 0:
                 del self._followers[run_id]
+
+    def makes_again(self, run_id: RunId) -> bool:
+        """Whether the run is made again here, should the server have lost it."""
+        follower = self._followers.get(run_id)
+        return follower is not None and follower.resubmit is not None
 
     def drop(self, run_id: RunId, error: BaseException) -> None:
         """Give up on a run that is not on the server."""
@@ -189,3 +199,4 @@ class Follow:
             return
         log.warning("run %s is not on the server any more; submitting it again", follower.run_id)
         await follower.resubmit()
+        self.made_again(follower.run_id)
