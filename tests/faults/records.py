@@ -53,7 +53,8 @@ class Records:
         self, *, concurrency: int = 8, url: str | None = None, mutant: str | None = None, **settings: int
     ) -> subprocess.Popen[bytes]:
         """One more worker; it has begun to serve when this returns."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **self._environment(url, concurrency, settings)}
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": path, **self._environment(url, concurrency, settings)}
         command = [sys.executable, "-m", "tests.faults.recorder", str(self.path)]
         with (self.cluster.directory / "workers.log").open("ab") as log:
             process = subprocess.Popen(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.apps.loads import W1, W2
 from tests.faults.experiment import Experiment, meanwhile, seeds
 from tests.faults.records import Records
-from tests.faults.wrapped import Disk, ServerClock, clock_library
+from tests.faults.wrapped import Disk, ServerClock, clock_library, other_clock
 
 WORKERS, CONCURRENCY = 3, 4
 ALL_LEASES = 2 * WORKERS * CONCURRENCY
@@ -74,14 +75,14 @@ async def test_a_server_whose_clock_jumps_loses_nothing(records: Records, seed: 
 @needs_clock
 @pytest.mark.parametrize("jump_s", [HOUR_S, -HOUR_S], ids=["forward", "back"])
 async def test_the_clock_of_a_worker_is_nobodys_business(
-    records: Records, jump_s: int, monkeypatch: pytest.MonkeyPatch
+    records: Records, jump_s: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    assert LIBRARY is not None
     experiment = Experiment(records, f"D29 a worker's clock is {jump_s:+,d} s off")
     await asyncio.to_thread(experiment.workers, 1, CONCURRENCY)
     with monkeypatch.context() as environment:
-        environment.setenv("LD_PRELOAD", str(LIBRARY))
-        environment.setenv("FAKETIME", f"{jump_s:+d}s")
-        environment.setenv("DONT_FAKE_MONOTONIC", "1")
+        for name, value in other_clock(LIBRARY, jump_s, tmp_path).items():
+            environment.setenv(name, value)
         other = await asyncio.to_thread(records.work, concurrency=CONCURRENCY)
     experiment.fault()
     experiment.begin(W1, 10, [f"s{n}" for n in range(40)], pause_s=0.1)

@@ -37,6 +37,20 @@ def restart_in_shell(cluster: Cluster, *lines: str) -> None:
     cluster.restart_server(0.0)
 
 
+def other_clock(library: Path, seconds: int, directory: Path) -> dict[str, str]:
+    """The environment of a Python process whose clock is off by so much; ``directory`` is for what it needs."""
+    # Debian's library refuses to sleep until a moment of the clock that it leaves alone, and so sleeps Python 3.11.
+    (directory / "sitecustomize.py").write_text(
+        "import select, time\ntime.sleep = lambda seconds: select.select((), (), (), seconds) and None\n"
+    )
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": f"{seconds:+d}s",
+        "DONT_FAKE_MONOTONIC": "1",
+        "PYTHONPATH": str(directory),
+    }
+
+
 class ServerClock:
     """The clock of a cluster's server, which is put forward and back while it runs."""
 
