@@ -32,7 +32,7 @@ FIGURES ?= build/faults.jsonl
 
 SECRETS := .secrets/redis_password .secrets/server_token .secrets/grafana_password
 
-.PHONY: help demo bench bench-full bench-peers test faults faults-nightly check fmt coverage reference secret clean
+.PHONY: help demo bench bench-full bench-peers test faults faults-nightly check fmt coverage reference screenshots secret clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -104,6 +104,9 @@ coverage: $(VENV)/.test ## what the tests reach of the library, and the gate
 
 reference: $(VENV)/.test ## docs/reference, printed from the code
 	$(BIN)/python docs/print_reference.py
+
+screenshots: $(VENV)/.test ## docs/screenshots, taken of the page in a real browser
+	$(BIN)/python -m tests.page.screenshots
 
 bench: $(VENV)/.test ## every goal of speed beside the in-process original, in at most 10 minutes
 	$(BIN)/python -m pip install -q -e '.[fast]'

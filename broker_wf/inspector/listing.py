@@ -11,7 +11,7 @@ from broker_wf.broker.broker import Broker
 from broker_wf.broker.reruns import tags_of
 from broker_wf.core.ids import RunId
 from broker_wf.errors import RunNotFoundError
-from broker_wf.inspector.records import moment_of
+from broker_wf.inspector.records import error_view, moment_of
 from broker_wf.inspector.replies import scored, text, texts
 from broker_wf.inspector.views import RunSummary, moment
 
@@ -30,10 +30,12 @@ _FIELDS = (
     "begins_ms",
     "priority",
     "fairness",
+    "error",
 )
 _READ_AT_ONCE = 200
 _SCANNED_AT_ONCE = 5_000
 _SHOWN_CANDIDATES = 5
+_SHOWN_ERROR = 300
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -112,9 +114,20 @@ async def _summaries(broker: Broker, places: Sequence[_Place]) -> list[RunSummar
                 begins_at=moment_of(fields, "begins_ms"),
                 priority=text(fields.get("priority", b"normal")),
                 fairness_key=text(fields["fairness"]) if "fairness" in fields else None,
+                error=_why(fields),
             )
         )
     return made
+
+
+def _why(fields: Mapping[str, bytes]) -> str | None:
+    """What a run ended badly with, short enough for a list."""
+    status = text(fields["status"])
+    error = error_view(status, fields.get("error", b"")) if status in ("failed", "timed_out") else None
+    if error is None:
+        return None
+    said = f"{error.type.rpartition('.')[2]}: {error.message}"
+    return said if len(said) <= _SHOWN_ERROR else f"{said[:_SHOWN_ERROR]}…"
 
 
 def shown_status(fields: Mapping[str, bytes]) -> str:

@@ -22,6 +22,7 @@ class RunSummary:
         begins_at: when a run that was put off begins; None: it was not, or has begun.
         priority: high, normal or low.
         fairness_key: with which it waits for its turn; None: it has none.
+        error: class and text of what it failed or timed out with, at most 300 characters.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class RunSummary:
     begins_at: datetime | None = None
     priority: str = "normal"
     fairness_key: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

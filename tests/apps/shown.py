@@ -1,4 +1,4 @@
-"""Workflows to look at: one that spreads, one that asks a person, one that fails."""
+"""Workflows to look at: one that spreads, one that asks a person, some that fail."""
 
 from __future__ import annotations
 
@@ -97,6 +97,20 @@ class Failing(Workflow):
     async def break_it(self, ev: Fragile) -> StopEvent:
         """Raises."""
         raise ValueError(f"cannot carry {ev.text}")
+
+
+class Fetch(StartEvent):
+    currency: str = "EUR"
+
+
+class Flaky(Workflow):
+    """Fails, and is tried again for an hour."""
+
+    @step(retry_policy=retry_policy(wait=wait_fixed(600), stop=stop_after_attempt(6)))
+    async def fetch(self, ctx: Context, ev: Fetch) -> StopEvent:
+        """Raises."""
+        ctx.logger.warning("no rate of %s yet", ev.currency)
+        raise ConnectionError(f"the bank of {ev.currency} does not answer")
 
 
 FLOWS = (Spread, Asking, Failing)

@@ -15,19 +15,24 @@ import pytest_asyncio
 from playwright.async_api import Browser, Error, Page, Route, async_playwright
 
 from broker_wf.settings import Settings
-from tests.apps.shown import FLOWS
+from tests.apps.shown import FLOWS, Flaky
 from tests.integration.stage import Stage, WorkerThread
 from tests.page.served import ServerThread
 
 QUICK = {"lease_ms": 3_000, "sweep_ms": 200, "heartbeat_ms": 1_000, "drain_timeout_ms": 0}
 PATIENCE_MS = 20_000.0
+SERVED = (*FLOWS, Flaky)
+
+
+def chromium_path() -> str | None:
+    """Where the browser is."""
+    named = os.environ.get("BROKER_WF_TEST_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Where the browser is."""
-    named = os.environ.get("BROKER_WF_TEST_CHROMIUM")
-    found = named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = chromium_path()
     if found is None:
         pytest.skip("no chromium on PATH, and BROKER_WF_TEST_CHROMIUM names none")
     return found
@@ -74,9 +79,9 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 async def site(server_url: str, namespace: str, browser: Browser) -> AsyncIterator[Site]:
     stage = Stage(Settings.load(url=server_url, namespace=namespace, **QUICK))
     for _ in range(2):
-        worker = WorkerThread(stage.settings, lambda: [stage.flow(flow) for flow in FLOWS])
+        worker = WorkerThread(stage.settings, lambda: [stage.flow(flow) for flow in SERVED])
         stage.workers.append(await worker.begin())
-    server = await ServerThread(stage.settings, FLOWS).begin()
+    server = await ServerThread(stage.settings, SERVED).begin()
     try:
         async with httpx.AsyncClient(base_url=server.url, timeout=20) as api:
             one = Site(server.url, await browser.new_page(), stage, api)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.integration.stage import PATIENCE_S
 class ServerThread(threading.Thread):
     """Serves until it is ended; ``url`` is where."""
 
-    def __init__(self, settings: Settings, flows: tuple[type[Workflow], ...], **options: Any) -> None:
+    def __init__(self, settings: Settings, flows: tuple[Callable[..., Workflow], ...], **options: Any) -> None:
         super().__init__(name="test-server", daemon=True)
         self._settings, self._flows, self._options = settings, flows, ServerOptions(**options)
         self._up: Future[None] = Future()

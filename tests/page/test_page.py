@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 import pytest
 import redis
 from playwright.async_api import Locator, Page, Response, expect
 
-from tests.apps.shown import FLOWS, Asking, Failing, Spread
-from tests.page.conftest import PATIENCE_MS, Site
+from tests.apps.shown import FLOWS, Asking, Failing, Flaky, Spread
+from tests.page.conftest import PATIENCE_MS, SERVED, Site
 from tests.page.served import ServerThread
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 expect.set_options(timeout=PATIENCE_MS)
+OUTSIDE = """() => [...document.querySelectorAll("svg.graph .node")].flatMap((node) => {
+  const box = node.querySelector("rect").getBoundingClientRect();
+  return [...node.querySelectorAll("text")].filter((text) => {
+    const its = text.getBoundingClientRect();
+    return its.left < box.left || its.right > box.right || its.top < box.top || its.bottom > box.bottom;
+  }).map((text) => text.textContent);
+})"""
+"""Texts of the graph that do not lie within their boxes."""
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>alert(1)</script>\u2028"
 
 
@@ -32,7 +41,7 @@ async def test_a_run_is_started_from_its_form_and_watched_until_its_end(site: Si
     await page.get_by_label("parts").fill("6")
     await page.get_by_label("pause s").fill("60")
     await page.get_by_role("button", name="Start", exact=True).click()
-    await expect(page.locator("svg.graph .counts")).to_have_text(["6 running", "", "1 done"])
+    await expect(page.locator("svg.graph .counts")).to_have_text(["6 running", "1 done"])
     await expect(page.locator(".falls .bar.is-running")).to_have_count(6)
     await page.get_by_role("link", name="Workflow", exact=True).click()
     await page.get_by_label("parts").fill("6")
@@ -44,6 +53,24 @@ async def test_a_run_is_started_from_its_form_and_watched_until_its_end(site: Si
     await expect(page.locator("main")).to_contain_text('"sent": 6')
     await page.locator("summary", has_text="Context").click()
     await expect(page.locator("details", has_text="Context")).to_contain_text("count")
+
+
+async def test_what_is_said_of_a_step_has_room_in_its_box_whatever_the_numbers(site: Site) -> None:
+    page = site.page
+    await site.go(f"runs/{await site.start(Spread, parts=2_000, pause_s=60)}")
+    counts = page.locator("svg.graph .counts")
+    await expect(counts).to_have_text([re.compile(r"^\d+ running · 1,\d+ queued$"), "1 done"])
+    assert await page.evaluate(OUTSIDE) == []
+    await expect(page.locator(".waterfall")).to_contain_text(re.compile(r"executions on 2 workers, 1,\d+ to come"))
+
+
+async def test_what_is_tried_again_is_shown_as_such_with_its_last_error(site: Site) -> None:
+    page = site.page
+    await site.go(f"runs/{await site.start(Flaky)}")
+    await expect(page.locator("svg.graph .counts")).to_have_text(["1 retrying"])
+    await expect(page.locator(".falls")).to_contain_text("to be tried again")
+    await expect(page.locator(".falls")).to_contain_text("attempt 2 is to come")
+    await expect(page.locator("td.error")).to_contain_text("ConnectionError: the bank of EUR does not answer")
 
 
 async def test_the_log_of_a_run_is_shown_as_it_comes_and_kept(site: Site) -> None:
@@ -74,6 +101,7 @@ async def test_the_list_of_runs_is_live_searched_and_filtered(site: Site) -> Non
     failed = await site.start(Failing)
     asking = await site.start(Asking)
     await expect(row(page, failed)).to_contain_text("failed")
+    await expect(row(page, failed)).to_contain_text("ValueError: cannot carry <b>not bold</b>")
     await expect(row(page, asking)).to_contain_text("running")
     await page.locator(".segments label", has_text="Failed").click()
     await expect(row(page, asking)).to_have_count(0)
@@ -160,9 +188,9 @@ async def test_dead_letters_workers_and_queues_are_shown_as_they_come_and_go(sit
     await stage.stop_worker(stage.workers[0], 0)
     await expect(page.locator("tbody tr.gone")).to_have_count(1)
     await site.go("queues")
-    await expect(page.locator("tbody tr")).to_have_count(3)
+    await expect(page.locator("tbody tr")).to_have_count(len(SERVED))
     await stage.stop_worker(stage.workers[0], 0)
-    await expect(page.locator("tbody td.bad")).to_have_text(["none"] * 3)
+    await expect(page.locator("tbody td.bad")).to_have_text(["none"] * len(SERVED))
 
 
 async def test_the_page_is_dark_where_the_system_is_and_where_it_is_told_to(site: Site) -> None:

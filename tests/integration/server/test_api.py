@@ -205,7 +205,8 @@ async def test_lists_of_runs_are_filtered_searched_and_paged(api: Api) -> None:
         if cursor is None:
             break
     assert sorted(seen) == sorted(made)
-    assert [run["run_id"] for run in (await api.get("/runs", status="failed"))["runs"]] == [failed]
+    (bad,) = (await api.get("/runs", status="failed"))["runs"]
+    assert (bad["run_id"], bad["error"]) == (failed, "ValueError: cannot carry <b>not bold</b>")
     assert [run["run_id"] for run in (await api.get("/runs", q=failed[2:]))["runs"]] == [failed]
     assert len((await api.get("/runs", q="Spread", limit=3))["runs"]) == 3
     newest = (await api.get("/runs", limit=1))["runs"][0]

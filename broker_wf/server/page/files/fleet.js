@@ -23,7 +23,7 @@ export function workers(view) {
     const places = workers.reduce((sum, one) => sum + one.concurrency, 0);
     said.textContent = workers.length ? `${plural(workers.length, "worker")} with ${plural(places, "place")}` : "";
     put(body, workers.length || gone.length ? h("div", { class: "scroll card flush" }, h("table", { class: "wide" },
-      h("thead", {}, h("tr", {}, ["Worker", "Host", "Process", "Serves", "Load", "Done", "Last heard of"].map((name) => h("th", {}, name)))),
+      h("thead", {}, h("tr", {}, ["Worker", "Host", "Process", "Serves", "Load", "Done", "Last heard of"].map((name) => h("th", { class: name === "Process" || name === "Done" ? "num" : "" }, name)))),
       h("tbody", {}, workers.map((one) => row(one)), gone.map((one) => row(one, true)))))
       : empty("No worker is alive", "Runs wait until one serves their workflow. Start one with broker-wf worker MODULE:ATTR."));
     for (const one of workers) seen.set(one.id, one);

@@ -1,8 +1,9 @@
 // A workflow's graph from left to right: steps as boxes, the events between them as names on the arrows.
 
-import { s } from "./dom.js";
+import { s, count } from "./dom.js";
 
-const HEIGHT = 46, ROW = 76, GAP = 46, CHARACTER = 7.3, LABEL = 6.3;
+const ROW = 76, GAP = 46, CHARACTER = 7.3, LABEL = 6.3, COUNT = 6.4;
+const BARE = { width: 112, height: 46 }, COUNTED = { width: 156, height: 60 };
 const PERSON = "\u0000person", START = "\u0000start", END = "\u0000end";
 
 // Steps, and who hands what to whom.
@@ -53,7 +54,7 @@ function ranked(nodes, arrows) {
   return ranks;
 }
 
-function placed({ nodes, arrows }) {
+function placed({ nodes, arrows }, box) {
   const ranks = ranked(nodes, arrows);
   const columns = [];
   for (const node of nodes) (columns[ranks.get(node.id)] ??= []).push(node);
@@ -72,10 +73,10 @@ function placed({ nodes, arrows }) {
   const tallest = Math.max(...filled.map((column) => column.length));
   let x = 8;
   for (const [index, column] of filled.entries()) {
-    const width = Math.max(...column.map((node) => (node.kind === "step" ? Math.max(112, node.label.length * CHARACTER + 28) : node.label.length * CHARACTER + 26)));
+    const width = Math.max(...column.map((node) => (node.kind === "step" ? Math.max(box.width, node.label.length * CHARACTER + 28) : node.label.length * CHARACTER + 26)));
     for (const node of column) {
       node.width = node.kind === "step" ? width : node.label.length * CHARACTER + 26;
-      node.height = node.kind === "step" ? HEIGHT : 28;
+      node.height = node.kind === "step" ? box.height : 28;
       node.x = x + width / 2;
       node.y = (node.row + tallest / 2) * ROW;
     }
@@ -88,10 +89,10 @@ function placed({ nodes, arrows }) {
 }
 
 // The drawing; `counts(step)` gives what to say of a step, and `update` draws that anew.
-export function drawn(graph, name, counts = () => null) {
+export function drawn(graph, name, counts = null) {
   const shape = ways(graph);
   if (!shape.nodes.length) return { element: s("svg", {}), update() {} };
-  const { width, height, ranks } = placed(shape);
+  const { width, height, ranks } = placed(shape, counts ? COUNTED : BARE);
   const by = new Map(shape.nodes.map((node) => [node.id, node]));
   const groups = new Map();
   const svg = s("svg", { class: "graph", role: "img", "aria-label": `Graph of ${name}: ${shape.arrows.map((arrow) => `${by.get(arrow.source).label} to ${by.get(arrow.target).label} by ${arrow.labels.join(", ")}`).join("; ")}`, viewBox: `0 0 ${width} ${height}`, width, height },
@@ -103,7 +104,7 @@ export function drawn(graph, name, counts = () => null) {
     svg.append(group);
   }
   const update = () => {
-    for (const node of shape.nodes) if (node.kind === "step") said(groups.get(node.id), node, counts(node.id));
+    for (const node of shape.nodes) if (node.kind === "step") said(groups.get(node.id), node, counts?.(node.id));
   };
   update();
   return { element: svg, update };
@@ -121,7 +122,7 @@ function arrowed(arrow, by, ranks, height) {
     const d = `M${x1} ${from.y}C${x1 + reach} ${from.y} ${x2 - reach} ${to.y} ${x2} ${to.y}`;
     return s("g", {}, s("path", { class: "way", d, "marker-end": "url(#tip)" }), word(words, (x1 + x2) / 2, (from.y + to.y) / 2 - 6));
   }
-  const low = Math.min(height - 12, Math.max(from.y, to.y) + HEIGHT / 2 + 24);
+  const low = Math.min(height - 12, Math.max(from.y + from.height / 2, to.y + to.height / 2) + 24);
   const y1 = from.y + from.height / 2, y2 = to.y + to.height / 2 + 1;
   const d = `M${from.x} ${y1}C${from.x} ${low} ${to.x} ${low} ${to.x} ${y2}`;
   return s("g", {}, s("path", { class: "way back", d, "marker-end": "url(#tip)" }), word(words, (from.x + to.x) / 2, low - 2));
@@ -138,23 +139,27 @@ function boxed(node) {
     s("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: node.kind === "step" ? 7 : height / 2 }));
   const label = s("text", { class: "label", x, y: y + (node.kind === "step" ? -4 : 4), "text-anchor": "middle" }, node.label);
   group.append(label);
-  if (node.kind === "step") group.append(s("text", { class: "counts", x, y: y + 14, "text-anchor": "middle" }));
   return group;
 }
 
+// What there is to say of a step, in one line or two; what is too long for its box is pressed together.
 function said(group, node, found) {
   group.setAttribute("class", `node step ${found?.state ?? ""}`);
-  const line = group.querySelector(".counts");
-  line.replaceChildren(...(found?.parts ?? []).flatMap(([kind, text], index) => [
-    ...(index ? [s("tspan", { class: "dot" }, "  ")] : []), s("tspan", { class: `is-${kind}` }, text)]));
-  group.querySelector(".label").setAttribute("y", node.y + (found?.parts?.length ? -4 : 4));
+  const parts = found?.parts ?? [], lines = parts.length > 2 ? [parts.slice(0, 2), parts.slice(2)] : parts.length ? [parts] : [];
+  group.querySelectorAll(".counts").forEach((one) => one.remove());
+  for (const [index, line] of lines.entries()) {
+    const long = line.map(([, text]) => text).join(" · ").length * COUNT > node.width - 12;
+    group.append(s("text", { class: "counts", x: node.x, y: node.y + 14 + (lines.length > 1 ? 14 * index - 9 : 0), "text-anchor": "middle", textLength: long && node.width - 12, lengthAdjust: long && "spacingAndGlyphs" },
+      line.flatMap(([kind, text], at) => [...(at ? [s("tspan", { class: "dot" }, " · ")] : []), s("tspan", { class: `is-${kind}` }, text)])));
+  }
+  group.querySelector(".label").setAttribute("y", node.y + (lines.length ? (lines.length > 1 ? -13 : -4) : 4));
 }
 
 // What there is to say of a step's deliveries.
 export function countsOf(step, failed) {
   if (!step) return null;
   const parts = [];
-  const add = (kind, number, label) => { if (number) parts.push([kind, `${number} ${label}`]); };
+  const add = (kind, number, label) => { if (number) parts.push([kind, `${count(number)} ${label}`]); };
   add("running", step.leased, "running");
   add("queued", step.queued + step.held + step.backlog, "queued");
   add("waiting", step.waiting, "waiting");

@@ -53,7 +53,7 @@ export function letters({ main, signal }) {
     const facts = [["Run", one.run_id && h("a", { href: `#/runs/${encodeURIComponent(one.run_id)}` }, one.run_id)], ["Workflow", one.workflow && named(one.workflow)],
       ["Step", one.step], ["Event", one.event], ["Delivery", one.delivery && h("code", {}, one.delivery)], ["Letter", h("code", {}, one.id)]].filter(([, value]) => value);
     return h("details", { class: "card letter", "data-letter": one.id },
-      h("summary", {}, h("span", { class: "status is-failed" }, h("i", { "aria-hidden": "true" }), one.kind), h("span", { class: "grow" }, one.reason), when(one.at)),
+      h("summary", {}, h("span", { class: "status is-failed" }, h("i", { "aria-hidden": "true" }), one.kind), h("span", { class: "about-run" }, one.workflow && named(one.workflow), one.step && h("span", { class: "module" }, one.step)), h("span", { class: "grow reason" }, one.reason), when(one.at)),
       h("dl", { class: "said" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
       Object.keys(one.facts).length > 0 && h("pre", { class: "data", tabindex: "0" }, pretty(one.facts)),
       h("div", { class: "row actions changes" }, hasRun(one) && h("button", { class: "small", onclick: ({ target }) => retry([one.id], target) }, "Retry"), h("button", { class: "danger small", onclick: () => drop([one.id]) }, "Drop this letter")));

@@ -86,7 +86,8 @@ export function run({ main, id, signal }) {
       h("div", { class: "wide" }, h("dt", {}, "Deliveries"), h("dd", {}, h("span", {}, `${count(detail.done)} of ${count(detail.total)}`), bar)));
     drawTrouble(run);
     graph?.update();
-    falls.show(executions, run.started_at ?? run.created_at, run.ended_at);
+    const toCome = live ? run.steps.reduce((sum, one) => sum + one.queued + one.held + one.backlog + one.delayed, 0) : 0;
+    falls.show(executions, run.started_at ?? run.created_at, run.ended_at, toCome);
     put(parts.result, run.status === "completed" && card("Result", h("div", {}, run.result_type && run.result_type !== "StopEvent" && h("div", { class: "kind" }, run.result_type), block(run.result))));
     drawNow(run);
     drawState();
@@ -111,7 +112,7 @@ export function run({ main, id, signal }) {
     if (key === listed) return;  // a traceback that is open stays so
     listed = key;
     put(now, shown.length > 0 && card("Now", h("div", { class: "scroll" }, h("table", {},
-      h("thead", {}, h("tr", {}, ["State", "Step", "Event", "Attempt", "Worker", "Since", "Last error"].map((name) => h("th", {}, name)))),
+      h("thead", {}, h("tr", {}, ["State", "Step", "Event", "Attempt", "Worker", "Since", "Last error"].map((name) => h("th", { class: name === "Attempt" ? "num" : "" }, name)))),
       h("tbody", {}, shown.map((one) => h("tr", {},
         h("td", {}, status(one.state)), h("td", {}, one.step), h("td", {}, one.event), h("td", { class: "num" }, String(one.attempt)),
         h("td", {}, one.worker ? h("code", {}, one.worker) : h("span", { class: "faint" }, one.due_at ? `again at ${clock(one.due_at)}` : "–")),

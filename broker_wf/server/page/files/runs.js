@@ -1,6 +1,6 @@
 // The runs: newest first, filtered by the server, live, any number of them.
 
-import { h, put, status, named, tagged, when, duration, count, plural, toast, empty, confirmed } from "./dom.js";
+import { h, put, status, named, tagged, when, duration, count, plural, oneLine, toast, empty, confirmed } from "./dom.js";
 import { get, post, run as at, listen } from "./api.js";
 import { Windowed } from "./list.js";
 import { rerunMany } from "./again.js";
@@ -40,7 +40,7 @@ export function runs({ main, given, signal }) {
   list.element.classList.add("runs");
   put(main,
     h("div", { class: "head" }, h("h1", {}, "Runs"), said, h("div", { class: "grow" }), h("a", { class: "button", href: "#/workflows" }, "Start a run")),
-    h("div", { class: "tools" }, search, flows, states, since, longer),
+    h("div", { class: "tools" }, search, flows, since, longer, states),
     bulk,
     h("div", { class: "runs columns", "aria-hidden": "false" }, h("span", { class: "changes" }, all), h("span", {}, "Status"), h("span", {}, "Run"), h("span", {}, "Workflow"), h("span", {}, "Accepted"), h("span", { class: "num" }, "Took")),
     none, list.element);
@@ -56,7 +56,7 @@ export function runs({ main, given, signal }) {
     return h("div", { class: `item ${chosen.has(run.run_id) ? "chosen" : ""} ${run === list.current ? "at" : ""}`, role: "row" },
       cell(box), cell(status(run.status)),
       cell(h("a", { href: `#/runs/${encodeURIComponent(run.run_id)}`, class: "id", tabindex: "-1" }, run.run_id), tagged(run)),
-      cell(named(run.workflow)), cell(when(run.created_at)), h("span", { role: "cell", class: "num" }, took));
+      cell(named(run.workflow), run.error && h("span", { class: "why", title: run.error }, oneLine(run.error))), cell(when(run.created_at)), h("span", { role: "cell", class: "num" }, took));
   }
 
   function tick(element) {

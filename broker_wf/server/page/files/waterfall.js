@@ -1,10 +1,11 @@
 // Executions over time: a row each, under the worker that had them.
 
-import { h, put, duration, plural } from "./dom.js";
+import { h, put, count, duration, plural } from "./dom.js";
 import { Windowed } from "./list.js";
 
 const ROW = 24;
 const BAD = new Set(["failed", "poison"]);
+const IDLE = { waiting: "waiting for an answer", delayed: "to be tried again" };
 
 export function waterfall() {
   const axis = h("div", { class: "axis", "aria-hidden": "true" });
@@ -14,15 +15,16 @@ export function waterfall() {
   const said = h("span", { class: "faint" });
   const element = h("div", { class: "waterfall" },
     h("div", { class: "row tight" }, h("label", { class: "tick" }, byWorker, "By worker"), said), axis, list.element);
-  let rows = [], begin = 0, end = 1, last = { steps: [], from: null, to: null };
+  let rows = [], begin = 0, end = 1, last = { steps: [], from: null, to: null, toCome: 0 };
 
   function redraw() {
-    const { steps, from, to } = last;
+    const { steps, from, to, toCome } = last;
     begin = Date.parse(from);
     end = Math.max(to ? Date.parse(to) : Date.now(), begin + 1, ...steps.map((one) => (one.ended_at ? Date.parse(one.ended_at) : 0)));
     rows = byWorker.checked ? grouped(steps) : steps.map((one) => ({ key: one.delivery, one }));
     const workers = new Set(steps.map((one) => one.worker).filter(Boolean)).size;
-    said.textContent = steps.length ? `${plural(steps.length, "execution")} on ${plural(workers, "worker")}` : "";
+    const begun = steps.filter((one) => one.worker).length;
+    said.textContent = [begun && `${plural(begun, "execution")} on ${plural(workers, "worker")}`, toCome > 0 && `${count(toCome)} to come`].filter(Boolean).join(", ");
     put(axis, h("span"), h("span", { class: "marks" }, [0, 0.25, 0.5, 0.75, 1].map((part) => {
       const mark = h("i", {}, part ? duration((end - begin) * part) : "0");
       mark.style.left = `${part * 100}%`;
@@ -35,7 +37,7 @@ export function waterfall() {
   function grouped(steps) {
     const groups = new Map();
     for (const one of steps) {
-      const name = one.worker ?? (one.state === "waiting" ? "waiting for an answer" : "not taken yet");
+      const name = one.worker ?? (IDLE[one.state] ?? "not taken yet");
       if (!groups.has(name)) groups.set(name, []);
       groups.get(name).push(one);
     }
@@ -51,7 +53,7 @@ export function waterfall() {
     const kind = BAD.has(one.outcome) ? "failed" : one.state === "done" ? "completed" : one.state === "leased" ? "running" : one.state === "waiting" ? "waiting" : one.state === "delayed" ? "timed_out" : "queued";
     const from = one.started_at ? Date.parse(one.started_at) : end;
     const to = one.ended_at ? Date.parse(one.ended_at) : Math.max(from, end);
-    const took = one.started_at ? duration(to - from) : one.state;
+    const took = one.started_at ? duration(to - from) : one.state === "delayed" ? `attempt ${one.attempt} is to come` : one.state;
     const bar = h("i", { class: `bar is-${kind}` });
     const left = Math.min(100, 100 * (from - begin) / (end - begin)), width = Math.min(100 - left, 100 * (to - from) / (end - begin));
     bar.style.left = `${Math.max(0, left)}%`;
@@ -68,7 +70,8 @@ export function waterfall() {
 
   return {
     element,
-    show(steps, from, to) { last = { steps, from, to }; redraw(); },
+    // `toCome`: how many more there are, of which not all may be among the steps.
+    show(steps, from, to, toCome) { last = { steps, from, to, toCome }; redraw(); },
     close() { list.close(); },
   };
 }
