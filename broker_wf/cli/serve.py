@@ -97,9 +97,9 @@ def serve(
         root_path=root_path,
     )
     app = server.create_app(load_targets(targets), options=options)
-    listening = import_module("broker_wf.server.serving").server_for(
-        app, app.state.service, host, port, {"log_config": None, "access_log": False}
-    )
+    serving = import_module("broker_wf.server.serving")
+    serving.take_all_files()
+    listening = serving.server_for(app, app.state.service, host, port, {"log_config": None, "access_log": False})
     with _workers_beside(targets, workers, settings.url, settings.namespace):
         # uvicorn hears these itself, and raises them once more when it has stopped: the workers are still to be ended.
         for number in (signal.SIGTERM, signal.SIGINT):

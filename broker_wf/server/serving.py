@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -13,6 +15,18 @@ from broker_wf.server.service import Service
 
 DRAIN_S = 10
 """How long requests may go on after a stop was asked for; streams let go at once."""
+
+
+_MOST_FILES = 65_536
+
+
+def take_all_files() -> None:
+    """Let this process have as many connections as it may: each stream is one, and a shell often gives 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS tells of no limit and has one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class DrainingServer(uvicorn.Server):
