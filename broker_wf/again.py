@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker_wf.broker.broker import Broker
 from broker_wf.core.ids import RunId
 from broker_wf.core.run_ids import checked_run_id, new_run_id
 from broker_wf.errors import BrokerError, RunNotFoundError
 from broker_wf.inspector import Inspector
-from broker_wf.inspector.views import DeadLetterView
+from broker_wf.inspector.listing import QUEUED, RUNNING
+from broker_wf.inspector.searching import RunFilter, search
+from broker_wf.inspector.views import DeadLetterView, RunSummary
 
+LIVE = (RUNNING, QUEUED)
 BADLY = ("failed", "timed_out", "cancelled")
 """Runs that are done again where nobody says which."""
 _LETTERS = 10_000
@@ -77,17 +81,32 @@ async def _rerun_or_say(broker: Broker, run_id: RunId, *, unfinished: bool) -> A
     return Again(id=run_id, run_id=made)
 
 
-async def ended_badly(inspector: Inspector, workflow: str | None, status: str | None, limit: int) -> list[str]:
-    """Runs that ended so, or otherwise badly, and that nobody has done again yet; newest first."""
-    found = await inspector.runs(workflow, status, limit)
-    wanted = BADLY if status is None else (status,)
-    return await not_done_again(inspector.broker, [one.run_id for one in found if one.status in wanted])
+async def live(inspector: Inspector, wanted: RunFilter, limit: int) -> list[str]:
+    """Live runs that fit, whatever else fits beside them."""
+    return await _fitting(inspector, wanted, [one for one in LIVE if wanted.status in (None, one)], limit)
 
 
-async def not_done_again(broker: Broker, run_ids: Sequence[str]) -> list[str]:
+async def ended_badly(inspector: Inspector, wanted: RunFilter, limit: int) -> list[str]:
+    """Runs that fit and ended badly, or as is asked for, and that nobody has done again yet."""
+    statuses = BADLY if wanted.status is None else [one for one in (wanted.status,) if one not in LIVE]
+    return await _fitting(inspector, wanted, statuses, limit)
+
+
+async def _fitting(inspector: Inspector, wanted: RunFilter, statuses: Sequence[str], limit: int) -> list[str]:
+    found = list[str]()
+    for status in statuses:
+        cursor, is_last = None, False
+        while len(found) < limit and not is_last:
+            page = await search(inspector, replace(wanted, status=status), limit, cursor)
+            found += await _not_done_again(inspector.broker, page.runs)
+            cursor, is_last = page.next, page.next is None
+    return found[:limit]
+
+
+async def _not_done_again(broker: Broker, runs: Sequence[RunSummary]) -> list[str]:
     """Those of the runs that nobody has done again yet."""
-    found = [await broker.pipe.command("HGET", broker.keys.of("run", one), "rerun_as") for one in run_ids]
-    return [run_id for run_id, again in zip(run_ids, found, strict=True) if again is None]
+    asked = (broker.pipe.command("HGET", broker.keys.of("run", one.run_id), "rerun_as") for one in runs)
+    return [one.run_id for one, again in zip(runs, await asyncio.gather(*asked), strict=True) if again is None]
 
 
 async def retry_each(broker: Broker, ids: Sequence[str]) -> list[Again]:

@@ -11,6 +11,7 @@ from broker_wf.cli.failures import CONFLICT, CommandError, Failure
 from broker_wf.cli.options import where
 from broker_wf.cli.output import jsonable, print_json, print_text, tell
 from broker_wf.inspector import Inspector
+from broker_wf.inspector.searching import RunFilter
 
 
 @click.command()
@@ -45,7 +46,7 @@ def rerun(
     async def wish(inspector: Inspector) -> list[Again]:
         broker = inspector.broker
         if not run_ids:
-            ids = await again.ended_badly(inspector, workflow, status, limit)
+            ids = await again.ended_badly(inspector, RunFilter(workflow=workflow, status=status), limit)
             return await again.rerun_each(broker, ids, unfinished=unfinished) if yes else [Again(id=one) for one in ids]
         ids = [await whole_id(inspector, one) for one in run_ids]
         if one_only:

@@ -258,7 +258,7 @@ class AsyncClient:
             since: live runs accepted, and ended runs ended, at this moment or later. In UTC where it has no zone.
             q: stands in the id or in the workflow's name.
             tags: that the run has, with these values.
-            error: stands in the class or the text of what the run ended with, in capitals or not.
+            error: stands in the class or the text of what the run ended with, or tries again after, in capitals or not.
             longer_than_s: since its first step began, up to its end or up to now.
             limit: of the page.
             cursor: ``next`` of the page before. A page may have less than its limit, even nothing, and a next one:

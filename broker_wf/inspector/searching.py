@@ -11,6 +11,7 @@ from typing import cast
 from broker_wf.inspector.inspector import Inspector
 from broker_wf.inspector.records import error_view
 from broker_wf.inspector.replies import server_ms
+from broker_wf.inspector.retrying import last_errors
 from broker_wf.inspector.views import RunSummary, moment
 
 _SEARCHED = 20_000
@@ -27,7 +28,8 @@ class RunFilter:
         since: live runs accepted, and ended runs ended, at this moment or later.
         q: stands in the id or in the workflow's name.
         tags: that the run has, with these values.
-        error: stands in the class or the text of what a run has ended badly with, however it is written.
+        error: stands in the class or the text of what a run has ended badly with, or of what a live run tries again
+            after, however it is written.
         longer_than_s: since its first step began, up to its end or up to now.
     """
 
@@ -96,20 +98,21 @@ async def search(inspector: Inspector, wanted: RunFilter, limit: int, cursor: st
 
 
 async def _with_error(inspector: Inspector, text: str | None, runs: Sequence[RunSummary]) -> list[RunSummary]:
-    """Those of the runs in whose error a text stands."""
+    """Those of the runs in whose error a text stands: what they ended with, or what they try again after."""
     if not text:
         return list(runs)
-    broker, wanted = inspector.broker, text.casefold()
     ended = [run for run in runs if run.status in ("failed", "timed_out")]
+    live = [run.run_id for run in runs if run.ended_at is None]
+    broker, wanted = inspector.broker, text.casefold()
     asked = (broker.pipe.command("HGET", broker.keys.of("run", run.run_id), "error") for run in ended)
-    errors = [
-        error_view(run.status, cast("bytes | None", raw) or b"")
-        for run, raw in zip(ended, await asyncio.gather(*asked), strict=True)
-    ]
+    errors = await last_errors(broker, live)
+    for run, raw in zip(ended, await asyncio.gather(*asked), strict=True):
+        error = error_view(run.status, cast("bytes | None", raw) or b"")
+        errors[run.run_id] = [] if error is None else [error]
     return [
         run
-        for run, error in zip(ended, errors, strict=True)
-        if error is not None and wanted in f"{error.type}: {error.message}".casefold()
+        for run in runs
+        if any(wanted in f"{one.type}: {one.message}".casefold() for one in errors.get(run.run_id, ()))
     ]
 
 

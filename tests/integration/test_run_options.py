@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from broker_wf import Context, RunOptions, Workflow, step
+from broker_wf.again import rerun
 from broker_wf.errors import RunConflictError, RunOptionError, WorkflowCancelledByUser
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.home import home_of
@@ -291,6 +292,19 @@ async def test_who_has_cancelled_what_waited_is_not_put_behind_for_it(cluster: S
     await cluster.add_worker(Noted, num_concurrent_runs=1)
     assert await begun(name, 6) == "_babbb"
     assert (await Inspector(broker).run("late")).fairness_key == "a"
+
+
+async def test_whatever_way_a_run_is_done_again_it_keeps_its_key_and_its_tags(cluster: Stage) -> None:
+    flow = await cluster.put_on(Noted, num_concurrent_runs=1)
+    given = RunOptions(fairness_key="a", tags={"n": "1"}, priority="high")
+    run = flow.run(name=cluster.settings.namespace, what="a", run_options=given)
+    await within(run)
+    broker = (await home_of(cluster.settings)).broker
+    step = (await Inspector(broker).steps(run.run_id))[0].step
+    for again in (await rerun(broker, run.run_id), await rerun(broker, run.run_id, from_step=step)):
+        view = await shown(cluster, again)
+        assert RunOptions(fairness_key=view.fairness_key, tags=view.tags, priority=view.priority) == given
+        await within(flow.attach(again))
 
 
 async def test_a_key_is_refused_where_nobody_waits_for_a_turn(cluster: Stage) -> None:

@@ -6,12 +6,11 @@ import secrets
 
 from pydantic import ValidationError
 
-from broker_wf.again import BADLY, Again, letters_like, not_done_again, rerun, rerun_each, retry_each
+from broker_wf.again import Again, ended_badly, letters_like, live, rerun, rerun_each, retry_each
 from broker_wf.core.ids import EventId, RunId, StepName
 from broker_wf.core.run_ids import checked_run_id, new_run_id
 from broker_wf.engine.program import Program
 from broker_wf.errors import BrokerError
-from broker_wf.inspector.searching import search
 from broker_wf.launching import submit
 from broker_wf.server.api.classes import event_classes
 from broker_wf.server.api.endpoint import Call, Refusal, faults_of
@@ -156,12 +155,8 @@ async def bulk(call: Call) -> BulkDone:
 
 async def _fitting(call: Call, asked: Bulk) -> list[str]:
     """The runs that the filters fit and that the action is for."""
-    page = await search(await call.inspector(), asked.wanted(), asked.limit)
-    if asked.action == "cancel":
-        return [run.run_id for run in page.runs if run.ended_at is None]
-    wanted = BADLY if asked.status is None else (asked.status,)
-    ended = [run.run_id for run in page.runs if run.ended_at is not None and run.status in wanted]
-    return await not_done_again((await call.host.home()).broker, ended)
+    fitting = live if asked.action == "cancel" else ended_badly
+    return await fitting(await call.inspector(), asked.wanted(), asked.limit)
 
 
 async def _cancelled(call: Call, run_id: str) -> bool:

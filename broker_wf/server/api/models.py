@@ -75,7 +75,7 @@ class Filters(Asked):
     error: str | None = Field(
         default=None,
         max_length=200,
-        description="Only runs that have an error whose class or text contains this.",
+        description="Only runs that have failed, or try again after an error, whose class or text contains this.",
     )
     longer_than: float | None = Field(
         default=None, ge=0, le=1e9, description="Only runs that took, or take by now, more than so many seconds."

@@ -13,8 +13,9 @@ import pytest
 import pytest_asyncio
 import redis
 
+from broker_wf.errors import WorkflowCancelledByUser
 from broker_wf.server.api.endpoint import as_json
-from tests.apps.shown import FLOWS, Asking, Failing, Spread
+from tests.apps.shown import FLOWS, Asking, Failing, Flaky, Spread
 from tests.integration.stage import Stage, within
 from tests.page.served import ServerThread
 
@@ -216,6 +217,30 @@ async def test_lists_of_runs_are_filtered_searched_and_paged(api: Api) -> None:
     assert await api.refused("/runs", limit="0") == (422, "ValidationError")
     assert await api.refused("/runs", colour="red") == (422, "ValidationError")
     assert await api.refused("/runs/nobody") == (404, "RunNotFoundError")
+
+
+async def test_a_live_run_is_found_by_what_it_tries_again_after(api: Api) -> None:
+    await api.start(ASKING)
+    run = api.stage.flow(Flaky).run(currency="SEK")
+    await api.stage.add_worker(Flaky)
+    await api.until("/runs?error=BANK%20of%20sek", "runs")
+    wish = {"action": "cancel", "error": "builtins.ConnectionError"}
+    assert (await api.post("/runs:bulk", wish))["run_ids"] == [run.run_id]
+    assert (await api.post("/runs:bulk", {**wish, "error": "another"}))["run_ids"] == []
+    assert (await api.post("/runs:bulk", {**wish, "action": "rerun"}))["run_ids"] == []
+    assert (await api.post("/runs:bulk", {**wish, "dry_run": False}))["run_ids"] == [run.run_id]
+    with pytest.raises(WorkflowCancelledByUser):
+        await run
+    assert (await api.get("/runs", error="bank"))["runs"] == []
+
+
+async def test_by_filter_live_runs_are_cancelled_however_many_others_are_newer(api: Api) -> None:
+    asking = [await api.start(ASKING) for _ in range(2)]
+    for _ in range(3):
+        await api.ended(await api.start(SPREAD, parts=1))
+    wish = {"action": "cancel", "limit": 1, "dry_run": False}
+    assert [(await api.post("/runs:bulk", wish))["run_ids"] for _ in range(3)] == [[asking[1]], [asking[0]], []]
+    assert (await api.post("/runs:bulk", {**wish, "status": "failed"}))["run_ids"] == []
 
 
 async def test_workers_queues_and_backlog_tell_the_load(api: Api) -> None:

@@ -17,6 +17,8 @@ from tests.integration.console import Console, lines
 from tests.page.served import ServerThread
 
 API = "/api/v1"
+OPTIONS = {"tags": {"customer": "7"}, "priority": "high"}
+"""What every run is started with that is done again here."""
 FRAGILE, DEADLY = (f"tests.apps.mended.{flow.__name__}" for flow in FLOWS)
 
 
@@ -36,7 +38,15 @@ class Api:
         return answer.json()
 
     async def start(self, workflow: str, run_id: str) -> None:
-        await self.post("/runs", workflow=workflow, run_id=run_id, event={"folder": str(self.folder)})
+        event = {"folder": str(self.folder)}
+        await self.post("/runs", workflow=workflow, run_id=run_id, event=event, **OPTIONS)
+
+    async def has_all_of(self, run_id: str, workflow: str) -> None:
+        """Whether a run is found, and shown, with what the first one of the workflow was started with."""
+        run = (await self.get(f"/runs/{run_id}"))["run"]
+        assert {name: run[name] for name in OPTIONS} == OPTIONS
+        found = (await self.get(f"/runs?tag=customer=7&workflow={workflow}"))["runs"]
+        assert run_id in {one["run_id"] for one in found}
 
     async def stands(self, run_id: str, status: str) -> Any:
         """The run, once it stands so."""
@@ -85,6 +95,8 @@ async def test_a_failed_run_goes_on_from_its_step_or_is_done_again_whole(api: Ap
     assert (await api.stands("one", "failed"))["rerun_as"] == "two"
     whole = (await api.post("/runs/one/rerun"))["run_id"]
     await api.stands(whole, "completed")
+    for again in ("two", whole):
+        await api.has_all_of(again, FRAGILE)
     assert api.notes == ["first", "second"] * 2
     assert (await api.post("/runs/two/rerun", 409, from_step="third"))["error"] == "NothingToRerunError"
     assert (await api.post("/runs/one/rerun", 409, run_id="two"))["error"] == "RunConflictError"
@@ -100,6 +112,7 @@ async def test_a_run_is_done_again_from_a_step_that_it_had_finished(api: Api) ->
         made = await api.post("/runs/one/rerun", from_step=step, run_id=new)
         assert made == {"run_id": new, "workflow": FRAGILE, "error": None}
         assert (await api.stands(new, "completed"))["result"] == "mended"
+        await api.has_all_of(new, FRAGILE)
     assert api.notes == ["first", "second", "second", "first", "second"]
 
 
@@ -113,10 +126,11 @@ async def test_many_are_done_again_after_a_dry_run_and_each_once(api: Api) -> No
     wish = {"action": "rerun", "unfinished": True, "workflow": FRAGILE}
     dry = await api.post("/runs:bulk", **wish)
     assert (dry["dry_run"], sorted(dry["run_ids"]), dry["again"]) == (True, ["a", "b"], [])
-    done = await api.post("/runs:bulk", **wish, dry_run=False)
-    assert sorted(done["run_ids"]) == ["a", "b"]
-    for one in done["again"]:
-        await api.stands(one["run_id"], "completed")
+    for name in ("b", "a"):
+        done = await api.post("/runs:bulk", **wish, dry_run=False, limit=1)
+        assert done["run_ids"] == [name]
+        await api.stands(done["again"][0]["run_id"], "completed")
+        await api.has_all_of(done["again"][0]["run_id"], FRAGILE)
     assert (await api.post("/runs:bulk", **wish, dry_run=False))["run_ids"] == []
     assert sorted(api.notes) == ["first"] * 3 + ["second"] * 3
     mixed = await api.post("/runs:bulk", action="rerun", run_ids=["fine", "nobody"], dry_run=False, unfinished=True)
@@ -141,6 +155,7 @@ async def test_a_dead_letter_is_retried_once_by_many_at_one_time(api: Api) -> No
     assert all(one["letters"][0]["run_id"] or "retried before" in one["letters"][0]["error"] for one in answers)
     run = await api.stands(made.pop(), "completed")
     assert run["rerun_of"] == "dead"
+    await api.has_all_of(run["run_id"], DEADLY)
     assert api.notes == ["first", "second"]
     assert (await api.get("/dlq"))["dead_letters"] == []
     assert len((await api.get("/runs"))["runs"]) == 2
