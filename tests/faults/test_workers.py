@@ -138,14 +138,14 @@ async def test_edits_of_shared_state_are_exact_though_workers_die(records: Recor
     chance = random.Random(3)
     for _ in range(3):
         work(records, concurrency=8)
-    flow = Editing(broker=cluster.settings)
+    flow = Editing(timeout=500, broker=cluster.settings)
     handlers = [flow.run(count=50, pause_s=0.05, ledger=str(cluster.ledger)) for _ in range(runs)]
     for _ in range(3):
         await asyncio.sleep(chance.uniform(0.2, 0.5))
         chance.choice([one for one in cluster.workers if one.poll() is None]).kill()
         await asyncio.to_thread(work, records)
     for handler in handlers:
-        await within(handler)
+        await within(handler, 500)
         assert await handler == [50, 50]
 
 
