@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 from pydantic import BaseModel
 
+from broker_wf.broker.moving import moved_parts
 from broker_wf.broker.runs import Beginning, RunState, Submission
 from broker_wf.broker.snapshots import read_content, start_content
 from broker_wf.configuration import current_settings
@@ -33,6 +34,7 @@ from broker_wf.home import Home, home_of
 from broker_wf.settings import Settings
 from broker_wf.wire.blobs import Encoded, Fetched
 from broker_wf.wire.envelope import unsigned
+from broker_wf.wire.signing import SAVED
 from broker_wf.wire.state import decoded_state, encoded_state
 
 
@@ -42,11 +44,13 @@ class FirstState:
 
     Attributes:
         program: of the run.
+        run_id: its own.
         ready: encoded; of no account if there is an earlier run.
         earlier: the run that had the context before.
     """
 
     program: Program
+    run_id: RunId
     ready: dict[str, bytes] = field(default_factory=dict[str, bytes])
     earlier: RunBackend | None = None
 
@@ -54,7 +58,7 @@ class FirstState:
         """The state, encoded."""
         if self.earlier is None:
             return self.ready
-        return _encoded(self.program, await self.earlier.store.get_state())
+        return _encoded(self.program, self.run_id, await self.earlier.store.get_state())
 
     def read_now(self) -> BaseModel:
         """The state; blocks the event loop if an earlier run has left it."""
@@ -62,15 +66,15 @@ class FirstState:
             state = self.earlier.saved(include_state=True).state
             assert state is not None
             return state
-        return decoded_state(self.program.codec, _declared(self.program), self.ready)
+        return decoded_state(self.program.codec.at(self.run_id), _declared(self.program), self.ready)
 
 
 def _declared(program: Program) -> type[BaseModel]:
     return program.spec.state_type or DictState
 
 
-def _encoded(program: Program, state: BaseModel) -> dict[str, bytes]:
-    return encoded_state(program.codec, _declared(program), state)
+def _encoded(program: Program, run_id: RunId, state: BaseModel) -> dict[str, bytes]:
+    return encoded_state(program.codec.at(run_id), _declared(program), state)
 
 
 def submitting(
@@ -139,7 +143,7 @@ async def submit(
         RunConflictError, BackpressureError, ServerUnreachableError: it was not accepted.
         EncodeError, LimitExceededError: the start event cannot travel.
     """
-    encoded = program.codec.encode_event(event)
+    encoded = program.codec.at(run_id).encode_event(event)
     home, lane = await _place_of_work(settings, program, run_id, is_followed=False)
     route = program.router.route(type(event))
     common = _common(home, lane, program, run_id)
@@ -160,17 +164,19 @@ def restoring(settings: Settings, program: Program, run_id: RunId, saved: Saved)
         ContextSerdeError: what was saved is damaged, or has work for steps that the workflow does not have.
     """
     assert saved.run is not None
-    content = read_content(saved.run.content)
+    content, move = read_content(saved.run.content), program.codec.move(SAVED, run_id)
+    if move is not None:
+        content = replace(content, parts=moved_parts(content.parts, move))
     unknown = sorted(content.steps - set(program.spec.steps))
     if unknown:
         raise ContextSerdeError(
             f"the saved context has work for steps that {program.spec.name} does not have: {', '.join(unknown)}. "
             "Resume it with the workflow it was made with"
         )
-    first = saved_state(saved, program).ready
+    first = saved_state(saved, program, run_id).ready
     if content.start is not None:
-        event = _saved_start(program, content.start)
-        state = FirstState(program=program, ready=first)
+        event = _saved_start(program, run_id, content.start)
+        state = FirstState(program=program, run_id=run_id, ready=first)
         return submitting(settings, program, run_id, event, content.start, state, None, None)
     digest = hashlib.blake2b(saved.run.content, digest_size=16).hexdigest()
 
@@ -257,9 +263,10 @@ def attaching(settings: Settings, program: Program, run_id: RunId, *, resume: bo
     return launch
 
 
-def _saved_start(program: Program, start: Encoded) -> StartEvent:
+def _saved_start(program: Program, run_id: RunId, start: Encoded) -> StartEvent:
     try:
-        event = program.codec.decode_event(start.payload, Fetched({blob.hash: blob.sealed for blob in start.blobs}))
+        blobs = Fetched({blob.hash: blob.sealed for blob in start.blobs})
+        event = program.codec.at(run_id).decode_event(start.payload, blobs)
     except DecodeError as error:
         raise ContextSerdeError(f"the start event in the saved context cannot be read: {error}") from error
     if not isinstance(event, StartEvent) or not program.spec.acceptors(type(event)):
@@ -270,9 +277,10 @@ def _saved_start(program: Program, start: Encoded) -> StartEvent:
     return event
 
 
-def saved_state(saved: Saved, program: Program) -> FirstState:
+def saved_state(saved: Saved, program: Program, run_id: RunId) -> FirstState:
     """What the state of a run that goes on begins with."""
-    return FirstState(program=program, ready={} if saved.state is None else _encoded(program, saved.state))
+    ready = {} if saved.state is None else _encoded(program, run_id, saved.state)
+    return FirstState(program=program, run_id=run_id, ready=ready)
 
 
 def begins_with(program: Program, event: StartEvent, encoded: Encoded, state: FirstState) -> NotBegun:
@@ -283,35 +291,37 @@ def begins_with(program: Program, event: StartEvent, encoded: Encoded, state: Fi
         takers = [*route.to, *(slot.step for slot in route.slots)]
         queued = [str(route.name)]
         workers = {str(step): {"queue": queued, "in_progress": list[str](), "collected_waiters": []} for step in takers}
-        return SavedRun(content=start_content(encoded), workers=workers, elapsed_s=0.0)
+        kept = moved(program, encoded, state.run_id, SAVED)
+        return SavedRun(content=start_content(kept), workers=workers, elapsed_s=0.0)
 
     return NotBegun(run=run, state=state.read_now)
 
 
-def going_on(program: Program, saved: Saved) -> NotBegun:
+def going_on(program: Program, saved: Saved, run_id: RunId) -> NotBegun:
     """How a saved run goes on, to be written down again before the server has it."""
     run = saved.run
     assert run is not None
-    state = saved_state(saved, program).read_now if saved.state is not None else lambda: None
+    state = saved_state(saved, program, run_id).read_now if saved.state is not None else lambda: None
     return NotBegun(run=lambda: run, state=state)
 
 
-def first_state(ctx: Context[Any] | None, program: Program) -> FirstState:
+def first_state(ctx: Context[Any] | None, program: Program, run_id: RunId) -> FirstState:
     """What the run's state begins with: what was put into the context, or what the run before left in it.
 
     Raises:
         ContextStateError: a run with this context goes on, or it is a step's.
     """
     if ctx is None:
-        return FirstState(program=program)
+        return FirstState(program=program, run_id=run_id)
     face = ctx.face
     if isinstance(face, BeforeRun):
         begun = face.saved is not None or "store" in face.__dict__
-        return FirstState(program=program, ready=_encoded(program, face.store.state) if begun else {})
+        ready = _encoded(program, run_id, face.store.state) if begun else {}
+        return FirstState(program=program, run_id=run_id, ready=ready)
     if isinstance(face, InRun):
         if face.backend.is_running:
             raise ContextStateError("The context belongs to a run that is already running")
-        return FirstState(program=program, earlier=face.backend)
+        return FirstState(program=program, run_id=run_id, earlier=face.backend)
     raise ContextStateError("A step's context cannot begin another run")
 
 
@@ -329,6 +339,12 @@ def saved_run(ctx: Context[Any] | Event | None) -> Saved | None:
     face = None if ctx is None else ctx.face
     saved = face.saved if isinstance(face, BeforeRun) else None
     return saved if saved is not None and saved.is_running else None
+
+
+def moved(program: Program, encoded: Encoded, before: str, after: str) -> Encoded:
+    """A start event that another run begins with after all."""
+    move = program.codec.move(before, after)
+    return encoded if move is None else Encoded(move(encoded.payload), encoded.blobs)
 
 
 def start_hash(encoded: Encoded) -> str:
@@ -367,7 +383,9 @@ def followed(
         begins: what it begins with, if it is begun here.
         span: what ends with the run.
     """
-    run = FollowedRun(run_id=run_id, router=program.router, codec=program.codec, launch=launch, begins=begins)
+    run = FollowedRun(
+        run_id=run_id, router=program.router, codec=program.codec.at(run_id), launch=launch, begins=begins
+    )
     run.begin()
     if parent is not None:
         parent.submit(run.broker())

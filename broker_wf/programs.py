@@ -24,7 +24,7 @@ def new_program(
     return Program(
         spec=spec,
         router=Router(spec),
-        codec=codec_for(registry, limits, settings.signing_key),
+        codec=codec_for(registry, limits, settings.signing_key, settings.namespace),
         resources=resources,
         verbose=verbose,
     )

@@ -257,18 +257,19 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         program = self._program_for(settings)
         saved = launching.saved_run(ctx)
         if saved is not None:
-            begins = launching.going_on(program, saved)
+            begins = launching.going_on(program, saved, run_id)
             return launching.followed(
                 run_id, program, launching.restoring(settings, program, run_id, saved), ctx, begins
             )
         event = self._start_event(start_event, kwargs)
         if program.router.route(type(event)).lost is not None:
             raise _no_taker(self, event)
-        encoded = program.codec.encode_event(event)
+        encoded = program.codec.at(run_id).encode_event(event)
         parent = launching.parent_step(settings) if given_id is None else None
         if parent is not None:
-            run_id = parent.run_id(program.spec.name, launching.start_hash(encoded))
-        state, span = launching.first_state(ctx, program), tracing.begin_run(self, run_id, event)
+            childs = parent.run_id(program.spec.name, launching.start_hash(encoded))
+            encoded, run_id = launching.moved(program, encoded, run_id, childs), childs
+        state, span = launching.first_state(ctx, program, run_id), tracing.begin_run(self, run_id, event)
         launch = launching.submitting(settings, program, run_id, event, encoded, state, parent, span, options)
         return launching.followed(
             run_id, program, launch, ctx, launching.begins_with(program, event, encoded, state), parent, span

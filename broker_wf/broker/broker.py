@@ -24,6 +24,7 @@ from broker_wf.broker.server_check import Admission, check_server
 from broker_wf.broker.snapshots import SnapshotStore
 from broker_wf.broker.waits import WaitStore
 from broker_wf.settings import Settings
+from broker_wf.wire.signing import signer_for
 
 PARTITIONS = 1
 
@@ -87,7 +88,7 @@ async def open_broker(
         await client.aclose()
         raise
     blobs, runs = BlobStore(pipe), RunStore(pipe, _limits(settings))
-    reruns = RerunStore(pipe, runs, roster)
+    reruns = RerunStore(pipe, runs, roster, signer_for(settings.signing_key, settings.namespace))
     return Broker(
         url=url,
         keys=keys,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.kept import Gone, entries_of
+from broker_wf.broker.moving import moved_parts, moved_start, moved_state
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.roster import RosterStore
 from broker_wf.broker.runs import Beginning, RunStore
@@ -16,6 +17,8 @@ from broker_wf.broker.snapshots import FLAGS, Part, Record, RunContent, part_of,
 from broker_wf.core.ids import Digest, DriverId, EventName, Lane, RunId, WorkflowName
 from broker_wf.core.run_options import Priority, RunOptions
 from broker_wf.errors import NothingToRerunError, RunNotFoundError
+from broker_wf.wire.envelope import is_signed
+from broker_wf.wire.signing import Signer
 
 _FORGOTTEN = (b"a", b"f", b"g", b"y", b"u", b"e")
 """What a delivery that has failed begins anew without."""
@@ -71,6 +74,7 @@ class RerunStore:
     pipe: Pipe
     runs: RunStore
     roster: RosterStore
+    signer: Signer | None = None
 
     async def rest(self, run_id: RunId) -> Rest | None:
         """What a run had not finished; None: nothing is kept of it, for it did not fail, or it was too large."""
@@ -96,7 +100,10 @@ class RerunStore:
         old = await self._old(run_id)
         if old.start is None:
             raise NothingToRerunError(run_id, "it went on from a saved context, and its start event is not known")
-        payload, routes, state = cast("tuple[bytes, dict[bytes, dict[bytes, object]], dict[bytes, bytes]]", old.start)
+        start = self._moved_start(old, run_id, new_id)
+        payload, routes, state = cast(
+            "tuple[bytes, dict[bytes, dict[bytes, object]], dict[bytes, bytes]]", unpack(start)
+        )
         first = dict(state or {})
         begin = old.begin(new_id, {key.decode(): value for key, value in first.items()}, old.text("start_hash"))
         name = old.text("start_name").encode()
@@ -126,8 +133,7 @@ class RerunStore:
         old.must_know(rest.steps, run_id)
         kept: Part = ("kept", "", "list", await self._kept(run_id))
         content = RunContent(used_ms=0, flags=old.flags, parts=(*rest.anew(), kept))
-        begin = old.begin(new_id, await self._state(run_id), rest.hash)
-        return await self.runs.restore(begin, content, rerun_of=run_id, start=old.fields.get("start"))
+        return await self._going_on(old, run_id, new_id, content, rest.hash)
 
     async def from_finished(self, run_id: RunId, new_id: RunId, step: str) -> str:
         """Begin a run that goes on where another one has ended, as if a step had done nothing in it, once per new id.
@@ -151,8 +157,21 @@ class RerunStore:
             raise NothingToRerunError(run_id, f"step {step!r} has executed nothing in it; {', '.join(done)} have")
         old.must_know(content.steps, run_id)
         given = hashlib.blake2b(b"".join(one.raw for one in entries), digest_size=16).hexdigest()
-        begin = old.begin(new_id, await self._state(run_id), f"{step}:{given}")
-        return await self.runs.restore(begin, content, rerun_of=run_id, start=old.fields["start"])
+        return await self._going_on(old, run_id, new_id, content, f"{step}:{given}")
+
+    async def _going_on(self, old: _Old, run_id: RunId, new_id: RunId, content: RunContent, start_hash: str) -> str:
+        state, start = await self._state(run_id), self._moved_start(old, run_id, new_id)
+        if self.signer is not None:
+            move = self.signer.move(run_id, new_id)
+            content = replace(content, parts=moved_parts(content.parts, move))
+            state = moved_state(state, move)
+        begin = old.begin(new_id, state, start_hash)
+        return await self.runs.restore(begin, content, rerun_of=run_id, start=start or None)
+
+    def _moved_start(self, old: _Old, run_id: RunId, new_id: RunId) -> bytes:
+        """What its record keeps of its start event, for the new run; empty: nothing."""
+        start = old.fields.get("start", b"")
+        return start if self.signer is None or not start else moved_start(start, self.signer.move(run_id, new_id))
 
     async def _kept(self, run_id: RunId) -> list[bytes]:
         raw = await self.pipe.command("LRANGE", self.pipe.keys.of("kept", run_id), 0, -1)
@@ -168,12 +187,19 @@ class RerunStore:
             raise RunNotFoundError(run_id)
         if fields["status"] == b"running":
             raise NothingToRerunError(run_id, "it has not ended")
+        self._must_have_key(run_id, fields)
         found = await self.roster.definition(WorkflowName(fields["workflow"].decode()))
         if found is None and b"@" in fields["lane"]:
             raise NothingToRerunError(
                 run_id, "it executed in the process that began it, and no worker knows its workflow"
             )
         return _Old(fields, found[0] if found else None, _facts(found[1]) if found else {})
+
+    def _must_have_key(self, run_id: RunId, fields: Fields) -> None:
+        start = cast("list[bytes]", unpack(fields["start"])) if "start" in fields else [b""]
+        if self.signer is None and is_signed(start[0]):
+            why = "its events are signed for it alone, and this process has no BROKER_WF_SIGNING_KEY to sign them again"
+            raise NothingToRerunError(run_id, why)
 
 
 @dataclass(frozen=True, slots=True)

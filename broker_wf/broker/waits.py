@@ -63,6 +63,11 @@ class Early:
     payload: bytes
 
 
+def name_of_once(key: str) -> str:
+    """What the result that a delivery remembers under a key is called, and signed as."""
+    return f"the result of once({key!r})"
+
+
 @dataclass(frozen=True, slots=True)
 class WaitStore:
     """Park a delivery; remember results of one."""

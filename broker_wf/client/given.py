@@ -36,8 +36,8 @@ def _written(given: _Given) -> object:
 _Field = Annotated[object, PlainSerializer(_written)]
 
 
-def encoded(settings: Settings, name: EventName, values: Mapping[str, object]) -> Encoded:
-    """An event of the class that has this name on the wire.
+def encoded(settings: Settings, name: EventName, values: Mapping[str, object], run_id: str) -> Encoded:
+    """An event of the class that has this name on the wire, for a run.
 
     The payload is the same for equal values, in whatever order.
 
@@ -48,4 +48,5 @@ def encoded(settings: Settings, name: EventName, values: Mapping[str, object]) -
     cls = make(name.rpartition(".")[2], __base__=Event, **{WHOLE: (_Field, ...)})
     limits = Limits(max_bytes=settings.max_bytes, compress_from=settings.compress_from, blob_from=settings.blob_from)
     event = cls(**{WHOLE: _Given({key: values[key] for key in sorted(values)})})
-    return codec_for(EventRegistry({cls: name}), limits, settings.signing_key).encode_event(event)
+    codec = codec_for(EventRegistry({cls: name}), limits, settings.signing_key, settings.namespace)
+    return codec.at(run_id).encode_event(event)

@@ -58,7 +58,7 @@ class RedisRuns:
     async def submit(self, workflow: str, values: Fields, run_id: str, options: RunOptions) -> None:
         """See ``Runs``."""
         known = await self._known(workflow)
-        payload = encoded(self.settings, known.start, values)
+        payload = encoded(self.settings, known.start, values, run_id)
         begin = Beginning(
             run_id=RunId(run_id),
             workflow=WorkflowName(workflow),
@@ -112,7 +112,7 @@ class RedisRuns:
         state = await self.driver.broker.runs.attach(RunId(run_id), None)
         known = await self._known(state.workflow)
         route, event = known.route(name, step), Event.model_validate(dict(values))
-        payload = encoded(self.settings, route.name, values)
+        payload = encoded(self.settings, route.name, values, run_id)
         await self.driver.broker.runs.send(RunId(run_id), EventId(f"x{event_id}"), event, payload, route)
 
     async def cancel(self, run_id: str) -> str:

@@ -167,7 +167,7 @@ class FollowedRun:
         """See ``RunBackend``. A run that was cancelled here is written down as it was then."""
         if self._was is None and not self._is_known and self.begins is not None:
             return self.begins.saved(include_state=include_state)
-        return saved_context(self._export(), self.codec, self._state_type, include_state=include_state)
+        return saved_context(self.run_id, self._export(), self.codec, self._state_type, include_state=include_state)
 
     @property
     def _is_known(self) -> bool:

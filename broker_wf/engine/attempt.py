@@ -131,7 +131,7 @@ _SHORT_WAIT_MS = 10_000
 
 async def _context(program: Program, site: Site, delivery: Delivery) -> StepContext:
     atomic = program.spec.steps[delivery.step].atomic
-    effects = Effects(site=site, delivery=delivery, codec=program.codec, held=atomic)
+    effects = Effects(site=site, delivery=delivery, codec=program.codec.at(delivery.run_id), held=atomic)
     blobs = NOTHING_FETCHED
     if delivery.buffers:
         collected = (payload for one in delivery.buffers.values() for payload in one.payloads)
@@ -207,8 +207,8 @@ async def _commit(
     offer = _offer(program, context.site, commit)
     # What is kept takes the slot of what was done: nothing is free before the reply says so.
     sent = sent if offer is None else _nothing
-    acked = context.effects.acked
-    return await store.commit(commit, effects, program.codec, acked, busy=busy, sent=sent, offer=offer)
+    acked, codec = context.effects.acked, context.effects.codec
+    return await store.commit(commit, effects, codec, acked, busy=busy, sent=sent, offer=offer)
 
 
 def _offer(program: Program, site: Site, commit: StepCommit) -> Offer | None:

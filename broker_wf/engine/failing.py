@@ -101,7 +101,9 @@ async def _recovery(failing: Failing, failure: StepFailure, handler: StepSpec) -
         failed_at=_failed_at(failure),
     )
     try:
-        plan, blobs = recovery_map(plan_recovery(program.router, handler, delivery, event), program.codec)
+        plan, blobs = recovery_map(
+            plan_recovery(program.router, handler, delivery, event), program.codec.at(delivery.run_id)
+        )
     except (EncodeError, LimitExceededError) as error:
         log.warning("%s cannot be handed to %s: %s", _named(delivery), handler.name, error)
         return None
@@ -132,7 +134,7 @@ def _ending(program: Program, failure: StepFailure) -> Plan:
         elapsed_seconds=failure.elapsed_ms / 1000,
     )
     # Whole: its texts are cut where the error was encoded, and a failing run should write nothing ahead of its end.
-    payload = program.codec.encode_value(event, what=type(event).__name__)
+    payload = program.codec.at(failure.delivery.run_id).encode_whole(event)
     return {"status": "failed", "error": pack(_error_record(failure)), "name": type(event).__name__, "payload": payload}
 
 

@@ -47,7 +47,8 @@ async def input_event(program: Program, site: Site, step: StepSpec, delivery: De
 async def _events(program: Program, site: Site, step: StepSpec, delivery: Delivery) -> list[Event]:
     payloads = await _payloads(site, step, delivery)
     blobs = await site.broker.blobs.fetch(delivery.run_id, payloads)
-    return [program.codec.decode_event(raw, blobs) for raw in payloads]
+    codec = program.codec.at(delivery.run_id)
+    return [codec.decode_event(raw, blobs) for raw in payloads]
 
 
 async def _payloads(site: Site, step: StepSpec, delivery: Delivery) -> Sequence[bytes]:

@@ -101,7 +101,7 @@ class StepContext:
                 state_type=self.program.spec.state_type or DictState,
                 site=self.site,
                 delivery=self.delivery,
-                codec=self.program.codec,
+                codec=self.effects.codec,
                 effects=self.effects,
             )
         return self._store
@@ -188,7 +188,7 @@ class StepContext:
         expected: list[type[Event]],
         taken: Mapping[EventName, Sequence[tuple[DeliveryId, bytes]]],
     ) -> list[Event]:
-        name_of, decode = self.program.spec.name_of, self.program.codec.decode_event
+        name_of, decode = self.program.spec.name_of, self.effects.codec.decode_event
         queues = {name: [decode(payload, self.blobs) for _, payload in items] for name, items in taken.items()}
         queues.setdefault(name_of(type(event)), []).append(event)
         return [queues[name_of(cls)].pop(0) for cls in expected]

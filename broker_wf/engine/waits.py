@@ -13,7 +13,7 @@ from typing import cast
 
 from typing_extensions import assert_never
 
-from broker_wf.broker.waits import Early, Wait
+from broker_wf.broker.waits import Early, Wait, name_of_once
 from broker_wf.core.class_names import qualified_name
 from broker_wf.core.delivery import Delivery, WaitState
 from broker_wf.core.pause import WaitingForEvent
@@ -84,7 +84,7 @@ class StepWaits:
     async def decoded(self, payload: bytes) -> Event:
         """An answer."""
         blobs = await self.site.broker.blobs.fetch(self.delivery.run_id, (payload,))
-        return self.program.codec.decode_event(payload, blobs)
+        return self.program.codec.at(self.delivery.run_id).decode_event(payload, blobs)
 
     async def look_at(self, early: Iterable[Early]) -> None:
         """Compare events that came before with what is waited for: the first one that fits is the answer."""
@@ -103,7 +103,8 @@ class StepWaits:
             return self._kept[key]
 
     async def _recalled(self, key: str, function: Callable[..., object], arguments: tuple[object, ...]) -> object:
-        store, codec, what = self.site.broker.waits, self.program.codec, f"the result of once({key!r})"
+        store, what = self.site.broker.waits, name_of_once(key)
+        codec = self.program.codec.at(self.delivery.run_id, self.delivery.id)
         if self._remembered is None:
             self._remembered = await store.remembered(self.delivery) if self.delivery.remembers else {}
         if key in self._remembered:
@@ -130,7 +131,8 @@ class StepWaits:
         return f"#{base}#{self._calls[base]}"
 
     def _wait_of(self, waiter_id: str, wanted: Wanted) -> Wait:
-        registry, asks = self.program.codec.registry, wanted.waiter_event
+        codec, asks = self.program.codec.at(self.delivery.run_id), wanted.waiter_event
+        registry = codec.registry
         for cls in (wanted.event_type, *(() if asks is None else (type(asks),))):
             if registry.name_of(cls) is None:
                 registry.register(cls)
@@ -141,7 +143,7 @@ class StepWaits:
             names=tuple(dict.fromkeys(self.program.spec.name_of(cls) for cls in types)),
             fields={name: fingerprint(value) for name, value in wanted.requirements.items()},
             timeout_ms=None if wanted.timeout_s is None else max(0, round(wanted.timeout_s * 1000)),
-            asks=None if asks is None else (type(asks).__name__, self.program.codec.encode_event(asks)),
+            asks=None if asks is None else (type(asks).__name__, codec.encode_event(asks)),
         )
 
 

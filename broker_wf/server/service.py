@@ -136,7 +136,8 @@ class Service:
         if going_on is not None:
             launch = restoring(self.settings, program, checked, going_on)
         else:
-            encoded, first = program.codec.encode_event(event), first_state(ctx, program)
+            encoded = program.codec.at(checked).encode_event(event)
+            first = first_state(ctx, program, checked)
             launch = submitting(self.settings, program, checked, event, encoded, first, None, None)
         await followed(checked, program, launch, ctx).followed.broker()
         return checked
@@ -165,7 +166,7 @@ class Service:
         """
         program = self._program(served)
         route = program.router.sent_route(type(event), None if step is None else StepName(step))
-        encoded = program.codec.encode_event(event)
+        encoded = program.codec.at(run_id).encode_event(event)
         broker = (await self.home()).broker
         await broker.runs.send(run_id, EventId(f"x{secrets.token_hex(8)}"), event, encoded, route)
 
@@ -185,7 +186,7 @@ class Service:
         if served is not None:
             blobs = await home.broker.blobs.fetch(run_id, (entry.payload,))
             try:
-                return list(events_of(entry, self._program(served).codec, blobs))
+                return list(events_of(entry, self._program(served).codec.at(run_id), blobs))
             except DecodeError:
                 pass
         return list(await Inspector(home.broker).events_of(run_id, entry))

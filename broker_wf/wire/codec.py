@@ -34,6 +34,9 @@ from broker_wf.wire.refusal import RefusedError, type_name
 from broker_wf.wire.registry import EventRegistry
 from broker_wf.wire.splitting import has_known_part, put_back, split
 
+Move = Callable[..., bytes]
+"""Signs bytes anew that go to another place: the bytes, what they are, and the delivery they belong to, if they do."""
+EVENT = "an event"
 _DATA = "_data"
 _KEPT_BUFFER_BYTES = 1024 * 1024
 _MALFORMED = (
@@ -67,6 +70,14 @@ class Codec:
         self._cheap_bytes = min(CHEAP_COPY_BYTES, self.limits.max_bytes)
         self._small_bytes = min(self.limits.blob_from, self.limits.compress_from, self.limits.max_bytes - 1)
 
+    def at(self, *place: str) -> Codec:
+        """The codec for what belongs to a run, or to one of its deliveries: see ``signing``."""
+        return self
+
+    def move(self, before: str, after: str) -> Move | None:
+        """What takes payloads from one run to another; None: they may go as they are."""
+        return None
+
     def encode_event(self, event: Event) -> Encoded:
         """Write an event: fields, undeclared values, result; not its other private attributes.
 
@@ -97,17 +108,17 @@ class Codec:
             DecodeError: the bytes are malformed, of another version, too large, name a class that is not
                 registered, lack a required field, are no event, or a blob is missing: the error names the field.
         """
-        value = self._decode(data, "an event", blobs)
+        value = self._decode(data, EVENT, blobs)
         if not isinstance(value, Event):
-            raise DecodeError("an event", f"the bytes hold {type_name(type(value))}, which is no event")
+            raise DecodeError(EVENT, f"the bytes hold {type_name(type(value))}, which is no event")
         return value
 
     def encode_value(self, value: object, *, what: str) -> bytes:
-        """Write any value of the state, or an event whose large parts are to stay in it.
+        """Write any value of the state.
 
         Args:
             value: of whatever class.
-            what: its name for the error message.
+            what: its name, for the error message, and for the signature if there is one: it is read under this name.
 
         Raises:
             EncodeError: something in it has no encoding.
@@ -120,6 +131,10 @@ class Codec:
             raise _refusal(error, value, what) from _cause(error)
         self._check_size(len(body) + 1, tree, what)
         return seal(body, self.limits)
+
+    def encode_whole(self, event: Event) -> bytes:
+        """Write an event whose large parts are to stay in it. Raises as ``encode_value``."""
+        return self.encode_value(event, what=type(event).__name__)
 
     def encode_field(self, model: object, name: str, *, what: str) -> bytes | None:
         """Write a field of the state as its class's own serializer for it writes it; None: the class has none.

@@ -23,7 +23,7 @@ CLASS_KEY = "\0class"
 """The key that names the class of a state that is of a subclass of the declared one; not there for any other."""
 _DEEPEST_IN_PLACE = 50
 _CLASS = "the class of the state"
-_RESULT = "the result of a change of the state"
+CHANGE_RESULT = "the result of a change of the state"
 _LIVE_OBJECTS = "what lives in one process, as clients and locks do, is given to steps as a Resource"
 
 
@@ -100,6 +100,11 @@ def cleared_state(codec: Codec, cls: StateClass, before: Mapping[str, bytes]) ->
     return encoded_state(codec, cls, create_cleared_state(class_in(codec, cls, before)))
 
 
+def name_of_key(key: str) -> str:
+    """What the value at a key of the state is called, and signed as."""
+    return _CLASS if key == CLASS_KEY else f"state key {key!r}"
+
+
 def may_be_of_subclass(cls: StateClass, key: str) -> bool:
     """Whether what stands at a key is for the class of the state to say, which may not be the declared one."""
     return key not in cls.model_fields and not issubclass(cls, DictLikeModel)
@@ -118,9 +123,9 @@ def encoded_key(codec: Codec, key: str, value: object, state: BaseModel | None =
     if key == CLASS_KEY:
         raise ValueError(f"the state key {key!r} is kept for the library")
     try:
-        return codec.encode_value(value, what=f"state key {key!r}")
+        return codec.encode_value(value, what=name_of_key(key))
     except EncodeError as error:
-        written = None if state is None else codec.encode_field(state, key, what=f"state key {key!r}")
+        written = None if state is None else codec.encode_field(state, key, what=name_of_key(key))
         if written is not None:
             return written
         reason = f"{error.reason}; {_LIVE_OBJECTS}"
@@ -131,7 +136,7 @@ def decoded_state(codec: Codec, cls: StateClass, values: Mapping[str, bytes]) ->
     """A state from its encoded keys, of the declared class or of the one they name."""
     found = class_in(codec, cls, values)
     named = {key: raw for key, raw in values.items() if key != CLASS_KEY}
-    return state_of(found, {key: codec.decode_value(raw, what=f"state key {key!r}") for key, raw in named.items()})
+    return state_of(found, {key: codec.decode_value(raw, what=name_of_key(key)) for key, raw in named.items()})
 
 
 def value_at(codec: Codec, cls: StateClass, path: str, raw: bytes | None, default: object) -> object:
@@ -143,7 +148,7 @@ def value_at(codec: Codec, cls: StateClass, path: str, raw: bytes | None, defaul
     segments = path.split(".")
     if raw is None:
         return get_by_path(create_cleared_state(cls), path, default)
-    value = codec.decode_value(raw, what=f"state key {segments[0]!r}")
+    value = codec.decode_value(raw, what=name_of_key(segments[0]))
     try:
         return get_in(value, segments[1:])
     except (KeyError, IndexError, AttributeError, TypeError):
@@ -160,7 +165,7 @@ def value_with(codec: Codec, cls: StateClass, path: str, raw: bytes | None, new:
         EncodeError, LimitExceededError: the value cannot travel.
     """
     key = split_path(path)[0]
-    before = {} if raw is None else {key: codec.decode_value(raw, what=f"state key {key!r}")}
+    before = {} if raw is None else {key: codec.decode_value(raw, what=name_of_key(key))}
     changed = cast(BaseModel, set_by_path(state_of(cls, before, is_part=True), path, new))
     return key, encoded_key(codec, key, state_values(changed)[key], changed)
 
@@ -207,7 +212,7 @@ def change_result(codec: Codec, value: object) -> bytes:
     Raises:
         EncodeError, LimitExceededError: it cannot travel.
     """
-    raw = codec.encode_value(value, what=_RESULT)
+    raw = codec.encode_value(value, what=CHANGE_RESULT)
     return raw if is_signed(raw) else raw[1:]
 
 
@@ -218,7 +223,7 @@ def result_of_change(codec: Codec, kept: bytes) -> object:
         DecodeError: it cannot be read, or is not signed where it has to be.
     """
     # Without its first byte it may begin with anything; what begins as what is signed does is then one byte, a number.
-    return codec.decode_value(kept if is_signed(kept) else PLAIN_HEAD + kept, what=_RESULT)
+    return codec.decode_value(kept if is_signed(kept) else PLAIN_HEAD + kept, what=CHANGE_RESULT)
 
 
 def _item(codec: Codec, key: str, depth: int, value: object) -> bytes:

@@ -15,6 +15,7 @@ from broker_wf.integrations.llama_index.errors import their_errors
 from broker_wf.integrations.llama_index.events import TheirClass, our_class, to_ours, to_theirs
 from broker_wf.integrations.llama_index.store import LiveStore
 from broker_wf.integrations.llama_index.streams import TheirEvents
+from broker_wf.wire.state import name_of_key
 
 
 class DistributedContext(TheirContext[Any]):
@@ -107,8 +108,8 @@ class StepsContext(DistributedContext):
         super().__init__(ours)
         face = ours.face
         assert isinstance(face, InStep)
-        codec = cast("StepContext", face.backend).program.codec
-        self.live = LiveStore(ours.store, lambda path, value: codec.encode_value(value, what=f"state key {path!r}"))
+        codec = cast("StepContext", face.backend).effects.codec
+        self.live = LiveStore(ours.store, lambda path, value: codec.encode_value(value, what=name_of_key(path)))
 
     @property
     def store(self) -> LiveStore:

@@ -97,7 +97,7 @@ async def send_event(call: Call) -> Done:
         raise Refusal(400, "UnknownEvent", f"{asked.type!r} is none of the workflow's events: {', '.join(classes)}")
     event, program = cls.model_validate(asked.value), program_here(call, workflow)
     route = program.router.sent_route(cls, None if asked.step is None else StepName(asked.step))
-    encoded = program.codec.encode_event(event)
+    encoded = program.codec.at(run.run_id).encode_event(event)
     event_id = EventId(f"x{asked.event_id or secrets.token_hex(8)}")
     await (await call.host.home()).broker.runs.send(RunId(run.run_id), event_id, event, encoded, route)
     return Done(run_id=run.run_id, status="sent")

@@ -31,11 +31,11 @@ class Asked(StartEvent):
 
 
 def given(values: dict[str, object], key: str = "") -> Encoded:
-    return encoded(Settings.load(signing_key=key), ASKED, values)
+    return encoded(Settings.load(signing_key=key), ASKED, values, "r")
 
 
 def read(one: Encoded, key: str = "") -> Event:
-    return codec_for(EventRegistry({Asked: ASKED}), Limits(), key).decode_event(one.payload)
+    return codec_for(EventRegistry({Asked: ASKED}), Limits(), key, "default").at("r").decode_event(one.payload)
 
 
 @pytest.mark.parametrize("key", ["", KEY])

@@ -151,7 +151,7 @@ async def test_who_waits_for_what_was_made_before_is_told_why_it_was_refused(eff
 
 def test_an_effect_is_the_same_whichever_key_has_signed_it() -> None:
     ids = [
-        EffectIds(delivery()).next("set", "k", Signer(key).signed(b"\x10value"))
+        EffectIds(delivery()).next("set", "k", Signer(key, "n").signed(b"\x10value", "r"))
         for key in ("unsigned", "the-key-of-long-ago", "the-key-of-today")
     ]
     assert len(set(ids)) == 1

@@ -174,7 +174,7 @@ async def test_a_change_has_one_name_whichever_key_signs_its_values() -> None:
     """It may begin in one worker and again in another, while keys are replaced."""
     named: list[bytes] = []
     for key in ("", "the-key-of-long-ago", "the-key-of-today"):
-        codec = codec_for(EventRegistry(is_open=True), Limits(), key)
+        codec = codec_for(EventRegistry(is_open=True), Limits(), key, "n").at("r")
         store = state(Server(0, Changed("ok", change_result(codec, 2))), Words(), codec=codec)
         store.effects.ids = SimpleNamespace(next=lambda kind, path, content: named.append(content))  # type: ignore[assignment]
         assert await store.append("list", "a", "b") == 2

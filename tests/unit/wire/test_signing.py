@@ -24,9 +24,9 @@ CASES = [SMALL, dynamic(a="y" * 900, b="z" * 900), LARGE]
 """Plain, compressed, with blobs."""
 
 
-def codec(key: str) -> Codec:
-    """The codec of a process of its own."""
-    return codec_for(EventRegistry(NAMES), LIMITS, key, BlobCache(0))
+def codec(key: str, *place: str, namespace: str = "n") -> Codec:
+    """The codec of a process of its own, for a place in a namespace."""
+    return codec_for(EventRegistry(NAMES), LIMITS, key, namespace, BlobCache(0)).at(*(place or ("r",)))
 
 
 def fetched(encoded: Encoded) -> Fetched:
@@ -73,8 +73,8 @@ def bare_codec() -> Codec:
 def test_values_are_signed_too() -> None:
     raw = codec(NEW).encode_value({"a": [1]}, what="state key 'a'")
     assert is_signed(raw)
-    assert codec(NEW).decode_value(raw) == {"a": [1]}
-    with pytest.raises(DecodeError, match="state key 'a' cannot be decoded: it was changed"):
+    assert codec(NEW).decode_value(raw, what="state key 'a'") == {"a": [1]}
+    with pytest.raises(DecodeError, match="state key 'a' cannot be decoded: it is not what a key in"):
         codec(NEW).decode_value(raw[:-1] + bytes([raw[-1] ^ 1]), what="state key 'a'")
 
 

@@ -146,7 +146,7 @@ class Turned(BaseModel):
 
 
 def test_a_field_that_its_own_serializer_writes_is_signed_as_all_others() -> None:
-    own, state = codec_for(EventRegistry(roots=[Turned]), Limits(), "the-key-of-today"), Turned(needed="a")
+    own, state = codec_for(EventRegistry(roots=[Turned]), Limits(), "the-key-of-today", "n").at("r"), Turned(needed="a")
     raw = encoded_state(own, Turned, state)
     assert all(map(is_signed, raw.values()))
     assert decoded_state(own, Turned, raw).angle.degrees == 0  # pyright: ignore[reportAttributeAccessIssue]
