@@ -12,7 +12,9 @@ from broker_wf.core.delivery import Delivery
 from broker_wf.core.spec import Intake, StepSpec
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Site
+from broker_wf.errors import DecodeError
 from broker_wf.events import CollectionReleaseEvent, Event
+from broker_wf.wire.codec import EVENT
 
 
 async def arguments_of(program: Program, site: Site, step: StepSpec, delivery: Delivery) -> dict[str, object]:
@@ -48,7 +50,18 @@ async def _events(program: Program, site: Site, step: StepSpec, delivery: Delive
     payloads = await _payloads(site, step, delivery)
     blobs = await site.broker.blobs.fetch(delivery.run_id, payloads)
     codec = program.codec.at(delivery.run_id)
-    return [codec.decode_event(raw, blobs) for raw in payloads]
+    events = [codec.decode_event(raw, blobs) for raw in payloads]
+    if codec.signs:
+        _check_taken(step, events)
+    return events
+
+
+def _check_taken(step: StepSpec, events: Sequence[Event]) -> None:
+    """Refuse an event of the run that somebody has put where another one was, unless the step takes such events."""
+    slots = step.slots if step.intake is Intake.SLOTS else step.slots * len(events)
+    for slot, event in zip(slots, events, strict=True):
+        if not isinstance(event, slot.types):
+            raise DecodeError(EVENT, f"{type(event).__name__} is signed, and step {step.name} takes no such event")
 
 
 async def _payloads(site: Site, step: StepSpec, delivery: Delivery) -> Sequence[bytes]:

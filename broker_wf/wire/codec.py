@@ -58,7 +58,13 @@ _OF_MSGPACK = (UnicodeError, msgpack.UnpackException, msgpack.ExtraData)
 
 
 class Codec:
-    """Writes and reads values whose classes the registry knows. May be used by several threads at once."""
+    """Writes and reads values whose classes the registry knows. May be used by several threads at once.
+
+    Attributes:
+        signs: what it writes, and reads nothing else.
+    """
+
+    signs = False
 
     def __init__(self, registry: EventRegistry, limits: Limits | None = None, blobs: BlobCache = process_blobs) -> None:
         self.registry = registry

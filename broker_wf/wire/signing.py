@@ -110,6 +110,8 @@ class Signer:
 class SigningCodec(Codec):
     """A codec that signs all it writes, and reads nothing else; only :meth:`at` a place."""
 
+    signs = True
+
     def __init__(self, registry: EventRegistry, limits: Limits, signer: Signer, blobs: BlobCache) -> None:
         super().__init__(registry, limits, blobs)
         self._signer = signer

@@ -174,6 +174,22 @@ async def test_an_event_of_another_run_is_refused(workers: Stage) -> None:
     assert await answered(flow.attach(other.run_id)) == RESULT
 
 
+async def test_an_event_that_the_step_does_not_take_is_refused(workers: Stage) -> None:
+    """One of the same run: it is signed for that, and not for a step."""
+    flow = workers.flow(Everything)
+    run = flow.run(first="first")
+    await run.followed.broker()
+    payload = run.followed.codec.encode_event(Done(n=1)).payload
+    with redis.Redis.from_url(workers.url) as client:
+        ((name, raw),) = cast("dict[bytes, bytes]", client.hgetall(workers.keys.of("live", run.run_id))).items()
+        record = {**msgpack.unpackb(raw, raw=True, strict_map_key=False), b"p": payload}
+        packed = cast(bytes, msgpack.packb(record, use_bin_type=False))
+        client.hset(workers.keys.of("live", run.run_id), name.decode(), packed)
+    await workers.put_on(Everything)
+    with pytest.raises(DecodeError, match="Done is signed, and step spread takes no such event"):
+        await within(run)
+
+
 async def test_what_a_run_keeps_is_refused_elsewhere(workers: Stage) -> None:
     """Values of the state: of another run, at another key. What a step remembers. Results, and the feed."""
     flow = await workers.put_on(Everything)
