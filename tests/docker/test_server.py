@@ -21,6 +21,7 @@ from tests.docker.stack import ROOT, Stack, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(600)]
 
+DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "broker_wf.json"
 README = ROOT / "workers" / "apps" / "served" / "README.md"
 PROMETHEUS = """
 FROM python:3.11-slim-bookworm
@@ -115,6 +116,20 @@ def test_prometheus_reads_the_measures_and_has_the_alerts(served: Stack, prometh
     wait_until(lambda: bool(workers()) and workers()[0]["value"][1] == "1", "it has counted the worker", timeout_s=90)
     rules = httpx.get(f"{served.url_of('prometheus', 9090)}/api/v1/rules").json()["data"]["groups"]
     assert "BrokerWfNoWorker" in {rule["name"] for group in rules for rule in group["rules"]}
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel["targets"]:
+            _answers(f"{served.url_of('prometheus', 9090)}/api/v1/query", target)
+
+
+def _answers(url: str, target: dict[str, str]) -> None:
+    """Whether a query of the dashboard is one, finds something, and finds the labels that its legend names."""
+    expr = target["expr"].replace("$workflow", ".+")
+    answer = httpx.get(url, params={"query": expr}).json()
+    assert answer["status"] == "success", answer
+    found = answer["data"]["result"]
+    assert found or "rate(" in expr, f"{expr} finds nothing"  # a rate needs to have been read twice
+    for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
+        assert all(label in one["metric"] for one in found), (expr, found)
 
 
 def test_alerts_are_raised_when_they_should_and_only_then(prometheus_image: str) -> None:
