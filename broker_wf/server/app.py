@@ -25,6 +25,7 @@ from broker_wf.server.limits import Limited
 from broker_wf.server.llama_index.answers import HANDLERS
 from broker_wf.server.options import ServerOptions
 from broker_wf.server.page.debugger import debugger_routes
+from broker_wf.server.segments import Segmented
 from broker_wf.server.service import Served, Service
 from broker_wf.settings import Settings
 from broker_wf.workflow import Workflow
@@ -76,7 +77,7 @@ def app_of(service: Service) -> Starlette:
         open_to = list(options.allowed_origins)
         middleware.append(Middleware(CORSMiddleware, allow_origins=open_to, allow_methods=["*"], allow_headers=["*"]))
     middleware.append(Middleware(_layer(lambda app: Limited(app, options))))
-    middleware.append(Middleware(_layer(lambda app: Guarded(app, guard))))
+    middleware += [Middleware(_layer(lambda app: Guarded(app, guard))), Middleware(_layer(Segmented))]
     app = Starlette(
         routes=_routes(service, guard),
         middleware=middleware,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast, get_origin
+from typing import TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
@@ -34,6 +34,7 @@ from broker_wf.errors import (
 from broker_wf.inspector import Inspector
 from broker_wf.server.api.host import Host
 from broker_wf.server.api.models import Problem
+from broker_wf.server.segments import part_of_path
 from broker_wf.server.sse import LiveResponse
 
 M = TypeVar("M", bound=BaseModel)
@@ -60,7 +61,7 @@ class Call:
 
     def path(self, name: str) -> str:
         """A part of the path."""
-        return cast("dict[str, str]", self.request.path_params)[name]
+        return part_of_path(self.request, name)
 
     def query(self, model: type[M]) -> M:
         """The query, validated."""

@@ -28,6 +28,7 @@ from broker_wf.server.llama_index.openapi import described
 from broker_wf.server.llama_index.running import json_object, started, whole_run
 from broker_wf.server.llama_index.streaming import stream
 from broker_wf.server.schemas import schema_of
+from broker_wf.server.segments import part_of_path
 from broker_wf.server.service import ENDED, Served, Service
 from broker_wf.server.sse import LiveResponse
 
@@ -40,7 +41,7 @@ class _Api:
     service: Service
 
     def served(self, request: Request) -> Served:
-        found = self.service.served.get(str(request.path_params["name"]))
+        found = self.service.served.get(part_of_path(request, "name"))
         if found is None:
             raise HTTPException(404, "Workflow not found")
         return found
@@ -121,7 +122,7 @@ def _listed(request: Request, name: str) -> set[str] | None:
 
 
 async def _handler(api: _Api, request: Request) -> Answer:
-    data = await handler_data(api.service, await api.service.standing(str(request.path_params["handler_id"])))
+    data = await handler_data(api.service, await api.service.standing(part_of_path(request, "handler_id")))
     if data["result_unreadable"]:
         raise HTTPException(422, "Stored handler result cannot be decoded")
     return json_answer(data, status_code(data))
@@ -129,7 +130,7 @@ async def _handler(api: _Api, request: Request) -> Answer:
 
 async def _result(api: _Api, request: Request) -> Answer:
     """Deprecated there too: the result without its envelope."""
-    standing = await api.service.standing(str(request.path_params["handler_id"]))
+    standing = await api.service.standing(part_of_path(request, "handler_id"))
     data = await handler_data(api.service, standing)
     if data["result_unreadable"]:
         raise HTTPException(422, "Stored handler result cannot be decoded")
@@ -149,7 +150,7 @@ async def _send(api: _Api, request: Request) -> Answer:
     given, step = body.get("event"), body.get("step")
     if not given:
         raise HTTPException(400, "Event data is required")
-    standing = await api.service.standing(str(request.path_params["handler_id"]))
+    standing = await api.service.standing(part_of_path(request, "handler_id"))
     if standing.status in ENDED:
         raise HTTPException(409, "Workflow already completed")
     served = api.service.served_as(standing.workflow)
@@ -168,7 +169,7 @@ async def _send(api: _Api, request: Request) -> Answer:
 
 
 async def _cancel(api: _Api, request: Request) -> Answer:
-    standing = await api.service.standing(str(request.path_params["handler_id"]))
+    standing = await api.service.standing(part_of_path(request, "handler_id"))
     purge = request.query_params.get("purge", "false").lower() == "true"
     broker = (await api.service.home()).broker
     if standing.status in ENDED:

@@ -14,6 +14,7 @@ from broker_wf.events import Event, InternalDispatchEvent, StopEvent
 from broker_wf.inspector.standing import Standing
 from broker_wf.inspector.views import EventView
 from broker_wf.server.llama_index.envelopes import read_envelope
+from broker_wf.server.segments import part_of_path
 from broker_wf.server.service import ENDED, Service
 from broker_wf.server.sse import HEARTBEAT, LiveResponse, ascii_json, sequence_of, sse_event
 
@@ -31,7 +32,7 @@ class _Asked:
 
 async def stream(service: Service, request: Request) -> Response | LiveResponse:
     """``GET /events/{handler_id}``."""
-    standing = await service.standing(str(request.path_params["handler_id"]))
+    standing = await service.standing(part_of_path(request, "handler_id"))
     asked = await _asked(service, request, standing)
     feed = (await service.home()).broker.feed
     if standing.status in ENDED and not await feed.read(standing.run_id, asked.after, 1):

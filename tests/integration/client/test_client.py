@@ -88,6 +88,15 @@ async def test_a_run_is_started_by_name_with_fields_or_an_event(scene: Scene) ->
     assert await within(scene.client.run("plain", given)) == {"count": 1, "given": given}
 
 
+async def test_a_run_may_have_any_id_that_can_be_printed(scene: Scene) -> None:
+    for run_id in ("orders/42", "/", "%2F", "a b?#ä/steps"):
+        run = await scene.client.submit("greeting", {"name": run_id}, run_id=run_id)
+        assert await within(run.result()) == {"greeting": f"hello {run_id}"}
+        assert (await texts(run))[-1] == {"greeting": f"hello {run_id}"}
+        assert (await run.show()).run_id == run_id
+        assert len(await run.steps()) == 1
+
+
 async def test_a_run_has_tags_and_may_begin_later(scene: Scene) -> None:
     options = RunOptions(tags={"kunde": "Zoë 名"}, delay="90s")
     run = await scene.client.submit("greeting", {"name": "you"}, options=options)

@@ -205,6 +205,12 @@ async def test_statuses_and_errors_are_those_of_the_original(scene: Scene) -> No
         assert (await answered("POST", "/workflows/greeting/run", json={"kwargs": {"name": "kw"}}))[1]["result"][
             "value"
         ] == {"greeting": "hello kw"}
+        code, data = await answered("POST", "/workflows/greeting/run", json={"handler_id": "orders/42"})
+        assert (code, data["handler_id"]) == (200, "orders/42")
+        for part in ("handlers", "results", "events"):
+            assert (await answered("GET", f"/{part}/orders%2F42?after_sequence=99"))[0] == (
+                204 if part == "events" else 200
+            )
         assert await answered("GET", "/handlers/none") == (404, {"detail": "Handler not found"})
         code, data = await answered("POST", "/workflows/asking/run-nowait", json={})
         where = data["handler_id"]
