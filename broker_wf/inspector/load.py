@@ -43,6 +43,8 @@ class _Facts:
     serving: tuple[str, ...]
     streams: tuple[str, ...]
     oldest_live_ms: int | None
+    max_runs: int | None
+    limits: dict[str, int]
 
 
 async def workflow_views(broker: Broker, workflows: Sequence[str], alive: Iterable[str]) -> tuple[WorkflowView, ...]:
@@ -70,6 +72,8 @@ async def workflow_views(broker: Broker, workflows: Sequence[str], alive: Iterab
                 waiting=waiting,
                 running=sum(stream.pending for stream in its),
                 oldest_waiting_ms=None if oldest is None else max(0, now - oldest),
+                max_runs=one.max_runs,
+                limits=one.limits,
             )
         )
     return tuple(views)
@@ -85,6 +89,7 @@ async def _facts(broker: Broker, workflow: str) -> _Facts:
         ask("ZRANGE", key("live_runs", workflow), 0, 0, "WITHSCORES"),
     )
     fields = mapping(definition)
+    max_runs, limits = _limits(fields)
     return _Facts(
         class_path=text(fields["class"]) if "class" in fields else None,
         digest=text(fields["latest"]) if "latest" in fields else None,
@@ -93,7 +98,20 @@ async def _facts(broker: Broker, workflow: str) -> _Facts:
         serving=tuple(worker for worker, _ in scored(serving)),
         streams=_streams(broker, workflow, fields),
         oldest_live_ms=next((accepted_ms for _, accepted_ms in scored(first)), None),
+        max_runs=max_runs,
+        limits=limits,
     )
+
+
+def _limits(fields: dict[str, bytes]) -> tuple[int | None, dict[str, int]]:
+    """How many runs, and of which steps how many deliveries, go on at one time in the latest version."""
+    raw = fields.get(_DIGEST + text(fields["latest"])) if "latest" in fields else None
+    if raw is None:
+        return None, {}
+    facts = byte_mapping(unpack(raw))
+    steps = cast("list[dict[bytes, object]]", facts[b"steps"])
+    limits = {text(one[b"name"]): cast(int, one.get(b"num_workers", 0)) for one in steps}
+    return cast("int | None", facts.get(b"max_runs")) or None, {name: most for name, most in limits.items() if most}
 
 
 def _streams(broker: Broker, workflow: str, fields: dict[str, bytes]) -> tuple[str, ...]:

@@ -292,6 +292,8 @@ class WorkflowView:
         waiting: deliveries in streams that nobody has taken; an upper bound for events several steps take.
         running: deliveries in the hands of workers.
         oldest_waiting_ms: age of the delivery that has waited longest; None: nothing waits.
+        max_runs: how many of its runs go on at one time (``num_concurrent_runs``); None: any number.
+        limits: of each step with ``num_workers``, how many of its deliveries run at one time on all workers together.
     """
 
     workflow: str
@@ -303,6 +305,8 @@ class WorkflowView:
     waiting: int
     running: int
     oldest_waiting_ms: int | None
+    max_runs: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ class Fetch(StartEvent):
 class Flaky(Workflow):
     """Fails, and is tried again for an hour."""
 
-    @step(retry_policy=retry_policy(wait=wait_fixed(600), stop=stop_after_attempt(6)))
+    @step(retry_policy=retry_policy(wait=wait_fixed(600), stop=stop_after_attempt(6)), num_workers=2)
     async def fetch(self, ctx: Context, ev: Fetch) -> StopEvent:
         """Raises."""
         ctx.logger.warning("no rate of %s yet", ev.currency)

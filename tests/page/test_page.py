@@ -189,6 +189,8 @@ async def test_dead_letters_workers_and_queues_are_shown_as_they_come_and_go(sit
     await expect(page.locator("tbody tr.gone")).to_have_count(1)
     await site.go("queues")
     await expect(page.locator("tbody tr")).to_have_count(len(SERVED))
+    await expect(page.locator("tbody tr", has_text="Flaky").locator(".limits")).to_have_text("fetch 2")
+    await expect(page.locator("tbody tr", has_text="Spread").locator(".limits")).to_have_text("none")
     await stage.stop_worker(stage.workers[0], 0)
     await expect(page.locator("tbody td.bad")).to_have_text(["none"] * len(SERVED))
 

@@ -249,6 +249,10 @@ async def test_workers_queues_and_backlog_tell_the_load(api: Api) -> None:
     await api.question()
     queues = {one["workflow"]: one for one in (await api.get("/queues"))["queues"]}
     assert (queues[ASKING]["live_runs"], queues[ASKING]["workers"]) == (1, 1)
+    assert (queues[ASKING]["max_runs"], queues[ASKING]["limits"]) == (None, {})
+    await api.stage.add_worker(Flaky, num_concurrent_runs=5)
+    (limited,) = [one for one in (await api.get("/queues"))["queues"] if one["workflow"].endswith("Flaky")]
+    assert (limited["max_runs"], limited["limits"]) == (5, {"fetch": 2})
     nothing = {"queue": "unknown", "waiting": 0, "running": 0, "backlog": 0, "oldest_waiting_ms": 0}
     assert await api.get("/backlog", queue="unknown") == nothing
     assert (await api.get("/backlog"))["queue"] is None

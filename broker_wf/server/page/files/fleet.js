@@ -46,18 +46,26 @@ export function queues(view) {
   followed(view, ({ workflows, workers }) => {
     const places = (name) => workers.filter((one) => one.workflows.includes(name)).reduce((sum, one) => sum + one.concurrency, 0);
     put(body, workflows.length ? h("div", { class: "scroll card flush" }, h("table", { class: "wide" },
-      h("thead", {}, h("tr", {}, [["Workflow"], ["Workers", 1], ["Waiting", 1], ["Oldest", 1], ["Running"], ["Live runs", 1], ["Ended runs", 1], ["Ended a minute", 1]].map(([name, right]) => h("th", { class: right ? "num" : "" }, name)))),
+      h("thead", {}, h("tr", {}, [["Workflow"], ["Workers", 1], ["Waiting", 1], ["Oldest", 1], ["Running"], ["Limits"], ["Live runs", 1], ["Ended runs", 1], ["Ended a minute", 1]].map(([name, right]) => h("th", { class: right ? "num" : "" }, name)))),
       h("tbody", {}, workflows.map((one) => h("tr", {},
         h("td", {}, h("a", { class: "bare", href: `#/workflows/${encodeURIComponent(one.workflow)}` }, named(one.workflow))),
         h("td", { class: `num ${one.workers ? "" : "bad"}` }, one.workers ? count(one.workers) : "none"),
         h("td", { class: `num ${one.waiting ? "strong" : "faint"}` }, count(one.waiting)),
         h("td", { class: `num ${one.oldest_waiting_ms > 60_000 ? "bad" : ""}` }, one.oldest_waiting_ms === null ? "–" : duration(one.oldest_waiting_ms)),
         h("td", {}, one.workers ? meter(one.running, places(one.workflow), "Places taken") : h("span", { class: "num" }, count(one.running))),
+        h("td", { class: "limits" }, limits(one)),
         h("td", { class: "num" }, h("a", { href: `#/runs?workflow=${encodeURIComponent(one.workflow)}&status=running` }, count(one.live_runs))),
         h("td", { class: "num" }, h("a", { href: `#/runs?workflow=${encodeURIComponent(one.workflow)}` }, count(one.ended_runs))),
         h("td", { class: "num" }, rate(one)))))))
       : empty("No workflow is known yet", "One appears when a worker serves it or a run is started."));
   });
+
+  // What may go on at one time: runs of the workflow, deliveries of its steps.
+  function limits(one) {
+    const known = Object.entries(one.limits).map(([step, most]) => `${step} ${count(most)}`);
+    if (one.max_runs) known.unshift(plural(one.max_runs, "run"));
+    return known.length ? known.join(" · ") : h("span", { class: "faint" }, "none");
+  }
 
   // How many runs end in a minute, over the last minute that was looked at.
   function rate(one) {
