@@ -68,7 +68,12 @@ class Link(threading.Thread):
             await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_unix_connection(self._server)
+        try:
+            from_server, to_server = await asyncio.open_unix_connection(self._server)
+        except OSError:
+            # There is no server now: whoever has come is let go.
+            writer.close()
+            return
         self._open.add(writer)
         tasks = [
             asyncio.ensure_future(self._forward(reader, to_server, is_reply=False)),
