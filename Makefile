@@ -82,9 +82,10 @@ faults: $(VENV)/.test ## the experiments with faults at their size of every day,
 faults-nightly: $(VENV)/.test ## the same at full size; prints a table of figures
 	@mkdir -p $(dir $(FIGURES))
 	@rm -f $(FIGURES)
-	BROKER_WF_TEST_FIGURES=$(abspath $(FIGURES)) BROKER_WF_TEST_EXAMPLES=$${BROKER_WF_TEST_EXAMPLES:-2000} \
-		$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py tests/stateful/test_noticed.py -m "nightly or not nightly" -ra $(PYTEST_ARGS); \
-		failed=$$?; $(BIN)/python -m tests.faults.figures $(FIGURES); exit $$failed
+	export BROKER_WF_TEST_FIGURES=$(abspath $(FIGURES)) BROKER_WF_TEST_EXAMPLES=$${BROKER_WF_TEST_EXAMPLES:-2000}; failed=0; \
+		$(BIN)/python -m pytest tests/faults tests/stateful/test_scripts.py tests/stateful/test_noticed.py -m "nightly or not nightly" -ra $(PYTEST_ARGS) || failed=1; \
+		$(BIN)/python -m pytest tests/security tests/integration/test_members.py -m nightly -ra $(PYTEST_ARGS) || failed=1; \
+		$(BIN)/python -m tests.faults.figures $(FIGURES); exit $$failed
 
 check: $(VENV)/.test ## format, lint, types, import contracts, the rules of the house
 	$(BIN)/ruff format --check .
