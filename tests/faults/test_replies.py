@@ -7,8 +7,12 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from broker_wf.handler import WorkflowHandler
 from tests.apps.held import Everything, Held, Told
@@ -20,6 +24,7 @@ from tests.faults.readers import published
 from tests.faults.records import Records
 
 COUNT, CONCURRENCY = 20, 4
+ENTRIES = 400
 EVERYTHING = Load(Everything, lambda n: [list(range(n)), sum(range(n))], lambda n: 1 + 2 * n)
 """All that steps do by call; one delivery gathers for each piece."""
 
@@ -49,6 +54,16 @@ async def everything_is_exact(runs: list[WorkflowHandler]) -> None:
         assert await result_of(run) == [list(range(COUNT)), sum(range(COUNT))]
         told = [event.number async for event in run.stream_events() if isinstance(event, Told)]
         assert sorted(told) == list(range(COUNT))
+
+
+def test_what_is_only_sent_again_is_doubled(cluster: Cluster, losing: LosingLink) -> None:
+    """The negative control: a client that sends again what got no reply, and says nothing by which it is known."""
+    again = Retry(NoBackoff(), 50)
+    with redis.Redis.from_url(losing.url, retry=again, retry_on_error=[redis.ConnectionError]) as client:
+        losing.share = 0.05
+        for n in range(ENTRIES):
+            client.xadd("entries", {"n": n})
+    assert cast(int, cluster.client.xlen("entries")) > ENTRIES
 
 
 @pytest.mark.timeout(600)
