@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
 from broker_wf.context.context import Context, InRun
+from broker_wf.core.tasks import outcome_of
 from broker_wf.driver.followed_run import FollowedRun
 from broker_wf.engine.children import current_children, streamed, waited
 from broker_wf.errors import BrokerError, WorkflowCancelledByUser, WorkflowRuntimeError
@@ -34,8 +35,9 @@ class WorkflowHandler(Generic[StopT]):
 
     def __init__(self, run: FollowedRun, ctx: Context[Any] | None) -> None:
         self._run = self.followed = run
-        self._ctx: Context[Any] = ctx if ctx is not None else Context.of(InRun(run))
-        self._ctx.face = InRun(run)
+        self._ctx = ctx
+        if ctx is not None:
+            ctx.face = InRun(run)
 
     @property
     def run_id(self) -> str:
@@ -45,6 +47,8 @@ class WorkflowHandler(Generic[StopT]):
     @property
     def ctx(self) -> Context[Any]:
         """The run's context: the object given to ``run(ctx=…)``, else one of its own."""
+        if self._ctx is None:
+            self._ctx = Context.of(InRun(self._run))
         return self._ctx
 
     @overload
@@ -80,7 +84,7 @@ class WorkflowHandler(Generic[StopT]):
 
     async def stop_event_result(self) -> StopT:
         """Wait for the event that ended the run. Raises as awaiting the handler does."""
-        end = asyncio.shield(self._run.end)
+        end = outcome_of(self._run.end)
         return cast("StopT", await (end if self._run.end.done() else waited(end)))
 
     def get_stop_event(self) -> StopEvent | None:

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from broker_wf.broker.broker import Broker, open_broker
 from broker_wf.core.ids import Lane, RunId
+from broker_wf.core.tasks import outcome_of
 from broker_wf.driver.client import Client, open_client
 from broker_wf.engine.children import current_children
 from broker_wf.engine.program import Program
@@ -233,7 +234,7 @@ async def home_of(settings: Settings) -> Home:
     task = homes.get(settings)
     if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
         task = homes[settings] = loop.create_task(_open(settings))
-    return await asyncio.shield(task)
+    return await outcome_of(task)
 
 
 async def close_homes() -> None:

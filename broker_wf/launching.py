@@ -77,52 +77,65 @@ def _encoded(program: Program, run_id: RunId, state: BaseModel) -> dict[str, byt
     return encoded_state(program.codec.at(run_id), _declared(program), state)
 
 
-def submitting(
-    settings: Settings,
-    program: Program,
-    run_id: RunId,
-    event: StartEvent,
-    encoded: Encoded,
-    state: FirstState,
-    parent: Children | None,
-    span: RunSpan | None,
-    options: RunOptions = NO_OPTIONS,
-) -> Launch:
-    """How the run is submitted: to the workers of the workflow, or to this very process.
+@dataclass(slots=True, kw_only=True)
+class Starting:
+    """How a run is submitted: to the workers of the workflow, or to this very process.
 
-    Args:
+    One object and no closures: a driver may hold ten thousand of them, and its garbage collector goes through all.
+
+    Attributes:
         parent: of the step that begins it, if it is to end with the step's run.
         span: of the run, if somebody traces it.
+        token: of the one wish, however often it is told: a server that has lost the run is told of it anew.
     """
-    # Of the one wish, however often it is told: a server that has lost the run is told of it anew.
-    token = secrets.token_hex(8)
 
-    async def launch(is_exposed: Callable[[], bool]) -> Joined:
-        home, lane = await _place_of_work(settings, program, run_id)
+    settings: Settings
+    program: Program
+    run_id: RunId
+    event: StartEvent
+    encoded: Encoded
+    state: FirstState
+    parent: Children | None = None
+    span: RunSpan | None = None
+    options: RunOptions = NO_OPTIONS
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    async def __call__(self, is_exposed: Callable[[], bool]) -> Joined:
+        """See ``Launch``."""
+        settings, program, parent = self.settings, self.program, self.parent
+        home, lane = await _place_of_work(settings, program, self.run_id)
         if parent is not None and settings.url is not None:
             await parent.site.serve(program)
-        route = program.router.route(type(event))
+        route = program.router.route(type(self.event))
         submission = Submission(
             begin=Beginning(
                 start_name=route.name,
-                start_hash=start_hash(encoded),
-                state=await state.read(),
+                start_hash=start_hash(self.encoded),
+                state=await self.state.read(),
                 exposed=is_exposed(),
-                trace=None if span is None else span.carried,
-                options=options,
-                token=token,
-                **_common(home, lane, program, run_id),
+                trace=None if self.span is None else self.span.carried,
+                options=self.options,
+                token=self.token,
+                **_common(home, lane, program, self.run_id),
             ),
             route=route,
-            payload=encoded,
+            payload=self.encoded,
             parent=None if parent is None else parent.delivery.run_id,
         )
         submitting = home.client.submit(submission)
         if settings.url is None and program.verbose:
-            say_added(event)
-        return await _begun(home, settings, program, run_id, submitting)
+            say_added(self.event)
+        return await _begun(home, settings, program, self.run_id, submitting)
 
-    return launch
+    def begins(self) -> NotBegun:
+        """How the run begins, to be written down before the server has it."""
+        route = self.program.router.route(type(self.event))
+        takers = [*route.to, *(slot.step for slot in route.slots)]
+        queued = [str(route.name)]
+        workers = {str(step): {"queue": queued, "in_progress": list[str](), "collected_waiters": []} for step in takers}
+        kept = moved(self.program, self.encoded, self.run_id, SAVED)
+        run = SavedRun(content=start_content(kept), workers=workers, elapsed_s=0.0)
+        return NotBegun(run=run, state=self.state.read_now)
 
 
 async def submit(
@@ -177,7 +190,9 @@ def restoring(settings: Settings, program: Program, run_id: RunId, saved: Saved)
     if content.start is not None:
         event = _saved_start(program, run_id, content.start)
         state = FirstState(program=program, run_id=run_id, ready=first)
-        return submitting(settings, program, run_id, event, content.start, state, None, None)
+        return Starting(
+            settings=settings, program=program, run_id=run_id, event=event, encoded=content.start, state=state
+        )
     digest = hashlib.blake2b(saved.run.content, digest_size=16).hexdigest()
 
     async def launch(is_exposed: Callable[[], bool]) -> Joined:
@@ -283,26 +298,12 @@ def saved_state(saved: Saved, program: Program, run_id: RunId) -> FirstState:
     return FirstState(program=program, run_id=run_id, ready=ready)
 
 
-def begins_with(program: Program, event: StartEvent, encoded: Encoded, state: FirstState) -> NotBegun:
-    """How a run begins, to be written down before the server has it."""
-
-    def run() -> SavedRun:
-        route = program.router.route(type(event))
-        takers = [*route.to, *(slot.step for slot in route.slots)]
-        queued = [str(route.name)]
-        workers = {str(step): {"queue": queued, "in_progress": list[str](), "collected_waiters": []} for step in takers}
-        kept = moved(program, encoded, state.run_id, SAVED)
-        return SavedRun(content=start_content(kept), workers=workers, elapsed_s=0.0)
-
-    return NotBegun(run=run, state=state.read_now)
-
-
 def going_on(program: Program, saved: Saved, run_id: RunId) -> NotBegun:
     """How a saved run goes on, to be written down again before the server has it."""
     run = saved.run
     assert run is not None
     state = saved_state(saved, program, run_id).read_now if saved.state is not None else lambda: None
-    return NotBegun(run=lambda: run, state=state)
+    return NotBegun(run=run, state=state)
 
 
 def first_state(ctx: Context[Any] | None, program: Program, run_id: RunId) -> FirstState:
@@ -373,7 +374,7 @@ def followed(
     program: Program,
     launch: Launch,
     ctx: Context[Any] | None,
-    begins: NotBegun | None = None,
+    begins: Callable[[], NotBegun] | None = None,
     parent: Children | None = None,
     span: RunSpan | None = None,
 ) -> WorkflowHandler:

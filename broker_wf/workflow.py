@@ -6,6 +6,7 @@ import asyncio
 import logging
 import string
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from pydantic import BaseModel, ValidationError
@@ -257,7 +258,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         program = self._program_for(settings)
         saved = launching.saved_run(ctx)
         if saved is not None:
-            begins = launching.going_on(program, saved, run_id)
+            begins = partial(launching.going_on, program, saved, run_id)
             return launching.followed(
                 run_id, program, launching.restoring(settings, program, run_id, saved), ctx, begins
             )
@@ -270,10 +271,18 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
             childs = parent.run_id(program.spec.name, launching.start_hash(encoded))
             encoded, run_id = launching.moved(program, encoded, run_id, childs), childs
         state, span = launching.first_state(ctx, program, run_id), tracing.begin_run(self, run_id, event)
-        launch = launching.submitting(settings, program, run_id, event, encoded, state, parent, span, options)
-        return launching.followed(
-            run_id, program, launch, ctx, launching.begins_with(program, event, encoded, state), parent, span
+        launch = launching.Starting(
+            settings=settings,
+            program=program,
+            run_id=run_id,
+            event=event,
+            encoded=encoded,
+            state=state,
+            parent=parent,
+            span=span,
+            options=options,
         )
+        return launching.followed(run_id, program, launch, ctx, launch.begins, parent, span)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a notebook shows: all flows."""

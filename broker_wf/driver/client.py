@@ -6,8 +6,9 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.clients import end_tasks
@@ -33,7 +34,7 @@ class Client:
     feeds: Feeds
     tasks: tuple[asyncio.Task[None], ...]
 
-    async def submit(self, submission: Submission) -> asyncio.Future[RunState]:
+    def submit(self, submission: Submission) -> Coroutine[object, object, asyncio.Future[RunState]]:
         """Submit a run and follow it. Returns its end, to be awaited.
 
         Raises:
@@ -41,12 +42,12 @@ class Client:
         """
         run_id = submission.begin.run_id
         if submission.begin.options.on_conflict == "restart":
-            return await self._begun_in_place(run_id, lambda: self.broker.runs.submit(submission))
-        return await self._begun(run_id, lambda: self.broker.runs.submit(submission))
+            return self._begun_in_place(run_id, partial(self.broker.runs.submit, submission))
+        return self._begun(run_id, partial(self.broker.runs.submit, submission))
 
-    async def restore(self, begin: Beginning, content: RunContent) -> asyncio.Future[RunState]:
+    def restore(self, begin: Beginning, content: RunContent) -> Coroutine[object, object, asyncio.Future[RunState]]:
         """Submit a run that goes on where another one was, and follow it. Raises as :meth:`submit`."""
-        return await self._begun(begin.run_id, lambda: self.broker.runs.restore(begin, content))
+        return self._begun(begin.run_id, partial(self.broker.runs.restore, begin, content))
 
     async def _begun(self, run_id: RunId, begin: Callable[[], Awaitable[str]]) -> asyncio.Future[RunState]:
         end = self.follow.add(run_id, begin)

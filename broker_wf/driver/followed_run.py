@@ -19,6 +19,7 @@ from broker_wf.context.state_store import DictState
 from broker_wf.core.clock import SystemClock
 from broker_wf.core.ids import EventId, RunId, StepName
 from broker_wf.core.routing import Router
+from broker_wf.core.tasks import outcome_of
 from broker_wf.driver.client import Client
 from broker_wf.driver.endings import events_of, is_last, stop_event_of
 from broker_wf.driver.run_state import RunStateStore
@@ -69,14 +70,12 @@ class FollowedRun:
     router: Router
     codec: Codec
     launch: Launch
-    begins: NotBegun | None = None
+    begins: Callable[[], NotBegun] | None = None
     reached: Broker | None = None
     _client: asyncio.Task[Joined] | None = None
     _end: asyncio.Task[StopEvent] | None = None
     _place: _Place = _Place()
-    _readings: WeakKeyDictionary[AsyncGenerator[Event, None], _Reading] = field(
-        default_factory=WeakKeyDictionary[AsyncGenerator[Event, None], _Reading]
-    )
+    _readings: WeakKeyDictionary[AsyncGenerator[Event, None], _Reading] | None = None
     _streamed_out: bool = False
     _wants_all: bool = False
     _exposed: bool = False
@@ -166,7 +165,7 @@ class FollowedRun:
     def saved(self, *, include_state: bool) -> Saved:
         """See ``RunBackend``. A run that was cancelled here is written down as it was then."""
         if self._was is None and not self._is_known and self.begins is not None:
-            return self.begins.saved(include_state=include_state)
+            return self.begins().saved(include_state=include_state)
         return saved_context(self.run_id, self._export(), self.codec, self._state_type, include_state=include_state)
 
     @property
@@ -205,6 +204,8 @@ class FollowedRun:
         self._wants_all |= expose_internal
         reading = _Reading(expose_internal=expose_internal, after=after)
         events = self._events(reading)
+        if self._readings is None:
+            self._readings = WeakKeyDictionary()
         self._readings[events] = reading
         return events
 
@@ -212,7 +213,7 @@ class FollowedRun:
         after = reading.after
         if after is None and self._streamed_out:
             raise WorkflowRuntimeError("All the streamed events have already been consumed.")
-        continued = after is None and not any(one.active for one in self._readings.values())
+        continued = after is None and not any(one.active for one in (self._readings or {}).values())
         begin = self._place if continued else _Place(after or 0)
         reading.active = True
         try:
@@ -255,11 +256,14 @@ class FollowedRun:
     async def _launched(self) -> Joined:
         # Tasks that were made right after run() may still ask for all events from the first one on.
         await SystemClock().sleep_ms(0)
-        return await self.launch(lambda: self._wants_all)
+        return await self.launch(self._is_to_be_exposed)
+
+    def _is_to_be_exposed(self) -> bool:
+        return self._wants_all
 
     async def _joined(self) -> Joined:
         assert self._client is not None
-        joined = await asyncio.shield(self._client)
+        joined = await outcome_of(self._client)
         self.reached = joined[0].broker
         return joined
 

@@ -25,12 +25,12 @@ class NotBegun:
         state: its first state; blocks if that is what another run has left. None: it was left out.
     """
 
-    run: Callable[[], SavedRun]
+    run: SavedRun
     state: Callable[[], BaseModel | None]
 
     def saved(self, *, include_state: bool) -> Saved:
         """What ``Context.to_dict`` writes of it."""
-        return Saved(state=self.state() if include_state else None, run=self.run())
+        return Saved(state=self.state() if include_state else None, run=self.run)
 
 
 def saved_context(

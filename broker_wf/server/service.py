@@ -22,7 +22,7 @@ from broker_wf.home import Home, home_of
 from broker_wf.inspector import Inspector
 from broker_wf.inspector.standing import Standing, standing_of
 from broker_wf.inspector.views import EventView
-from broker_wf.launching import first_state, followed, restoring, saved_run, submit, submitting
+from broker_wf.launching import Starting, first_state, followed, restoring, saved_run, submit
 from broker_wf.server.options import ServerOptions
 from broker_wf.settings import Settings
 from broker_wf.workflow import Workflow
@@ -138,7 +138,9 @@ class Service:
         else:
             encoded = program.codec.at(checked).encode_event(event)
             first = first_state(ctx, program, checked)
-            launch = submitting(self.settings, program, checked, event, encoded, first, None, None)
+            launch = Starting(
+                settings=self.settings, program=program, run_id=checked, event=event, encoded=encoded, state=first
+            )
         await followed(checked, program, launch, ctx).followed.broker()
         return checked
 
