@@ -48,6 +48,10 @@ local function audit_run(rid)
   if deadline then repairs = repairs + ensure(watch_key(), rid .. '|!deadline', deadline) end
   if run.begins then repairs = repairs + ensure(watch_key(), rid .. '|!begin', run.begins) end
   repairs = repairs + ensure_turn(run, rid, now)
+  if not run.backlog and redis.call('EXISTS', backlog_key(rid)) == 1 then
+    has_backlog(run, rid)
+    repairs = repairs + 1
+  end
   local tx = begin(run, rid, now)
   refill(tx)
   ring(run.lane, tx.made)
@@ -60,8 +64,10 @@ end
 local runs = redis.call('ZRANGE', live_runs_key(workflow), offset, offset + limit - 1)
 for _, rid in ipairs(runs) do
   local broken = not guarded(now, rid, audit_run, rid)
-  -- Nobody can go on with what nobody can read.
-  if broken and not guarded(now, rid, fail_run, load_run(rid) or {}, rid, { kind = 'broken' }) then
+  -- Nobody can go on with what nobody can read; what it has used is not known either.
+  local run = broken and load_run(rid) or {}
+  run.backlog, run.buffers, run.locks, run.waits, run.children = '1', '1', '1', '1', '1'
+  if broken and not guarded(now, rid, fail_run, run, rid, { kind = 'broken' }) then
     redis.call('ZREM', live_runs_key(workflow), rid)
   end
 end

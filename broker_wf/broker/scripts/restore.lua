@@ -29,7 +29,7 @@ if refused then return refused end
 
 -- Writes.
 accept(rid, plan, now)
-redis.call('HSET', run_key(rid), 'used_ms', plan.used_ms)
+redis.call('HSET', run_key(rid), 'used_ms', plan.used_ms, 'backlog', 1)
 for field, value in pairs(plan.flags) do redis.call('HSET', run_key(rid), field, value) end
 for _, key in ipairs(plan.aux) do note_key(rid, key) end
 for _, one in ipairs(plan.work) do

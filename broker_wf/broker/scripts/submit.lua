@@ -25,11 +25,15 @@ if before then
   forget(before, rid)
 end
 plan.start = cmsgpack.pack({ plan.payload, plan.routes, plan.state })
-accept(rid, plan, now)
+local run = accept(rid, plan, now)
 keep_blobs(rid, parts)
 publish_blobs(rid, plan.payload)
-if plan.parent then add_child(plan.parent, rid) end
-local tx = begin(load_run(rid), rid, now)
+if plan.parent then
+  add_child(plan.parent, rid)
+  run.parent = plan.parent
+end
+local tx = begin(run, rid, now)
+tx.live = 0
 emit(tx, plan.routes, '0', plan.start_name, plan.payload, nil)
 refill(tx)
 -- Where nothing is to be claimed, its time begins now: the event has filled one slot of a join.

@@ -21,9 +21,9 @@ local function not_accepted(rid, plan)
     end
     return { 'EXISTS', old[1], same and 1 or 0 }
   end
+  if plan.max_live_runs == 0 then return nil end
   local live_now = redis.call('ZCARD', live_runs_key(plan.workflow)) - (restarts and old[1] == 'running' and 1 or 0)
-  if plan.max_live_runs > 0 and live_now >= plan.max_live_runs then return { 'FULL', live_now } end
-  return nil
+  return live_now >= plan.max_live_runs and { 'FULL', live_now } or nil
 end
 
 -- Its large parts are those of the run that is done again: they are shared out here, and not sent back and forth.
@@ -33,32 +33,34 @@ local function accept_rerun(rid, of)
   if redis.call('COPY', blob_key(of), blob_key(rid)) == 1 then redis.call('PERSIST', blob_key(rid)) end
 end
 
+-- Its rank: where its entries stand among the others. One process has no streams for priorities.
+local function rank_of(plan)
+  local is_private = string.find(plan.lane, '@', 1, true)
+  return plan.priority and not is_private and '#' .. plan.priority or nil
+end
+
+-- Returns the run.
 local function accept(rid, plan, now)
-  redis.call('HSET', run_key(rid), 'status', 'running', 'workflow', plan.workflow, 'lane', plan.lane,
-    'digest', plan.digest, 'created_ms', string.format('%.0f', now), 'timeout_ms', plan.timeout_ms,
-    'keep_ms', plan.keep_ms, 'keep_failed_ms', plan.keep_failed_ms, 'window', plan.window,
-    'queued_check_ms', plan.queued_check_ms, 'inboxes', plan.inbox, 'start_name', plan.start_name,
-    'start_hash', plan.start_hash)
-  if plan.exposed then redis.call('HSET', run_key(rid), 'exposed', 1) end
-  if plan.unkept then redis.call('HSET', run_key(rid), 'unkept', 1) end
-  if plan.trace then redis.call('HSET', run_key(rid), 'trace', plan.trace) end
-  if plan.tags then redis.call('HSET', run_key(rid), 'tags', plan.tags) end
-  if plan.token then redis.call('HSET', run_key(rid), 'token', plan.token) end
-  if plan.fairness then redis.call('HSET', run_key(rid), 'fairness', plan.fairness) end
-  if plan.priority then
-    redis.call('HSET', run_key(rid), 'priority', plan.priority)
-    local private = string.find(plan.lane, '@', 1, true)
-    if not private then redis.call('HSET', run_key(rid), 'rank', '#' .. plan.priority) end
-  end
-  if plan.start then redis.call('HSET', run_key(rid), 'start', plan.start) end
+  local record = { status = 'running', workflow = plan.workflow, lane = plan.lane, digest = plan.digest,
+    created_ms = string.format('%.0f', now), timeout_ms = plan.timeout_ms, keep_ms = plan.keep_ms,
+    keep_failed_ms = plan.keep_failed_ms, window = plan.window, queued_check_ms = plan.queued_check_ms,
+    inboxes = plan.inbox, start_name = plan.start_name, start_hash = plan.start_hash, exposed = plan.exposed,
+    unkept = plan.unkept, trace = plan.trace, tags = plan.tags, token = plan.token, fairness = plan.fairness,
+    priority = plan.priority, rank = rank_of(plan), start = plan.start, max_runs = plan.max_runs }
+  local written, read = {}, {}
+  for name, value in pairs(record) do written[#written + 1], written[#written + 2] = name, value end
+  for i, name in ipairs(RUN_FIELDS) do read[i] = record[name] and tostring(record[name]) or false end
+  redis.call('HSET', run_key(rid), unpack(written))
   if plan.rerun_of then accept_rerun(rid, plan.rerun_of) end
   for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end
   redis.call('ZADD', live_runs_key(plan.workflow), now, rid)
   redis.call('SADD', workflows_key(), plan.workflow)
-  if plan.max_runs then redis.call('HSET', run_key(rid), 'max_runs', plan.max_runs) end
   if plan.delay_ms then
     put_off(rid, plan.window, now + plan.delay_ms)
   elseif plan.max_runs then
     ask_for_turn(plan.workflow, rid, plan.window, now)
+  else
+    return run_of_fields(read)
   end
+  return load_run(rid)
 end

@@ -102,9 +102,30 @@ local function redispatch(run, rid, did, rec, now)
   return enqueue(run, rid, event_of(did, rec.s), { rec }, 'a', now)
 end
 
-local function to_backlog(rid, did, rec, kind)
+-- The run has a backlog, or had one: most have none, and nobody looks for theirs.
+local function has_backlog(run, rid)
+  if run.backlog then return end
+  redis.call('HSET', run_key(rid), 'backlog', 1)
+  run.backlog = '1'
+end
+
+local function to_backlog(run, rid, did, rec, kind)
   rec.k = kind
   redis.call('RPUSH', backlog_key(rid), 'd' .. cmsgpack.pack({ did, rec }))
+  has_backlog(run, rid)
+end
+
+-- Whether so many more fit the window. What takes the place of what this script has ended does, whoever else is there.
+local function has_room(tx, count)
+  if tx.ended >= count then return true end
+  tx.live = tx.live or redis.call('HLEN', live_key(tx.rid))
+  return tx.live + count <= tx.run.window
+end
+
+-- So many deliveries have become live, or have ceased to be (below zero).
+local function count_live(tx, count)
+  tx.ended = math.max(0, tx.ended - count)
+  if tx.live then tx.live = tx.live + count end
 end
 
 -- The next delivery of the backlog, out of a staged list where its head names one.
@@ -125,11 +146,13 @@ end
 -- Moves in what fits the window. Every script that adds deliveries or ends one calls it, for what is in a backlog beside
 -- a window with room has nobody else to move it.
 local function refill(tx)
-  if redis.call('EXISTS', backlog_key(tx.rid)) == 0 then return end
-  while tx.live < tx.run.window do
+  if not tx.run.backlog or redis.call('EXISTS', backlog_key(tx.rid)) == 0 then return end
+  tx.ended = 0
+  while has_room(tx, 1) do
     local item = pop_backlog(tx.rid)
     if not item then return end
     enqueue(tx.run, tx.rid, event_of(item[1], item[2].s), { item[2] }, item[2].k or 'w', tx.now)
-    tx.live, tx.made = tx.live + 1, tx.made + 1
+    count_live(tx, 1)
+    tx.made = tx.made + 1
   end
 end

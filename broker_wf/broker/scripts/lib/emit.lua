@@ -5,14 +5,15 @@
 --! key slot        LIST
 -- Events to the steps that take them: single deliveries, slots of a join, members of a collection.
 --
--- tx is what one script is changing: run, rid, now, live (how many are in streams and watch), made (entries added), r
+-- tx is what one script is changing: run, rid, now, live (how many there are, once somebody has asked), ended (how many it
+-- has ended whose room is not taken), made (entries added), r
 -- (recoveries along the lineage of what is handed on), keep (see lib/hand.lua), hashes (of the fields that waiters ask for, by event id).
 -- routes: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}}, limits = {step = num_workers},
 -- lost = {class, qualified name} if it may be that nobody takes the event, keep = it is kept for a waiter to come, only }.
 -- A collection is a map: m its parent, joins = {{step, take, name}}, fired = {step = true}, r the recoveries in it.
 
 local function begin(run, rid, now)
-  return { run = run, rid = rid, now = now, live = redis.call('HLEN', live_key(rid)), made = 0 }
+  return { run = run, rid = rid, now = now, ended = 0, made = 0 }
 end
 
 local function new_record(tx, step, name, payload, m)
@@ -21,19 +22,16 @@ end
 
 -- Deliveries of one event, new: into streams if they fit the window, else into the backlog.
 local function add(tx, eid, recs, kind)
-  local fits = tx.live + #recs <= tx.run.window
+  local roomy = has_room(tx, #recs)
   for _, rec in ipairs(recs) do
     local did = eid .. '@' .. rec.s
     if rec.m then redis.call('SADD', open_key(tx.rid, rec.m), did) end
-    if not fits then to_backlog(tx.rid, did, rec, kind) end
+    if not roomy then to_backlog(tx.run, tx.rid, did, rec, kind) end
   end
-  if not fits then return end
-  if tx.keep and tx.keep(eid, recs) then
-    tx.live = tx.live + 1
-    return
-  end
+  if not roomy then return end
+  if tx.keep and tx.keep(eid, recs) then return count_live(tx, 1) end
   enqueue(tx.run, tx.rid, eid, recs, kind, tx.now)
-  tx.live = tx.live + #recs
+  count_live(tx, #recs)
   tx.made = tx.made + #recs
 end
 

@@ -18,7 +18,7 @@ local function end_delivery(tx, did, rec, outcome)
     cmsgpack.pack({ rec.s, rec.w or '', rec.x or rec.b, tx.now, rec.a, outcome, rec.n or '' }))
   redis.call('HDEL', live_key(rid), did)
   redis.call('ZREM', watch_key(), rid .. '|' .. did)
-  tx.live = tx.live - 1
+  count_live(tx, -1)
   retire_record(tx.run, rid, did, rec)
   free_place(tx.run, rid, did, rec)
   free_lock(tx.run, rid, did, rec.n)
@@ -33,6 +33,7 @@ local function take_staged(tx, did, token, cid)
   local rid, list = tx.rid, staged_key(tx.rid, token)
   if redis.call('EXISTS', list) == 0 then return end
   redis.call('RPUSH', backlog_key(rid), '>' .. token)
+  has_backlog(tx.run, rid)
   local ids = staged_key(rid, token .. ':ids')
   if not cid or redis.call('EXISTS', ids) == 0 then return end
   local members = open_key(rid, cid)

@@ -42,10 +42,26 @@ local function stop_deliveries(run, rid)
   for worker, nonces in pairs(workers) do push_inbox(worker, { kind = 'stop', run = rid, nonces = nonces }) end
 end
 
-local function drop_run_keys(rid)
+-- What it never used is not looked for: `live` went with its last delivery, or in stop_deliveries.
+local function drop_run_keys(run, rid)
   for _, key in ipairs(redis.call('SMEMBERS', aux_key(rid))) do redis.call('UNLINK', key) end
-  redis.call('UNLINK', live_key(rid), backlog_key(rid), aux_key(rid), collections_key(rid), buffers_key(rid),
-    lock_key(rid), lockers_key(rid), waiting_key(rid), early_key(rid), children_key(rid))
+  redis.call('UNLINK', aux_key(rid), collections_key(rid), early_key(rid))
+  if run.backlog then redis.call('UNLINK', backlog_key(rid)) end
+  if run.buffers then redis.call('UNLINK', buffers_key(rid)) end
+  if run.locks then redis.call('UNLINK', lock_key(rid), lockers_key(rid)) end
+  if run.waits then redis.call('UNLINK', waiting_key(rid)) end
+  if run.children then redis.call('UNLINK', children_key(rid)) end
+end
+
+local function keep_for(run, rid, life)
+  redis.call('PEXPIRE', run_key(rid), life)
+  redis.call('PEXPIRE', done_key(rid), life)
+  redis.call('PEXPIRE', feed_key(rid), life)
+  if not run.unkept then redis.call('PEXPIRE', kept_key(rid), life) end
+  if redis.call('EXISTS', state_key(rid), logs_key(rid), blob_key(rid)) == 0 then return end
+  redis.call('PEXPIRE', state_key(rid), life)
+  redis.call('PEXPIRE', logs_key(rid), life)
+  if redis.call('PEXPIRE', blob_key(rid), life) == 1 then drop_unpublished_blobs(rid) end
 end
 
 local function cancelled()
@@ -71,12 +87,8 @@ finish = function(run, rid, now, outcome)
   if run.max_runs then end_turn(run, rid, now) end
   if run.parent then redis.call('SREM', children_key(run.parent), rid) end
   local children = left_behind(run, rid)
-  drop_run_keys(rid)
-  local keep = outcome.status == 'completed' and run.keep_ms or run.keep_failed_ms
-  for _, key in ipairs({ run_key(rid), done_key(rid), state_key(rid), feed_key(rid), logs_key(rid), kept_key(rid) }) do
-    redis.call('PEXPIRE', key, keep)
-  end
-  if redis.call('PEXPIRE', blob_key(rid), keep) == 1 then drop_unpublished_blobs(rid) end
+  drop_run_keys(run, rid)
+  keep_for(run, rid, outcome.status == 'completed' and run.keep_ms or run.keep_failed_ms)
   local message = { kind = 'end', run = rid, status = outcome.status }
   if #value <= INLINE_RESULT then message[field] = value end
   for process in string.gmatch(run.inboxes, '[^,]+') do push_inbox(process, message) end

@@ -15,20 +15,25 @@
 
 local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',
   'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms', 'max_runs', 'recovered', 'exposed', 'waits',
-  'parent', 'children', 'trace', 'unkept', 'begins_ms', 'rank' }
+  'parent', 'children', 'trace', 'unkept', 'begins_ms', 'rank', 'used_ms', 'backlog' }
 
 local DAY_MS = 86400000
 
-local function load_run(rid)
-  local v = redis.call('HMGET', run_key(rid), unpack(RUN_FIELDS))
-  if not v[1] then return nil end
+-- v: the values of RUN_FIELDS, in order; false for those that it has not.
+local function run_of_fields(v)
   return {
     status = v[1], workflow = v[2] or '', lane = v[3] or '', digest = v[4] or '', timeout_ms = tonumber(v[5]) or 0,
     window = tonumber(v[6]) or 1000, keep_ms = tonumber(v[7]) or DAY_MS, keep_failed_ms = tonumber(v[8]) or DAY_MS,
     inboxes = v[9] or '', locks = v[10], buffers = v[11], started = v[12], check_ms = tonumber(v[13]) or 30000,
     max_runs = tonumber(v[14]), recovered = v[15], exposed = v[16], waits = v[17],
-    parent = v[18], children = v[19], trace = v[20], unkept = v[21], begins = v[22], rank = v[23],
+    parent = v[18], children = v[19], trace = v[20], unkept = v[21], begins = v[22], rank = v[23], used = tonumber(v[24]),
+    backlog = v[25],
   }
+end
+
+local function load_run(rid)
+  local v = redis.call('HMGET', run_key(rid), unpack(RUN_FIELDS))
+  return v[1] and run_of_fields(v) or nil
 end
 
 local STATES = { q = true, l = true, d = true, w = true, h = true }

@@ -30,7 +30,7 @@ local function open_window(run, rid, now, is_new)
   redis.call('HSET', run_key(rid), 'window', window)
   redis.call('HDEL', run_key(rid), 'later_window')
   run.window = tonumber(window)
-  local tx = { run = run, rid = rid, now = now, live = redis.call('HLEN', live_key(rid)), made = 0 }
+  local tx = { run = run, rid = rid, now = now, ended = 0, made = 0 }
   refill(tx)
   if tx.made == 0 and not is_new then begin_run(run, rid, now) end
   ring(run.lane, math.max(tx.made, 1))

@@ -84,7 +84,7 @@ local function park_delivery(tx, did, rec, due)
   local rid = tx.rid
   retire_record(tx.run, rid, did, rec)
   redis.call('HDEL', live_key(rid), did)
-  tx.live = tx.live - 1
+  count_live(tx, -1)
   rec.st, rec.n, rec.w, rec.l, rec.i, rec.o, rec.d = 'w', nil, nil, nil, nil, nil, due
   redis.call('HSET', waiting_key(rid), did, cmsgpack.pack(rec))
   redis.call('ZADD', watch_key(), due or '+inf', rid .. '|' .. did)

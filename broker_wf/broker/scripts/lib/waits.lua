@@ -118,9 +118,10 @@ local function wake(tx, did, rec)
   redis.call('HDEL', waiting_key(tx.rid), did)
   redis.call('ZREM', watch_key(), tx.rid .. '|' .. did)
   rec.st, rec.d = 'q', nil
-  if tx.live >= tx.run.window then return to_backlog(tx.rid, did, rec, 'a') end
+  if not has_room(tx, 1) then return to_backlog(tx.run, tx.rid, did, rec, 'a') end
   enqueue(tx.run, tx.rid, event_of(did, rec.s), { rec }, 'a', tx.now)
-  tx.live, tx.made = tx.live + 1, tx.made + 1
+  count_live(tx, 1)
+  tx.made = tx.made + 1
 end
 
 local function wake_if_waiting(tx, did)
