@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pydantic import BaseModel
 
@@ -38,7 +38,7 @@ from broker_wf.wire.signing import SAVED
 from broker_wf.wire.state import decoded_state, encoded_state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class FirstState:
     """What the state of a run begins with.
 

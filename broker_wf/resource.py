@@ -260,9 +260,16 @@ class _Resolution(AbstractAsyncContextManager[None]):
     """What one execution of a step has had made for itself alone. No generator: it is made for every execution."""
 
     manager: ResourceManager
-    exits: AsyncExitStack
     made: dict[tuple[str, bool], Any] = field(default_factory=dict["tuple[str, bool]", Any])
+    _exits: AsyncExitStack | None = None
     _before: _Resolution | None = None
+
+    @property
+    def exits(self) -> AsyncExitStack:
+        """The ends of what was made; there is a stack once there is something in it."""
+        if self._exits is None:
+            self._exits = AsyncExitStack()
+        return self._exits
 
     async def __aenter__(self) -> None:
         self._before = _resolution.get()
@@ -270,7 +277,8 @@ class _Resolution(AbstractAsyncContextManager[None]):
 
     async def __aexit__(self, *_: object) -> None:
         _resolution.set(self._before)
-        await self.exits.aclose()
+        if self._exits is not None:
+            await self._exits.aclose()
 
 
 _resolution: ContextVar[_Resolution | None] = ContextVar("resolution", default=None)
@@ -305,7 +313,7 @@ class ResourceManager:
 
         At the end generators are resumed, last made first; they do not see the step's exception.
         """
-        return _Resolution(self, AsyncExitStack())
+        return _Resolution(self)
 
     async def get(self, resource: ResourceDescriptor) -> Any:
         """Return the resource; make it, and what it needs, if it is not there yet.
@@ -346,7 +354,7 @@ class ResourceManager:
         """The execution that asks; what is asked for outside one has a resolution of its own."""
         current = _resolution.get()
         if current is None or current.manager is not self:
-            return _Resolution(self, self._exits)
+            return _Resolution(self, _exits=self._exits)
         return current
 
     def _key(self, resource: ResourceDescriptor) -> str:

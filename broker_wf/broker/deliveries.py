@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from broker_wf.broker.asking import Asking, Claimed
 from broker_wf.broker.blobs import BlobStore
@@ -50,7 +50,7 @@ class Ended(Enum):
     FORGOTTEN = "the server has lost what the step did by call; nothing was written, run the step again"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class Offer:
     """A worker would go on with the one delivery that follows from a commit.
 

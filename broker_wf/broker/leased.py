@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe
@@ -41,7 +41,7 @@ class Acknowledged:
         return {"knows": known} if known else {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class LeasedCall:
     """One call.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from broker_wf.broker.packing import unpack
 from broker_wf.core.commit import Recovery, StepCommit
 from broker_wf.core.delivery import BufferSnapshot, Delivery, Waiter, WaitState
-from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane, RunId, StepName, WorkflowName
+from broker_wf.core.ids import DeliveryId, EventName, Fence, StepName
 from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateEdit, StateSet, Written
 from broker_wf.core.routing import Route
 from broker_wf.events import Event
@@ -21,7 +21,7 @@ from broker_wf.wire.envelope import unsigned
 Plan = dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True)
 class Planned:
     """A map for a script, and the blobs that the payloads in it refer to; they are written before.
 
@@ -202,39 +202,42 @@ def event_label(event: Event) -> str:
     return type(event).__name__
 
 
-def delivery_of(raw: Mapping[bytes, object], fence: Fence, kept: int = 0) -> Delivery:
+def delivery_of(raw: Mapping[bytes, Any], fence: Fence, kept: int = 0) -> Delivery:
     """One element of a claim's reply, or what a commit's reply leaves to its worker."""
-    collection = raw.get(b"m")
-    joins = raw.get(b"j")
-    batch = cast("list[bytes] | None", raw.get(b"batch"))
+    # Made for each execution: what most of them do not have is not looked at twice.
+    get = raw.get
+    collection, joins, batch, buffers, recoveries, waits = (get(name) for name in _SELDOM)
     return Delivery(
-        run_id=RunId(_text(raw[b"r"])),
-        workflow=WorkflowName(_text(raw[b"w"])),
-        lane=Lane(_text(raw[b"q"])),
-        id=DeliveryId(_text(raw[b"d"])),
-        step=StepName(_text(raw[b"s"])),
-        event=EventName(_text(raw[b"t"])),
-        payload=cast(bytes, raw[b"p"]),
-        attempt=cast(int, raw[b"a"]),
-        crashes=cast(int, raw[b"c"]),
+        run_id=raw[b"r"].decode(),
+        workflow=raw[b"w"].decode(),
+        lane=raw[b"q"].decode(),
+        id=raw[b"d"].decode(),
+        step=raw[b"s"].decode(),
+        event=raw[b"t"].decode(),
+        payload=raw[b"p"],
+        attempt=raw[b"a"],
+        crashes=raw[b"c"],
         fence=fence,
-        collection=CollectionId(_text(collection)) if collection is not None else None,
-        joins=_text(joins) if joins is not None else None,
-        batch=tuple(batch) if batch is not None else None,
-        batch_size=cast(int, raw.get(b"size", 0)),
-        first_started_ms=cast(int, raw[b"f"]),
-        started_ms=cast(int, raw[b"x"]),
-        last_error=cast("bytes | None", raw.get(b"g")),
-        timeout_ms=cast(int, raw.get(b"dl", 0)),
-        place=cast("int | None", raw.get(b"l")),
-        buffers=buffers_of(raw.get(b"buffers") or ()),
-        recoveries={StepName(_text(k)): cast(int, n) for k, n in _mapping(raw.get(b"rc")).items()},
-        last_slot=cast(int, raw.get(b"v", 0)),
-        trace=cast("bytes | None", raw.get(b"tr")),
-        waiters=_waiters_of(cast("list[bytes]", raw.get(b"waits") or ())),
+        collection=None if collection is None else collection.decode(),
+        joins=None if joins is None else joins.decode(),
+        batch=None if batch is None else tuple(batch),
+        batch_size=get(b"size", 0),
+        first_started_ms=raw[b"f"],
+        started_ms=raw[b"x"],
+        last_error=get(b"g"),
+        timeout_ms=get(b"dl", 0),
+        place=get(b"l"),
+        buffers=buffers_of(buffers) if buffers else {},
+        recoveries={StepName(_text(k)): cast(int, n) for k, n in _mapping(recoveries).items()} if recoveries else {},
+        last_slot=get(b"v", 0),
+        trace=get(b"tr"),
+        waiters=_waiters_of(waits) if waits else {},
         remembers=b"once" in raw,
         kept=kept,
     )
+
+
+_SELDOM = (b"m", b"j", b"batch", b"buffers", b"rc", b"waits")
 
 
 def buffers_of(raw: object) -> dict[str, BufferSnapshot]:

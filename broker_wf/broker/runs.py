@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.leased import asked_fields
@@ -29,7 +29,7 @@ from broker_wf.wire.blobs import Encoded
 from broker_wf.wire.fingerprints import fingerprints
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class Beginning:
     """What every run begins with.
 
@@ -59,7 +59,7 @@ class Beginning:
     token: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class Submission:
     """A run that begins with its start event.
 
@@ -86,7 +86,7 @@ class RunLimits:
     keep_steps: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class RunState:
     """A run as it stands.
 

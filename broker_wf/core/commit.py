@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.handlers import handler_of
@@ -15,7 +16,7 @@ from broker_wf.events import Event, InputRequiredEvent, StepFailedEvent, StopEve
 from broker_wf.retry_policy import retry_delay
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class Emission:
     """An event handed on, under an id that is the same on every start of the attempt."""
 
@@ -32,7 +33,7 @@ class Opening:
     joins: tuple[JoinPlan, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class StepCommit:
     """The end of an attempt that succeeded.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from broker_wf.core.ids import DeliveryId, EventName
 from broker_wf.core.routing import Route
@@ -75,7 +76,7 @@ class CollectDecision:
     used: Mapping[EventName, tuple[DeliveryId, int]] = field(default_factory=dict[EventName, "tuple[DeliveryId, int]"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class Returned:
     """The step came to its end.
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from broker_wf.broker.deliveries import Ended, Offer
 from broker_wf.broker.plans import Planned
@@ -69,7 +70,7 @@ async def _executed(started: _Start, delivery: Delivery) -> Ended:
     return ended
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class _Start:
     """What each execution of a delivery has in common."""
 

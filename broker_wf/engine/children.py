@@ -38,7 +38,7 @@ class Children:
     _submitting: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
     _waiting: int = 0
     _away: bool = False
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _lock: asyncio.Lock | None = None
 
     def run_id(self, workflow: WorkflowName, start_hash: str) -> RunId:
         """The id of the next run of a workflow with this start event."""
@@ -73,6 +73,13 @@ class Children:
             self.site.slots.forget(self.delivery)
         if self._submitting:
             await asyncio.wait(self._submitting)
+
+    @property
+    def _turn(self) -> asyncio.Lock:
+        """Made when it is asked for: most executions begin no runs."""
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
 
     @property
     def _is_limited(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from broker_wf.core.commit import StepFailure, plan_failure
 from broker_wf.core.delivery import Delivery
@@ -33,7 +33,7 @@ class BufferNeeded(BaseException):
         self.needed = needed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class Call:
     """One call of a step.
 

@@ -16,7 +16,7 @@ from contextvars import Context, ContextVar, Token, copy_context
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType, TracebackType
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from broker_wf.broker.packing import pack, unpack_text
 from broker_wf.core.ids import RunId
@@ -178,7 +178,7 @@ class Span:
         dispatcher.span_exit(id_=self.id, bound_args=self.bound, instance=self.instance, result=result)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
 class StepTrace:
     """What the span of an execution says.
 
