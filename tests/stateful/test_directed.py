@@ -312,6 +312,20 @@ def test_a_worker_takes_more_than_its_share_by_and_by_so_that_a_late_one_finds_s
     assert rig.claim("w2", held=20, waited=4) == ()
 
 
+def test_a_claim_that_leaves_work_for_want_of_room_calls_somebody_else(rig: Rig) -> None:
+    for worker in ("w1", "w2"):
+        rig.heartbeat(worker)
+    hand_on(rig, begun(rig), *(Loose(n=n) for n in range(60)))
+    bell = rig.key("bell", rig.lane)
+    rig.raw.delete(bell)  # Those who heard it were given work, and one was not listening yet.
+    for held in (0, 4):
+        assert len(rig.claim("w1", 4, held=held)) == 4
+        assert rig.raw.llen(bell) == 1
+    rig.raw.delete(bell)
+    assert len(rig.claim("w2")) == 52
+    assert rig.raw.llen(bell) == 0, "there is nothing left to call anybody for"
+
+
 def spoil(rig: Rig, did: str, **fields: object) -> None:
     """Put other values into the record of a live delivery of ``r``; None takes a field out."""
     record = rig.truth("r").live[did] | fields

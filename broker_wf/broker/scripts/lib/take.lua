@@ -115,10 +115,9 @@ local function serve(claim, lane, digest, limits, pair)
     redis.call('ZREM', ready_key(lane), pair)
   else
     redis.call('ZADD', ready_key(lane), 'XX', claim.now, pair)
-    if claim.free > 0 then
-      claim.capped = 1
-      -- The bell that was meant for another may have been heard by who needed none.
-      if claim.waited > 0 and redis.call('LLEN', bell_key(lane)) == 0 then ring(lane, 1) end
-    end
+    if claim.free > 0 then claim.capped = 1 end
+    -- The bell that was meant for another may have been heard by who needed none, and is full by now.
+    local is_left = claim.free <= 0 or claim.waited > 0
+    if is_left and redis.call('LLEN', bell_key(lane)) == 0 then ring(lane, 1) end
   end
 end
