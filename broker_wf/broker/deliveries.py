@@ -119,7 +119,7 @@ class DeliveryStore:
             blobs = tuple(blobs_of(part).values())
             plans, refs = [one.plan for one in part], [blob.hash for blob in blobs]
             values: tuple[object, ...] = (delivery.fence, int(busy), plans, refs, dict[str, object]())
-            reply = await self._call("effect", delivery, values, blobs, sent, sent_events(part))
+            reply = await self._call("effect", delivery, values, blobs, sent, lambda some=part: sent_events(some))
             if reply[0] != b"OK":
                 return ended_of(reply), []
             words += [word.decode() for word in cast("list[bytes]", reply[1])]
@@ -154,7 +154,10 @@ class DeliveryStore:
             if refused is not None:
                 return refused
         plan.update(acked.as_plan())
-        events = [*((one.id, one.event) for one in commit.emissions), *sent_events(effects)]
+
+        def events() -> list[tuple[str, Event]]:
+            return [*((one.id, one.event) for one in commit.emissions), *sent_events(effects)]
+
         heard = None if offer is None else _offered(plan, commit.delivery, offer)
         return ended_of(await self._call("commit", commit.delivery, (plan,), planned.blobs, sent, events, heard))
 
@@ -165,7 +168,7 @@ class DeliveryStore:
         values: tuple[object, ...],
         blobs: tuple[Blob, ...],
         sent: Callable[[], None],
-        events: Iterable[tuple[str, Event]],
+        events: Callable[[], Iterable[tuple[str, Event]]],
         heard: Callable[[list[object]], None] | None = None,
     ) -> list[object]:
         call = LeasedCall(
@@ -182,17 +185,13 @@ class DeliveryStore:
         delivery, emits = commit.delivery, cast("list[list[object]]", plan["emits"])
         token = f"{delivery.child_base}.{delivery.fence}.{secrets.token_hex(4)}"
         inner = commit.opening.id if commit.opening else delivery.collection
-        items = [
-            [id_, name, payload, list(e.route.to)]
-            for (id_, name, payload), e in zip(emits, commit.emissions, strict=True)
-        ]
-        for start in range(0, len(items), _STAGED_PART):
-            part: Plan = {
-                "nonce": delivery.fence,
-                "token": token,
-                "part": start,
-                "items": items[start : start + _STAGED_PART],
-            }
+        for start in range(0, len(emits), _STAGED_PART):
+            some = slice(start, start + _STAGED_PART)
+            items = [
+                [id_, name, payload, list(e.route.to)]
+                for (id_, name, payload), e in zip(emits[some], commit.emissions[some], strict=True)
+            ]
+            part: Plan = {"nonce": delivery.fence, "token": token, "part": start, "items": items}
             if inner is not None:
                 part["m"] = inner
             raw = await self.pipe.call(load("stage"), delivery.run_id, delivery.id, part)
@@ -241,7 +240,7 @@ class DeliveryStore:
             "delay_ms": planned.delay_ms,
         }
         plan.update({name: part for name, part in parts.items() if part is not None})
-        return ended_of(await self._call("fail", delivery, (plan,), blobs, sent, sent_events(effects)))
+        return ended_of(await self._call("fail", delivery, (plan,), blobs, sent, lambda: sent_events(effects)))
 
     async def release(self, deliveries: Sequence[Delivery]) -> int:
         """Hand back what was claimed and not finished; neither attempt nor crashes change."""

@@ -49,7 +49,7 @@ class LeasedCall:
         values: behind run and delivery. The last one is what the script may ask for more of: the plan, or the hashes.
         blobs: what the payloads refer to; written ahead.
         sent: called when the call is on its way and not yet answered.
-        events: those that are handed on, by id.
+        events: gives those that are handed on, by id, where somebody asks for fields of theirs.
         heard: called with the reply, also when nobody waits for it any more.
     """
 
@@ -58,7 +58,7 @@ class LeasedCall:
     values: tuple[object, ...]
     blobs: tuple[Blob, ...]
     sent: Callable[[], None]
-    events: Iterable[tuple[str, Event]]
+    events: Callable[[], Iterable[tuple[str, Event]]]
     heard: Callable[[list[object]], None] | None = None
 
     def values_with(self, hashes: Hashes) -> tuple[object, ...]:
@@ -80,7 +80,7 @@ async def call_leased(pipe: Pipe, store: BlobStore, call: LeasedCall) -> list[ob
             store.forget(call.delivery.run_id, call.blobs)
         elif words[0] == b"FIELDS":
             asked |= asked_fields(words)
-            values = call.values_with({id_: fingerprints(event, asked) for id_, event in call.events})
+            values = call.values_with({id_: fingerprints(event, asked) for id_, event in call.events()})
         else:
             return words
 

@@ -105,7 +105,7 @@ class WaitStore:
             values=(plan,),
             blobs=tuple(blobs.values()),
             sent=sent,
-            events=sent_events(effects),
+            events=lambda: sent_events(effects),
         )
         words = await call_leased(self.pipe, self.blobs, call)
         if words[0] != b"EARLY":
