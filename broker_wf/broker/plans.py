@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from broker_wf.broker.packing import unpack
 from broker_wf.core.commit import Recovery, StepCommit
 from broker_wf.core.delivery import BufferSnapshot, Delivery, Waiter, WaitState
-from broker_wf.core.ids import DeliveryId, EventName, Fence, StepName
+from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane, RunId, StepName, WorkflowName
 from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateEdit, StateSet, Written
 from broker_wf.core.routing import Route
 from broker_wf.events import Event
@@ -202,42 +202,43 @@ def event_label(event: Event) -> str:
     return type(event).__name__
 
 
-def delivery_of(raw: Mapping[bytes, Any], fence: Fence, kept: int = 0) -> Delivery:
+def delivery_of(raw: Mapping[bytes, object], fence: Fence, kept: int = 0) -> Delivery:
     """One element of a claim's reply, or what a commit's reply leaves to its worker."""
     # Made for each execution: what most of them do not have is not looked at twice.
-    get = raw.get
-    collection, joins, batch, buffers, recoveries, waits = (get(name) for name in _SELDOM)
+    text, number, either = (cast("Mapping[bytes, bytes]", raw), cast("Mapping[bytes, int]", raw), raw.get)
+    collection, joins = text.get(b"m"), text.get(b"j")
+    batch, buffers, recoveries, waits = (either(name) for name in _SELDOM)
     return Delivery(
-        run_id=raw[b"r"].decode(),
-        workflow=raw[b"w"].decode(),
-        lane=raw[b"q"].decode(),
-        id=raw[b"d"].decode(),
-        step=raw[b"s"].decode(),
-        event=raw[b"t"].decode(),
-        payload=raw[b"p"],
-        attempt=raw[b"a"],
-        crashes=raw[b"c"],
+        run_id=RunId(text[b"r"].decode()),
+        workflow=WorkflowName(text[b"w"].decode()),
+        lane=Lane(text[b"q"].decode()),
+        id=DeliveryId(text[b"d"].decode()),
+        step=StepName(text[b"s"].decode()),
+        event=EventName(text[b"t"].decode()),
+        payload=text[b"p"],
+        attempt=number[b"a"],
+        crashes=number[b"c"],
         fence=fence,
-        collection=None if collection is None else collection.decode(),
+        collection=None if collection is None else CollectionId(collection.decode()),
         joins=None if joins is None else joins.decode(),
-        batch=None if batch is None else tuple(batch),
-        batch_size=get(b"size", 0),
-        first_started_ms=raw[b"f"],
-        started_ms=raw[b"x"],
-        last_error=get(b"g"),
-        timeout_ms=get(b"dl", 0),
-        place=get(b"l"),
+        batch=None if batch is None else tuple(cast("list[bytes]", batch)),
+        batch_size=number.get(b"size", 0),
+        first_started_ms=number[b"f"],
+        started_ms=number[b"x"],
+        last_error=text.get(b"g"),
+        timeout_ms=number.get(b"dl", 0),
+        place=number.get(b"l"),
         buffers=buffers_of(buffers) if buffers else {},
         recoveries={StepName(_text(k)): cast(int, n) for k, n in _mapping(recoveries).items()} if recoveries else {},
-        last_slot=get(b"v", 0),
-        trace=get(b"tr"),
-        waiters=_waiters_of(waits) if waits else {},
+        last_slot=number.get(b"v", 0),
+        trace=text.get(b"tr"),
+        waiters=_waiters_of(cast("list[bytes]", waits)) if waits else {},
         remembers=b"once" in raw,
         kept=kept,
     )
 
 
-_SELDOM = (b"m", b"j", b"batch", b"buffers", b"rc", b"waits")
+_SELDOM = (b"batch", b"buffers", b"rc", b"waits")
 
 
 def buffers_of(raw: object) -> dict[str, BufferSnapshot]:
