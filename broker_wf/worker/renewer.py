@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,19 +203,23 @@ def executes(parent: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "TtXZ"
 
 
-def end_worker(pid: int, stood_s: float) -> None:
+def end_worker(pid: int, stood_s: float, is_there: Callable[[int], bool] = is_alive) -> None:
     """End a worker that hangs; it prints before where its threads are, for even then its signals are heard.
 
     The first process of a container cannot be killed from within, and sees to its end itself.
+
+    Args:
+        is_there: whether it is the worker that has this pid; it may have ended, and the pid be another's.
     """
-    if pid == INIT:
+    if pid == INIT or not is_there(pid):
         return
     told = f"worker process {pid} has stood still for {stood_s:.0f} s and is ended; what it did is begun elsewhere"
     os.write(sys.stderr.fileno(), f"{told}\n".encode())
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGQUIT)
         time.sleep(_TO_TELL_S)
-        os.kill(pid, signal.SIGKILL)
+        if is_there(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def read_for_ever(source: int, unpacker: msgpack.Unpacker, book: Book) -> None:

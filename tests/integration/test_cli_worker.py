@@ -45,7 +45,7 @@ def test_the_steps_of_one_run_spread_over_the_processes_of_one_command(audited: 
 
 def test_sigterm_lets_a_step_finish_and_takes_no_new_one(audited: Console, tmp_path: Path) -> None:
     worker = audited.worker(SLOW)
-    begun(audited, tmp_path / "a", "first", seconds=1.5)
+    begun(audited, tmp_path / "a", "first", seconds=4)
     worker.send_signal(signal.SIGTERM)
     audited.run("run", SLOW, f"file={tmp_path / 'b'}", "seconds=0", "--run-id", "second", "-d")
     ended = audited.end(worker)

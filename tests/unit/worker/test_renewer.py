@@ -110,9 +110,18 @@ def test_a_worker_is_waited_for_from_the_moment_it_hangs(monkeypatch: pytest.Mon
 
 def test_a_worker_that_hangs_is_ended() -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
-        end_worker(process.pid, 70.0)
+        end_worker(process.pid, 70.0, is_there=lambda _: True)
         assert process.wait() in (-signal.SIGQUIT, -signal.SIGKILL)
-    end_worker(process.pid, 70.0)
+    end_worker(process.pid, 70.0, is_there=lambda _: True)
+
+
+def test_a_process_that_has_the_pid_of_a_worker_that_is_gone_is_left_alone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        end_worker(process.pid, 70.0)
+        assert process.poll() is None
+        answers = [True, False]
+        end_worker(process.pid, 70.0, is_there=lambda _: answers.pop(0))
+        assert process.wait() == -signal.SIGQUIT
 
 
 def test_the_first_process_is_left_to_itself() -> None:
