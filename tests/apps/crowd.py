@@ -5,7 +5,7 @@ from __future__ import annotations
 from broker_wf import Context, Workflow, step
 from broker_wf.events import Event, HumanResponseEvent, StartEvent, StopEvent
 
-NOTES = 10
+NOTES = 4
 
 
 class Note(Event):

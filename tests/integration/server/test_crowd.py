@@ -22,8 +22,11 @@ from tests.integration.console import ROOT, Console, until
 from tests.servers import free_port
 
 APP = "tests.apps.crowd:FLOWS"
-STREAMS, RUNS = 1_000, 250
+STREAMS, RUNS = 1_000, 100
 MOST_MIB = 300
+GOAL_MS, MOST_TIMES = 5.0, 8
+RUN_NOWAIT = "/workflows/short/run-nowait"
+PATIENCE_S = 120
 FEW_FILES = 512
 """Fewer connections than a process may have at first: what a shell may give."""
 
@@ -32,7 +35,8 @@ FEW_FILES = 512
 def server(console: Console) -> Iterator[tuple[HTTPConnection, int]]:
     """A connection to a server, with a worker in a process beside it, and the server's process."""
     port, pid = served(console)
-    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as ask:
+    console.start("worker", APP)
+    with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as ask:
         yield ask, pid
 
 
@@ -48,12 +52,11 @@ def many_files() -> Iterator[None]:
 
 
 def served(console: Console) -> tuple[int, int]:
-    """A server, with a worker in a process beside it: its port and its process."""
+    """A server: its port and its process."""
     port = free_port()
     command = f"ulimit -Sn {FEW_FILES}; exec {sys.executable} -m broker_wf serve {APP} --port {port}"
     process = subprocess.Popen(["/bin/sh", "-c", command], cwd=ROOT, env=console.environment(), text=True)
     console.processes.append(process)
-    console.start("worker", APP)
     until(lambda: answers(port))
     return port, process.pid
 
@@ -95,6 +98,7 @@ def memory_mib(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell what a process holds")
 async def test_a_thousand_streams_of_one_server_hear_everything_once_in_little_memory(
     server: tuple[HTTPConnection, int], many_files: None
@@ -105,11 +109,11 @@ async def test_a_thousand_streams_of_one_server_hear_everything_once_in_little_m
     begun = asyncio.Semaphore(0)
     listening = [asyncio.ensure_future(heard(ask.port, ids[n % RUNS], begun)) for n in range(STREAMS)]
     for _ in listening:
-        await asyncio.wait_for(begun.acquire(), 60)
+        await asyncio.wait_for(begun.acquire(), PATIENCE_S)
     for run_id in ids:
         status, answer = await asyncio.to_thread(asked, ask, "POST", f"/api/v1/runs/{run_id}/events", {"type": "Go"})
         assert status == 200, answer
-    for found in await asyncio.wait_for(asyncio.gather(*listening), 60):
+    for found in await asyncio.wait_for(asyncio.gather(*listening), PATIENCE_S):
         assert [kind for _, kind in found] == ["Note"] * NOTES + ["StopEvent"]
         numbers = [number for number, _ in found]
         assert numbers == sorted(set(numbers))
@@ -118,24 +122,27 @@ async def test_a_thousand_streams_of_one_server_hear_everything_once_in_little_m
     assert held <= MOST_MIB
 
 
-def took_ms(times: int, ask: Callable[[], tuple[int, Any]]) -> float:
-    """The median of one request after another."""
-    found = list[float]()
-    for _ in range(times):
-        began = time.perf_counter()
-        status, answer = ask()
-        found.append((time.perf_counter() - began) * 1000)
-        assert status == 200, answer
-    return median(found)
+def took_ms(ask: Callable[[], tuple[int, Any]]) -> float:
+    """How long one request takes."""
+    began = time.perf_counter()
+    status, answer = ask()
+    took = (time.perf_counter() - began) * 1000
+    assert status == 200, answer
+    return took
 
 
 @pytest.mark.timing
-def test_to_start_a_run_costs_few_times_what_the_barest_route_costs(server: tuple[HTTPConnection, int]) -> None:
-    """Goal: 5 ms at the median. A slower machine keeps the relation to a route that does next to nothing."""
-    ask, _ = server
-    bare, start = (lambda: asked(ask, "GET", "/livez")), (lambda: asked(ask, "POST", "/workflows/short/run-nowait", {}))
-    took_ms(50, start)
-    rounds = [(took_ms(60, bare), took_ms(60, start)) for _ in range(5)]
-    bare_ms, start_ms = min(one for one, _ in rounds), min(one for _, one in rounds)
-    print(f"the median of POST run-nowait is {start_ms:.2f} ms, that of GET /livez {bare_ms:.2f} ms")
-    assert start_ms <= max(5.0, 12 * bare_ms)
+def test_to_start_a_run_costs_few_times_what_the_barest_question_to_redis_costs(console: Console) -> None:
+    """Goal: 5 ms at the median. A slower machine keeps the relation to a route that asks Redis for next to nothing.
+
+    Both are asked in turn, so that what else the machine does falls on both; the quietest of several rounds counts.
+    """
+    port, _ = served(console)
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as ask:
+        bare, start = (lambda: asked(ask, "GET", "/readyz")), (lambda: asked(ask, "POST", RUN_NOWAIT, {}))
+        for _ in range(50):
+            took_ms(start)
+        rounds = [[(took_ms(bare), took_ms(start)) for _ in range(25)] for _ in range(12)]
+    bare_ms, start_ms = (min(median(one[which] for one in some) for some in rounds) for which in (0, 1))
+    print(f"the median of POST run-nowait is {start_ms:.2f} ms, that of GET /readyz {bare_ms:.2f} ms")
+    assert start_ms <= max(GOAL_MS, MOST_TIMES * bare_ms)
