@@ -13,10 +13,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.stateful.machine import Scripts
 
-# All of it is work, of this process and of the server: 100 s were seen where others had the machine too.
-
 SEED = os.environ.get("BROKER_WF_TEST_SEED")
 EXAMPLES = int(os.environ.get("BROKER_WF_TEST_EXAMPLES", "40"))
+# All of it is work, of this process and of the server: 100 s a day were seen where others had the machine too.
 pytestmark = pytest.mark.timeout(max(600, 2 * EXAMPLES))
 WAYS = settings(
     max_examples=EXAMPLES,
