@@ -19,7 +19,8 @@ from broker_wf.broker.keys import Keys
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = "tests.apps.verbs"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+"""Two processes of a worker have been seen to take 32 s to begin, beside others that want the same two cores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,9 @@ async def api(server_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[
     console = Console(server_url, namespace, tmp_path / "data")
     limits = {"BROKER_WF_MAX_CRASHES": "1", "BROKER_WF_LEASE_MS": "1000"}
     workers = ("tests.apps.mended:both", "--processes", "2")
-    await asyncio.to_thread(lambda: console.worker(*workers, count=2, **limits))
     server = await ServerThread(Settings.load(url=server_url, namespace=namespace), FLOWS).begin()
     try:
+        await asyncio.to_thread(lambda: console.worker(*workers, count=2, **limits))
         async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
             yield Api(client, tmp_path)
     finally:
