@@ -68,6 +68,14 @@ class Layout:
         return self.directory / "server.log"
 
     @property
+    def data_bytes(self) -> int:
+        """What a server has to read before it answers; 0 where there is nothing yet."""
+        try:
+            return sum(one.stat().st_size for one in self.manifest.parent.iterdir())
+        except OSError:  # Nothing there, or the log is being rewritten: then a server runs.
+            return 0
+
+    @property
     def manifest(self) -> Path:
         """The list of the append-only files, the server's own."""
         return self.directory / "appendonlydir" / "appendonly.aof.manifest"

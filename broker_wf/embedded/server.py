@@ -19,6 +19,8 @@ from broker_wf.errors import ServerStartError
 _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.05
 _ANSWER_WITHIN_S = 1.0
+_READS_BYTES_PER_S = 5_000_000
+"""At least so much of its log a server checks and reads, on a machine with much else to do."""
 
 
 class BundledServer:
@@ -53,13 +55,16 @@ class BundledServer:
     def acquire(self, timeout_s: float = 15.0) -> str:
         """Become a user and make sure that the server runs; joining again is still one use.
 
+        Args:
+            timeout_s: how long a server may take to start, besides what it needs to read its data.
+
         Returns:
             The server's URL: ``unix://`` and the percent-encoded path of its socket.
 
         Raises:
             ServerStartError: it does not start, or not in time. This call made nobody a user.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s + self._layout.data_bytes / _READS_BYTES_PER_S
         try:
             if any(use.is_current() for use in tuple(self._uses)):
                 return self._serving(deadline)

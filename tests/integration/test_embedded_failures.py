@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -113,6 +114,18 @@ def test_a_binary_that_says_nothing_is_given_up_in_time(scene: Scene, tmp_path: 
     mute = script(tmp_path / "mute", '[ "$1" = --version ] || exec sleep 60')
     with pytest.raises(ServerStartError, match="does not answer in time"):
         scene.server(mute).acquire(timeout_s=0.3)
+
+
+def test_a_server_with_much_to_read_is_given_the_time_for_it(scene: Scene, tmp_path: Path) -> None:
+    mute = script(tmp_path / "mute", '[ "$1" = --version ] || exec sleep 60')
+    log = scene.directory / "appendonlydir" / "appendonly.aof.1.incr.aof"
+    log.parent.mkdir(parents=True)
+    with log.open("wb") as file:
+        file.truncate(7_500_000)
+    began = time.monotonic()
+    with pytest.raises(ServerStartError, match="does not answer in time"):
+        scene.server(mute).acquire(timeout_s=0.1)
+    assert time.monotonic() - began > 1.5
 
 
 def test_a_failed_acquire_leaves_no_user_behind(scene: Scene, tmp_path: Path) -> None:

@@ -68,3 +68,12 @@ def test_a_path_with_quotes_and_backslashes_is_escaped() -> None:
 
 def test_a_path_that_is_no_text_keeps_its_bytes() -> None:
     assert b'dir "/a\xff"' in config_text(layout_of(Path(os.fsdecode(b"/a\xff")), None)).splitlines()
+
+
+def test_the_data_are_all_files_of_the_log(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, None)
+    assert layout.data_bytes == 0
+    layout.manifest.parent.mkdir()
+    layout.manifest.write_bytes(b"x" * 10)
+    (layout.manifest.parent / "appendonly.aof.1.incr.aof").write_bytes(b"x" * 1000)
+    assert layout.data_bytes == 1010
