@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import shutil
 import socket
 import tempfile
@@ -25,6 +24,7 @@ from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from tests.faults.proxy import LosingLink
 from tests.integration.stage import Stage, until, within
+from tests.old_servers import old_server
 from tests.servers import free_port, private_server, server_binary
 
 SECRET = "hunter2"
@@ -186,22 +186,11 @@ async def test_a_replica_is_refused(own_server: str) -> None:
     assert caught.value.cure == "Use the address of the master."
 
 
-async def answer_as_old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A server of version 6.2, as far as anybody asks it."""
-    while heard := await reader.read(4096):
-        for command in re.findall(rb"(?i)\b(info|client|hello|select|auth)\b", heard):
-            facts = b"redis_version:6.2.14\r\nrole:master\r\n"
-            is_info = command.lower() == b"info"
-            writer.write(b"$%d\r\n%s\r\n" % (len(facts), facts) if is_info else b"+OK\r\n")
-    writer.close()
-
-
 @pytest.mark.usefixtures("homes")
 async def test_a_server_that_is_too_old_is_refused() -> None:
-    async with await asyncio.start_server(answer_as_old, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with old_server() as url:
         with pytest.raises(ServerRefusedError, match=r"its version is 6\.2\.14") as caught:
-            await within(flow(f"redis://127.0.0.1:{port}").run())
+            await within(flow(url).run())
         await close_homes()
     assert caught.value.cure == "Use Redis 7.0 or later, or Valkey 7.2 or later."
 

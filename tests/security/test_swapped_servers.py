@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import redis
 from broker_wf.broker.keys import Keys
 from broker_wf.handler import WorkflowHandler
 from broker_wf.settings import Settings
+from tests.old_servers import old_server
 from tests.security.app import Security
 from tests.security.network import (
     ENOUGH_S,
@@ -157,29 +157,6 @@ async def test_a_server_that_is_too_old_is_told_of(server: PortServer, tmp_path:
             await meanwhile(log, "its version is 6.2.14. Use Redis 7.0 or later, or Valkey 7.2 or later.")
         with another(server, tmp_path / "server"):
             assert await within(begun(server)) == ANSWER
-
-
-@asynccontextmanager
-async def old_server(port: int) -> AsyncIterator[None]:
-    """Answers what a client asks at its connection as Redis 6.2 does; at the end it hangs up on all."""
-    facts = b"redis_version:6.2.14\r\nrole:master\r\n"
-    talks = set[tuple[asyncio.Task[None], asyncio.StreamWriter]]()
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        talks.add((task, writer))
-        while heard := await reader.read(4096):
-            for word in re.findall(rb"(?i)\b(info|setinfo|hello|select)\b", heard):
-                writer.write(b"$%d\r\n%s\r\n" % (len(facts), facts) if word.lower() == b"info" else b"+OK\r\n")
-
-    async with await asyncio.start_server(talk, "127.0.0.1", port):
-        yield
-    for task, writer in talks:
-        writer.close()
-        await asyncio.wait([task])
-        with suppress(OSError):
-            await writer.wait_closed()
 
 
 async def test_no_log_and_no_password_are_told_of(server: PortServer, tmp_path: Path) -> None:
