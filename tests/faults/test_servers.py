@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from itertools import count
+from statistics import median
 from typing import cast
 
 import pytest
@@ -21,6 +22,7 @@ HELD = WORKERS * 2 * CONCURRENCY
 RUNS, KILLS = 39, 3
 RUNS_AT_NIGHT, KILLS_AT_NIGHT = 400, 4
 CONSUMES_WITHIN_MS = 5_000
+HALF = 0.5
 FLUSHED_FOR_S = 10.0
 """A machine may be so slow that functions are gone again by the time they are called: nothing goes on meanwhile."""
 
@@ -74,6 +76,31 @@ async def test_a_server_that_forgets_its_functions_all_the_time_is_not_noticed(r
         experiment.fault()
         await asyncio.sleep(0.05)
     assert await experiment.violations() == []
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+async def test_while_functions_are_forgotten_work_goes_on_at_least_half_as_fast(records: Records) -> None:
+    experiment = Experiment(records, "D10 functions flushed, speed")
+    experiment.leases_lost = None
+    experiment.workers(WORKERS, CONCURRENCY, max_crashes=50)
+    experiment.begin(W1, 10, ["first"])
+    await experiment.all_over()
+    took = dict[str, list[float]](calm=[], flushed=[])
+    for n in range(6):
+        kind = "flushed" if n % 2 else "calm"
+        began = time.monotonic()
+        experiment.begin(W1, 10, [f"{kind}{n}.{i}" for i in range(60)])
+        while not experiment.is_over:
+            if kind == "flushed":
+                await asyncio.to_thread(experiment.cluster.client.function_flush)
+                experiment.fault()
+            await asyncio.sleep(0.05)
+        took[kind].append(time.monotonic() - began)
+    assert await experiment.violations() == []
+    share = median(took["calm"]) / median(took["flushed"])
+    print(f"D10: {share:.2f} of the throughput while all functions are flushed 20 times a second")
+    assert share >= HALF
 
 
 async def test_lost_streams_groups_and_watches_are_made_again_from_the_truth(records: Records) -> None:

@@ -30,14 +30,18 @@ QUICK = {
 NAMESPACE = "fuzz"
 
 
-async def healthy(flow: Security, runs: int) -> float:
-    """Runs that must not notice; how long the slowest took."""
-    longest = 0.0
+async def healthy(flow: Security, runs: int) -> list[float]:
+    """Runs that must not notice; how long each took, sorted."""
+    took: list[float] = []
     for _ in range(runs):
         begun = time.monotonic()
         assert await asyncio.wait_for(flow.run(n=4), ENOUGH_S) == 0 + 1 + 2 + 3
-        longest = max(longest, time.monotonic() - begun)
-    return longest
+        took.append(time.monotonic() - begun)
+    return sorted(took)
+
+
+def p99(took: list[float]) -> float:
+    return took[round(0.99 * (len(took) - 1))]
 
 
 def letters(client: redis.Redis, keys: Keys) -> list[dict[str, Any]]:
@@ -57,7 +61,17 @@ async def spoiled_runs(client: redis.Redis, flow: Security, fuzz: Fuzz, count: i
     return begun
 
 
-async def play(server: PortServer, tmp_path: Path, seed: int, entries: int, members: int, runs: int) -> None:
+async def play(
+    server: PortServer, tmp_path: Path, seed: int, entries: int, members: int, runs: int, *, watched: int = 0
+) -> float:
+    """Put garbage everywhere while healthy runs go on.
+
+    Args:
+        watched: so many healthy runs before, and as many while it is met, and not five and ten.
+
+    Returns:
+        How much longer the slow ones of the latter took (99 of 100 are faster) than those before.
+    """
     keys, log = Keys(NAMESPACE), tmp_path / "worker.log"
     url = f"redis://127.0.0.1:{server.port}"
     settings = Settings.load(url=url, namespace=NAMESPACE, **QUICK)
@@ -68,20 +82,24 @@ async def play(server: PortServer, tmp_path: Path, seed: int, entries: int, memb
         spoiled = await spoiled_runs(client, doomed, fuzz, runs)
         with serving_worker(url, log, NAMESPACE, **QUICK) as pid:
             fuzz.worker = next(one.decode() for one in client.zrange(keys.of("roster"), 0, -1) if b"-%d-" % pid in one)
-            before = await healthy(flow, 5)
+            before = await healthy(flow, watched or 5)
             for put in (*fuzz.entries(entries), *fuzz.members(members)):
                 put(client)
             client.zadd(keys.of("ready", fuzz.lane), {f"{kind}:Piece|work": 0 for kind in "wa"})
-            after = await healthy(flow, 10)
+            after = await healthy(flow, watched or 10)
             until(lambda: all(client.xlen(key) == 0 for key in work_streams(keys, flow)), "the garbage to be gone")
             ended = await asyncio.wait_for(asyncio.gather(*spoiled, return_exceptions=True), ENOUGH_S)
             await healthy(flow, 5)
             said, told = log.read_text(), letters(client, keys)
         await close_homes()
-    print(f"seed {seed}: slowest run {before:.3f} s before, {after:.3f} s after; {len(told)} dead letters")
+    print(
+        f"seed {seed}: slowest run {before[-1]:.3f} s before, {after[-1]:.3f} s after; p99 of {len(before)} and "
+        f"{len(after)} {p99(before):.3f} and {p99(after):.3f} s; {len(told)} dead letters"
+    )
     assert "Traceback" not in said, said
     assert sum(one["kind"] == "malformed" for one in told) == fuzz.unread
     assert not [one for one in ended if isinstance(one, asyncio.TimeoutError)]
+    return p99(after) / p99(before)
 
 
 def work_streams(keys: Keys, flow: Security) -> list[str]:
@@ -97,3 +115,11 @@ async def test_a_worker_survives_garbage_of_every_kind(tmp_path: Path) -> None:
 async def test_a_worker_survives_a_thousand_entries_of_garbage(tmp_path: Path, seed: int) -> None:
     with port_server(tmp_path) as server:
         await play(server, tmp_path, seed, entries=1_000, members=700, runs=60)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(21, 24))
+async def test_healthy_runs_take_less_than_twice_as_long_beside_garbage(tmp_path: Path, seed: int) -> None:
+    with port_server(tmp_path) as server:
+        slower = await play(server, tmp_path, seed, entries=1_000, members=700, runs=60, watched=500)
+    assert slower < 2.0

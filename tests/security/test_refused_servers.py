@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from broker_wf.broker.server_check import is_loopback
 from broker_wf.errors import ServerRefusedError
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
+from tests.old_servers import old_server
 from tests.security.app import Security
 from tests.security.network import ENOUGH_S, SECRET, PortServer, port_server, serving_worker, until, worker_process
 
+took_s: list[float] = []
+"""Until workers that were refused had ended."""
 ANYWHERE = "0.0.0.0"
 """Not the loopback address, though Linux brings whoever connects to it to this machine."""
 
@@ -42,7 +46,7 @@ def admin(server: PortServer) -> Iterator[redis.Redis]:
 
 def refusal(url: str, tmp_path: Path, **settings: object) -> str:
     """What a worker says that does not start."""
-    log = tmp_path / "worker.log"
+    began, log = time.monotonic(), tmp_path / "worker.log"
     process = worker_process(url, log, **settings)
     try:
         code = process.wait(timeout=ENOUGH_S)
@@ -52,6 +56,7 @@ def refusal(url: str, tmp_path: Path, **settings: object) -> str:
         process.kill()
         process.wait()
     assert code not in (0, 1), log.read_text()
+    took_s.append(time.monotonic() - began)
     return re.sub(r"\s+", " ", log.read_text())
 
 
@@ -70,16 +75,8 @@ def test_a_replica(server: PortServer, admin: redis.Redis, tmp_path: Path) -> No
 
 
 async def test_an_old_server(tmp_path: Path) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        facts = b"redis_version:6.2.14\r\nrole:master\r\n"
-        while heard := await reader.read(4096):
-            for word in re.findall(rb"(?i)\b(info|client|hello|select)\b", heard):
-                writer.write(b"$%d\r\n%s\r\n" % (len(facts), facts) if word.lower() == b"info" else b"+OK\r\n")
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
-        port = listening.sockets[0].getsockname()[1]
-        said = await asyncio.to_thread(refusal, f"redis://127.0.0.1:{port}", tmp_path)
+    async with old_server() as url:
+        said = await asyncio.to_thread(refusal, url, tmp_path)
     assert "its version is 6.2.14" in said
     assert "Use Redis 7.0 or later, or Valkey 7.2 or later." in said
 
@@ -106,6 +103,25 @@ def test_no_password_on_another_machine(server: PortServer, tmp_path: Path) -> N
     assert "it is on another machine and lets anybody in without a password" in said
     assert "Set requirepass or an ACL user there" in said
     assert "set BROKER_WF_ALLOW_INSECURE=1." in said
+
+
+@pytest.mark.nightly
+async def test_each_refusal_comes_within_three_seconds(server: PortServer, admin: redis.Redis, tmp_path: Path) -> None:
+    here, elsewhere = f"redis://127.0.0.1:{server.port}", f"redis://{ANYWHERE}:{server.port}"
+    took_s.clear()
+    async with old_server() as url:
+        await asyncio.to_thread(refusal, url, tmp_path)
+    await asyncio.to_thread(refusal, elsewhere, tmp_path)
+    admin.config_set("appendonly", "no")
+    await asyncio.to_thread(refusal, elsewhere, tmp_path, allow_insecure="yes")
+    admin.config_set("appendonly", "yes")
+    admin.config_set("maxmemory-policy", "allkeys-lru")
+    await asyncio.to_thread(refusal, here, tmp_path)
+    admin.config_set("maxmemory-policy", "noeviction")
+    admin.replicaof("127.0.0.1", 1)
+    await asyncio.to_thread(refusal, here, tmp_path)
+    print(f"D19: refused and ended after {', '.join(f'{one:.2f}' for one in took_s)} s")
+    assert max(took_s) < 3.0
 
 
 def test_both_are_used_where_somebody_said_so(server: PortServer, admin: redis.Redis, tmp_path: Path) -> None:
