@@ -11,6 +11,7 @@ from broker_wf.broker.packing import pack
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import RunId, StepName
 from broker_wf.core.outcome import CollectDecision, Sent, Written
+from broker_wf.errors import RunEndedError
 from broker_wf.events import Event, StopEvent
 from tests.mutants import mutated
 from tests.stateful.flow import Both, Done, Item, Loose, Piece, Task
@@ -253,6 +254,19 @@ def test_an_event_sent_twice_from_outside_arrives_once(rig: Rig) -> None:
     for _ in range(2):
         rig.send("r", "x1", Task())
     assert len(rig.claim("w1")) == 1
+
+
+def test_an_event_that_was_taken_is_not_refused_when_it_is_sent_again_after_the_end_of_the_run(rig: Rig) -> None:
+    first = begun(rig)
+    rig.send("r", "x1", Task())
+    for n in range(2, 66):
+        rig.send("r", f"x{n:016x}", Task())
+    assert hand_on(rig, first, StopEvent()) is Ended.DONE
+    rig.send("r", f"x{65:016x}", Task())
+    rig.send("r", f"x{3:016x}", Task())
+    for late in ("x1", "y"):
+        with pytest.raises(RunEndedError):
+            rig.send("r", late, Task())
 
 
 def test_a_join_gets_the_same_batch_after_a_crash(rig: Rig) -> None:

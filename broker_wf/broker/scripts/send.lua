@@ -13,9 +13,14 @@
 
 local run = load_run(rid)
 
+-- The event may have ended the run, and the reply that it was taken be lost: the record keeps the ids of the last ones.
+local LAST, ID_BYTES = 64, 18
+
 -- Guards.
 if not run then return { 'GONE', 'missing' } end
-if run.status ~= 'running' then return { 'GONE', run.status } end
+if run.status ~= 'running' then
+  return run.sent and string.find(run.sent, eid .. ',', 1, true) and { 'SEEN' } or { 'GONE', run.status }
+end
 local seen = effects_key(rid, '!sent')
 if redis.call('SISMEMBER', seen, eid) == 1 then return { 'SEEN' } end
 local lack = unasked_fields(run, rid, { { eid, name } }, {}, hashes)
@@ -23,6 +28,7 @@ if lack then return lack end
 
 -- Writes.
 redis.call('SADD', seen, eid)
+redis.call('HSET', run_key(rid), 'sent', string.sub(eid .. ',' .. (run.sent or ''), 1, LAST * ID_BYTES))
 note_key(rid, seen)
 keep_blobs(rid, parts)
 local tx = begin(run, rid, now_ms())

@@ -15,7 +15,7 @@
 
 local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',
   'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms', 'max_runs', 'recovered', 'exposed', 'waits',
-  'parent', 'children', 'trace', 'unkept', 'begins_ms', 'rank', 'used_ms', 'backlog' }
+  'parent', 'children', 'trace', 'unkept', 'begins_ms', 'rank', 'used_ms', 'backlog', 'sent' }
 
 local DAY_MS = 86400000
 
@@ -27,7 +27,7 @@ local function run_of_fields(v)
     inboxes = v[9] or '', locks = v[10], buffers = v[11], started = v[12], check_ms = tonumber(v[13]) or 30000,
     max_runs = tonumber(v[14]), recovered = v[15], exposed = v[16], waits = v[17],
     parent = v[18], children = v[19], trace = v[20], unkept = v[21], begins = v[22], rank = v[23], used = tonumber(v[24]),
-    backlog = v[25],
+    backlog = v[25], sent = v[26],
   }
 end
 
