@@ -23,6 +23,7 @@ What a distributed engine adds::
     ├── DeadLetterNotFoundError     the dead letter is not there
     ├── NothingToRerunError         the run cannot be done again, or not from there; nothing was written
     ├── RunNotFoundError            no such run, or its record has expired
+    ├── AmbiguousRunIdError         several runs have an id that begins so
     ├── RunConflictError            the run id is taken by another start event
     ├── RunOptionError              the workflow cannot give its runs what was asked for; nothing was written
     ├── WorkflowConflictError       two classes under one workflow name
@@ -42,6 +43,8 @@ What a distributed engine adds::
 from __future__ import annotations
 
 import re
+
+_SHOWN_CANDIDATES = 5
 
 
 class WorkflowValidationError(Exception):
@@ -171,6 +174,24 @@ class RunNotFoundError(BrokerError):
             f"no run {run_id} is known here: the id is wrong, it lives in another namespace, or its record has expired"
         )
         self.run_id = run_id
+
+
+class AmbiguousRunIdError(BrokerError, ValueError):
+    """Several runs have an id that begins so; nothing was written.
+
+    Attributes:
+        run_id: what was asked for.
+        candidates: some of those ids.
+    """
+
+    def __init__(self, run_id: str, candidates: tuple[str, ...]) -> None:
+        shown = ", ".join(candidates[:_SHOWN_CANDIDATES])
+        more = " and more" if len(candidates) > _SHOWN_CANDIDATES else ""
+        super().__init__(
+            f"the ids of several runs begin with {run_id!r}: {shown}{more}; write more of the one that is meant"
+        )
+        self.run_id = run_id
+        self.candidates = candidates
 
 
 class RunConflictError(BrokerError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from broker_wf.client.failures import RequestRefusedError, WorkflowNotFoundError
 from broker_wf.errors import (
+    AmbiguousRunIdError,
     BackpressureError,
     BrokerError,
     DeadLetterNotFoundError,
@@ -33,6 +34,10 @@ def refusal_of(url: str, status: int, kind: str, detail: str, about: str) -> Bro
     match kind:
         case "RunNotFoundError":
             return RunNotFoundError(about)
+        case "AmbiguousRunIdError":
+            return AmbiguousRunIdError(
+                about, tuple(_between(detail, f"{about!r}: ", ";").removesuffix(" and more").split(", "))
+            )
         case "RunConflictError":
             return RunConflictError(about)
         case "RunOptionError":

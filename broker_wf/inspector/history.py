@@ -43,7 +43,7 @@ async def history_of(inspector: Inspector, run_id: str) -> History:
     """Read the course of a run.
 
     Raises:
-        RunNotFoundError, ValueError: as :meth:`Inspector.run_id`.
+        RunNotFoundError, AmbiguousRunIdError: as :meth:`Inspector.run_id`.
     """
     run = await inspector.run(run_id)
     published: list[EventView] = []

@@ -93,7 +93,7 @@ class Inspector:
 
         Raises:
             RunNotFoundError: there is none.
-            ValueError: there are several; names some.
+            AmbiguousRunIdError: there are several; names some.
         """
         return await find_run(self.broker, prefix)
 
@@ -104,7 +104,7 @@ class Inspector:
             run_id: or what only one run's id begins with.
 
         Raises:
-            RunNotFoundError, ValueError: as :meth:`run_id`.
+            RunNotFoundError, AmbiguousRunIdError: as :meth:`run_id`.
         """
         found = await self.run_id(run_id)
         record, deliveries, done, backlog, held = await asyncio.gather(
@@ -159,7 +159,7 @@ class Inspector:
         """The executions of a run in the order of their starts, then what waits: a waterfall.
 
         Raises:
-            RunNotFoundError, ValueError: as :meth:`run_id`.
+            RunNotFoundError, AmbiguousRunIdError: as :meth:`run_id`.
         """
         found = await self.run_id(run_id)
         done, live = await asyncio.gather(self._hash("done", found), self._live(found))
@@ -190,7 +190,7 @@ class Inspector:
         """The Context's state of a run as last committed, by key, as plain data.
 
         Raises:
-            RunNotFoundError, ValueError: as :meth:`run_id`.
+            RunNotFoundError, AmbiguousRunIdError: as :meth:`run_id`.
         """
         found = await self.run_id(run_id)
         encoded = {key: one.value or b"" for key, one in (await self.broker.state.all(found)).items()}

@@ -10,7 +10,7 @@ from typing import cast
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.reruns import tags_of
 from broker_wf.core.ids import RunId
-from broker_wf.errors import RunNotFoundError
+from broker_wf.errors import AmbiguousRunIdError, RunNotFoundError
 from broker_wf.inspector.records import error_view, moment_of
 from broker_wf.inspector.replies import scored, text, texts
 from broker_wf.inspector.views import RunSummary, moment
@@ -34,7 +34,6 @@ _FIELDS = (
 )
 _READ_AT_ONCE = 200
 _SCANNED_AT_ONCE = 5_000
-_SHOWN_CANDIDATES = 5
 _SHOWN_ERROR = 300
 
 
@@ -140,7 +139,7 @@ async def find_run(broker: Broker, prefix: str) -> RunId:
 
     Raises:
         RunNotFoundError: there is none.
-        ValueError: there are several; names some.
+        AmbiguousRunIdError: there are several; names some.
     """
     if prefix and await broker.pipe.command("EXISTS", broker.keys.of("run", prefix)):
         return RunId(prefix)
@@ -150,9 +149,7 @@ async def find_run(broker: Broker, prefix: str) -> RunId:
     found = {run_id for page in pages for run_id in page}
     there = [one for one in sorted(found) if await broker.pipe.command("EXISTS", broker.keys.of("run", one))]
     if len(there) > 1:
-        shown = ", ".join(there[:_SHOWN_CANDIDATES])
-        more = " and more" if len(there) > _SHOWN_CANDIDATES else ""
-        raise ValueError(f"{len(there)} runs have an id that begins with {prefix!r}: {shown}{more}")
+        raise AmbiguousRunIdError(prefix, tuple(there))
     if not there:
         raise RunNotFoundError(prefix)
     return RunId(there[0])

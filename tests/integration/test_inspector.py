@@ -11,7 +11,7 @@ import redis
 
 from broker_wf import Context, Workflow, step
 from broker_wf.broker.broker import open_broker
-from broker_wf.errors import RunNotFoundError
+from broker_wf.errors import AmbiguousRunIdError, RunNotFoundError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.handler import WorkflowHandler
 from broker_wf.inspector import Inspector
@@ -285,7 +285,7 @@ async def test_an_id_may_be_cut_short_as_long_as_it_fits_one_run(cluster: Stage,
     assert await reader.ask.run_id("alpha1") == "alpha1"
     assert await reader.ask.run_id("bet") == "beta"
     assert await reader.ask.run_id("be*") == "be*ta"
-    with pytest.raises(ValueError, match="alpha1, alpha2"):
+    with pytest.raises(AmbiguousRunIdError, match="begin with 'alph': alpha1, alpha2;"):
         await reader.ask.run_id("alph")
     for missing in ("", "gamma", "alpha12"):
         with pytest.raises(RunNotFoundError):

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from broker_wf.errors import (
+    AmbiguousRunIdError,
     BackpressureError,
     BrokerError,
     DeadLetterNotFoundError,
@@ -127,7 +128,7 @@ class Endpoint:
         if self.body:
             found |= {415, 422}
         if "{run_id}" in self.path:
-            found |= {400, 404}
+            found |= {400, 404, 409}
         return sorted(found)
 
     async def answer(self, call: Call) -> Response | LiveResponse:
@@ -185,6 +186,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (RunNotFoundError, 404),
     (DeadLetterNotFoundError, 404),
     (RunConflictError, 409),
+    (AmbiguousRunIdError, 409),
     (RunOptionError, 422),
     (RunEndedError, 409),
     (NothingToRerunError, 409),

@@ -16,6 +16,7 @@ import pytest_asyncio
 from broker_wf.client import AsyncClient, AsyncRun, Client, RequestRefusedError, RunOptions, WorkflowNotFoundError
 from broker_wf.client.blocking import Run
 from broker_wf.errors import (
+    AmbiguousRunIdError,
     BrokerError,
     NothingToRerunError,
     RemoteError,
@@ -95,6 +96,15 @@ async def test_a_run_may_have_any_id_that_can_be_printed(scene: Scene) -> None:
         assert (await texts(run))[-1] == {"greeting": f"hello {run_id}"}
         assert (await run.show()).run_id == run_id
         assert len(await run.steps()) == 1
+
+
+async def test_what_several_ids_begin_with_means_none_of_them(scene: Scene) -> None:
+    for run_id in ("alpha1", "alpha2"):
+        await (await scene.client.submit("greeting", {"name": run_id}, run_id=run_id)).result()
+    with pytest.raises(AmbiguousRunIdError) as caught:
+        await (await scene.client.attach("alph")).show()
+    assert (caught.value.run_id, caught.value.candidates) == ("alph", ("alpha1", "alpha2"))
+    assert "'alph': alpha1, alpha2; write more" in str(caught.value)
 
 
 async def test_a_run_has_tags_and_may_begin_later(scene: Scene) -> None:

@@ -191,6 +191,16 @@ async def test_runs_are_cancelled_one_by_one_and_in_bulk_after_a_dry_run(api: Ap
         assert (await api.get(f"/runs/{run_id}"))["run"]["status"] == "cancelled"
 
 
+async def test_what_several_ids_begin_with_is_refused_and_touches_none(api: Api) -> None:
+    for run_id in ("alpha1", "alpha2"):
+        await api.post("/runs", {"workflow": ASKING, "run_id": run_id})
+    for path in ("/runs/alph", "/runs/alph/steps"):
+        assert await api.refused(path) == (409, "AmbiguousRunIdError")
+    answer = await api.client.post("/api/v1/runs/alph/cancel")
+    assert (answer.status_code, "alpha1, alpha2;" in answer.json()["detail"]) == (409, True)
+    assert {(await api.get(f"/runs/{one}"))["run"]["status"] for one in ("alpha1", "alpha2")} == {"running"}
+
+
 async def test_lists_of_runs_are_filtered_searched_and_paged(api: Api) -> None:
     made = [await api.start(SPREAD, parts=1) for _ in range(5)]
     for run_id in made:
