@@ -32,7 +32,15 @@ async def meanwhile(predicate: Callable[[], object], what: str) -> None:
 def renewers(worker: subprocess.Popen[bytes]) -> list[int]:
     """Processes that renew leases for a worker."""
     children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
-    return [int(one) for one in children.read_text().split() if b"renewer" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    return [int(one) for one in children.read_text().split() if b"renewer" in command_of(int(one))]
+
+
+def command_of(pid: int) -> bytes:
+    """What the process was started with; nothing if it has ended, as it may between its parent's list and this."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def holding(cluster: Cluster, kind: type[Holding], hold_s: float = HOLD_S) -> WorkflowHandler:

@@ -188,7 +188,7 @@ async def test_a_replica_is_refused(own_server: str) -> None:
 
 @pytest.mark.usefixtures("homes")
 async def test_a_server_that_is_too_old_is_refused() -> None:
-    async with old_server() as url:
+    with old_server() as url:
         with pytest.raises(ServerRefusedError, match=r"its version is 6\.2\.14") as caught:
             await within(flow(url).run())
         await close_homes()

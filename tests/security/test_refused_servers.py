@@ -72,7 +72,7 @@ def test_a_replica(server: PortServer, admin: redis.Redis, tmp_path: Path) -> No
 
 
 async def test_an_old_server(tmp_path: Path) -> None:
-    async with old_server() as url:
+    with old_server() as url:
         said = await asyncio.to_thread(refusal, url, tmp_path)
     assert "its version is 6.2.14" in said
     assert "Use Redis 7.0 or later, or Valkey 7.2 or later." in said
@@ -112,7 +112,7 @@ async def test_each_refusal_comes_within_three_seconds(server: PortServer, admin
         await asyncio.to_thread(refusal, url, tmp_path, **settings)
         took_s.append(time.monotonic() - began)
 
-    async with old_server() as url:
+    with old_server() as url:
         await refused(url)
     await refused(elsewhere)
     admin.config_set("appendonly", "no")

@@ -153,7 +153,7 @@ async def test_a_server_that_is_too_old_is_told_of(server: PortServer, tmp_path:
     log = tmp_path / "worker.log"
     with serving_worker(server.url, log, NAMESPACE, **QUICK):
         server.kill()
-        async with old_server(server.port):
+        with old_server(server.port):
             await meanwhile(log, "its version is 6.2.14. Use Redis 7.0 or later, or Valkey 7.2 or later.")
         with another(server, tmp_path / "server"):
             assert await within(begun(server)) == ANSWER
