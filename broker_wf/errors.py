@@ -44,8 +44,6 @@ from __future__ import annotations
 
 import re
 
-_SHOWN_CANDIDATES = 5
-
 
 class WorkflowValidationError(Exception):
     """A step signature or the graph of a workflow is wrong."""
@@ -185,11 +183,8 @@ class AmbiguousRunIdError(BrokerError, ValueError):
     """
 
     def __init__(self, run_id: str, candidates: tuple[str, ...]) -> None:
-        shown = ", ".join(candidates[:_SHOWN_CANDIDATES])
-        more = " and more" if len(candidates) > _SHOWN_CANDIDATES else ""
-        super().__init__(
-            f"the ids of several runs begin with {run_id!r}: {shown}{more}; write more of the one that is meant"
-        )
+        some = ", ".join(candidates)
+        super().__init__(f"several runs have an id that begins with {run_id!r}, such as {some}; write more of it")
         self.run_id = run_id
         self.candidates = candidates
 

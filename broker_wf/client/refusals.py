@@ -35,9 +35,7 @@ def refusal_of(url: str, status: int, kind: str, detail: str, about: str) -> Bro
         case "RunNotFoundError":
             return RunNotFoundError(about)
         case "AmbiguousRunIdError":
-            return AmbiguousRunIdError(
-                about, tuple(_between(detail, f"{about!r}: ", ";").removesuffix(" and more").split(", "))
-            )
+            return AmbiguousRunIdError(about, tuple(_between(detail, "such as ", ";").split(", ")))
         case "RunConflictError":
             return RunConflictError(about)
         case "RunOptionError":

@@ -34,6 +34,7 @@ _FIELDS = (
 )
 _READ_AT_ONCE = 200
 _SCANNED_AT_ONCE = 5_000
+_SHOWN_CANDIDATES = 5
 _SHOWN_ERROR = 300
 
 
@@ -149,7 +150,7 @@ async def find_run(broker: Broker, prefix: str) -> RunId:
     found = {run_id for page in pages for run_id in page}
     there = [one for one in sorted(found) if await broker.pipe.command("EXISTS", broker.keys.of("run", one))]
     if len(there) > 1:
-        raise AmbiguousRunIdError(prefix, tuple(there))
+        raise AmbiguousRunIdError(prefix, tuple(there[:_SHOWN_CANDIDATES]))
     if not there:
         raise RunNotFoundError(prefix)
     return RunId(there[0])

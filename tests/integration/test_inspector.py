@@ -285,7 +285,7 @@ async def test_an_id_may_be_cut_short_as_long_as_it_fits_one_run(cluster: Stage,
     assert await reader.ask.run_id("alpha1") == "alpha1"
     assert await reader.ask.run_id("bet") == "beta"
     assert await reader.ask.run_id("be*") == "be*ta"
-    with pytest.raises(AmbiguousRunIdError, match="begin with 'alph': alpha1, alpha2;"):
+    with pytest.raises(AmbiguousRunIdError, match="begins with 'alph', such as alpha1, alpha2;"):
         await reader.ask.run_id("alph")
     for missing in ("", "gamma", "alpha12"):
         with pytest.raises(RunNotFoundError):

@@ -104,7 +104,7 @@ async def test_what_several_ids_begin_with_means_none_of_them(scene: Scene) -> N
     with pytest.raises(AmbiguousRunIdError) as caught:
         await (await scene.client.attach("alph")).show()
     assert (caught.value.run_id, caught.value.candidates) == ("alph", ("alpha1", "alpha2"))
-    assert "'alph': alpha1, alpha2; write more" in str(caught.value)
+    assert "'alph', such as alpha1, alpha2; write more" in str(caught.value)
 
 
 async def test_a_run_has_tags_and_may_begin_later(scene: Scene) -> None:
