@@ -13,9 +13,9 @@ from tests.faults.experiment import Experiment
 from tests.faults.mutants import PLAN
 from tests.faults.records import Records
 from tests.mutants import MUTANTS, WALKED_INTO, mutated
+from tests.stateful.acts import begun, hand_on, taken_over
 from tests.stateful.flow import Loose
 from tests.stateful.rig import rigged
-from tests.stateful.test_directed import begun, hand_on, taken_over
 
 CHECKS = {name: check for name, check in PLAN.items() if not isinstance(check, str)}
 

@@ -262,8 +262,9 @@ class Scripts(Accidents):
     @invariant()
     def all_holds(self) -> None:
         if hasattr(self, "rig"):
-            self.the_truth_is_the_models()
-            self.what_is_dispatched_is_watched()
+            truths = {run_id: self.rig.truth(run_id) for run_id in self.runs}
+            self.the_truth_is_the_models(truths)
+            self.what_is_dispatched_is_watched(truths)
             self.live_runs_are_the_running_ones()
-            self.limits_hold()
+            self.limits_hold(truths)
             self.feeds_and_letters_are_counted()

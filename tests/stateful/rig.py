@@ -43,6 +43,8 @@ FRAIL_AT = 2
 T = TypeVar("T")
 
 
+Answers = dict[str, tuple[str, int | None]]
+"""By waiter: how it stands, and what it got."""
 Saved = tuple[bytes, int, bytes]
 """A key, how long it lasts, and what it holds."""
 
@@ -78,7 +80,10 @@ class Rig:
         self.left_some = False
 
     def close(self) -> None:
+        """Leave nothing: whoever looks for its keys looks at those of all others too."""
         self.run(self.broker.pipe.close())
+        for key in self.raw.scan_iter(match=f"{self.broker.keys.tag}*", count=1000):
+            self.raw.delete(key)
         self.raw.close()
         self.loop.close()
 
@@ -242,14 +247,16 @@ class Rig:
                     wait.takes = one.event_id
                 wait.seen.add(one.event_id)
 
-    def answers(self, run_id: str, did: str) -> dict[str, tuple[str, int | None]]:
-        """State and answer of each waiter of a delivery."""
-        found: dict[str, tuple[str, int | None]] = {}
-        for waiter_id, raw in self.raw.hgetall(self.key("waits", run_id, did)).items():
-            waiter = _record(raw)
-            event = self.program.codec.decode_event(waiter["p"]) if "p" in waiter else None
-            found[waiter_id.decode()] = (waiter["s"].decode(), event.n if isinstance(event, Answer) else None)
-        return found
+    def answers(self, run_id: str, *dids: str) -> list[Answers]:
+        """State and answer of each waiter, of each of these deliveries."""
+        pipe = self.raw.pipeline(transaction=False)
+        for did in dids:
+            pipe.hgetall(self.key("waits", run_id, did))
+        return [{name.decode(): self._answer(_record(raw)) for name, raw in waits.items()} for waits in pipe.execute()]
+
+    def _answer(self, waiter: dict[str, Any]) -> tuple[str, int | None]:
+        event = self.program.codec.decode_event(waiter["p"]) if "p" in waiter else None
+        return waiter["s"].decode(), event.n if isinstance(event, Answer) else None
 
     def renew(self, delivery: Delivery) -> bool:
         """Whether the lease is kept."""
@@ -337,8 +344,8 @@ class Rig:
         seconds, microseconds = self.raw.time()
         return seconds * 1000 + microseconds // 1000
 
-    def members(self, index: str) -> set[str]:
-        return {one.decode() for one in cast("list[bytes]", self.raw.zrange(self.key(index), 0, -1))}
+    def members(self, index: str, *parts: str) -> set[str]:
+        return {one.decode() for one in cast("list[bytes]", self.raw.zrange(self.key(index, *parts), 0, -1))}
 
     def places(self, step: str) -> list[str]:
         raw = self.raw.zrange(self.key("running", self.lane, StepName(step)), 0, -1)

@@ -12,50 +12,17 @@ from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import RunId, StepName
 from broker_wf.core.outcome import CollectDecision, Sent, Written
 from broker_wf.errors import RunEndedError
-from broker_wf.events import Event, StopEvent
+from broker_wf.events import StopEvent
 from tests.mutants import mutated
+from tests.stateful.acts import MAX_CRASHES, begun, entries, hand_on, only, run_out, status, taken_over
 from tests.stateful.flow import Both, Done, Item, Loose, Piece, Task
 from tests.stateful.rig import LATER_MS, LEASE_MS, Rig, rigged
-
-MAX_CRASHES = 3
 
 
 @pytest.fixture
 def narrow(server_url: str, namespace: str) -> Iterator[Rig]:
     """A rig whose runs have at most three deliveries in streams."""
     yield from rigged(server_url, namespace, 3)
-
-
-def begun(rig: Rig, run_id: str = "r") -> Delivery:
-    rig.submit(run_id)
-    return only(rig.claim("w1"))
-
-
-def only(claimed: tuple[Delivery, ...]) -> Delivery:
-    (one,) = claimed
-    return one
-
-
-def hand_on(rig: Rig, delivery: Delivery, *events: Event, listed: bool = False) -> Ended:
-    return rig.commit(rig.plan(delivery, events, listed=listed))
-
-
-def run_out(rig: Rig, delivery: Delivery) -> None:
-    rig.make_due("watch", f"{delivery.run_id}|{delivery.id}")
-    rig.sweep(MAX_CRASHES)
-
-
-def taken_over(rig: Rig, former: Delivery) -> Delivery:
-    run_out(rig, former)
-    return only(rig.claim("w2"))
-
-
-def entries(rig: Rig, event: str) -> int:
-    return sum(rig.raw.xlen(rig.key(family, rig.lane, event)) for family in ("work", "again"))
-
-
-def status(rig: Rig) -> str:
-    return rig.truth("r").status
 
 
 def test_the_former_holder_is_fenced_while_its_successor_works(rig: Rig) -> None:
@@ -338,44 +305,6 @@ def test_a_claim_that_leaves_work_for_want_of_room_calls_somebody_else(rig: Rig)
     rig.raw.delete(bell)
     assert len(rig.claim("w2")) == 52
     assert rig.raw.llen(bell) == 0, "there is nothing left to call anybody for"
-
-
-def spoil(rig: Rig, did: str, **fields: object) -> None:
-    """Put other values into the record of a live delivery of ``r``; None takes a field out."""
-    record = rig.truth("r").live[did] | fields
-    kept = {name: value for name, value in record.items() if value is not None}
-    rig.raw.hset(rig.key("live", "r"), did, pack(kept))
-
-
-def test_a_queued_delivery_that_has_lost_its_entry_is_put_into_a_stream_again(rig: Rig) -> None:
-    rig.submit("r")
-    spoil(rig, "0@begin", i=None)
-    rig.raw.delete(rig.key("queued"))
-    rig.audit()
-    rig.make_due("queued")
-    assert rig.sweep(MAX_CRASHES) == 1
-    assert [one.run_id for one in rig.claim("w1")] == ["r"]
-    assert rig.audit() == (0, 0)
-
-
-@pytest.mark.parametrize(
-    "fields", [{"st": ""}, {"st": "x"}, {"p": None}, {"p": 5}, {"b": "x"}, {"c": "many"}, {"m": []}, {"i": "x"}]
-)
-def test_a_run_one_of_whose_records_is_none_of_ours_is_failed_by_the_audit(rig: Rig, fields: dict[str, object]) -> None:
-    rig.submit("r")
-    spoil(rig, "0@begin", **fields)
-    assert rig.claim("w1") == ()
-    assert rig.audit() == (0, 1)
-    assert rig.truth("r").status == "failed"
-    assert rig.audit() == (0, 0)
-
-
-def test_a_run_of_a_status_that_is_none_of_ours_is_failed_by_the_audit(rig: Rig) -> None:
-    rig.submit("r")
-    rig.raw.hset(rig.key("run", "r"), "status", b"\xff garbage")
-    assert rig.audit() == (0, 1)
-    assert rig.raw.hget(rig.key("run", "r"), "status") == b"failed"
-    assert rig.audit() == (0, 0)
 
 
 def test_a_claim_that_has_not_looked_at_all_pairs_of_a_lane_says_so(rig: Rig) -> None:

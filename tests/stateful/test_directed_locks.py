@@ -14,9 +14,9 @@ from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import RunId, WorkerId
 from broker_wf.errors import LeaseLostError
 from broker_wf.events import StopEvent
+from tests.stateful.acts import begun, hand_on, taken_over
 from tests.stateful.flow import Item
 from tests.stateful.rig import Rig
-from tests.stateful.test_directed import begun, hand_on, taken_over
 
 IN_A_ROW = 16
 

@@ -8,9 +8,9 @@ from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import EventName, RunId
 from broker_wf.core.outcome import CollectDecision
 from broker_wf.events import Event, StopEvent
+from tests.stateful.acts import MAX_CRASHES, begun, entries, only, run_out, status, taken_over
 from tests.stateful.flow import Both, Done, Item, Loose, Part, Task
 from tests.stateful.rig import Rig, rigged
-from tests.stateful.test_directed import MAX_CRASHES, begun, entries, only, run_out, status, taken_over
 
 
 def hand_on(rig: Rig, delivery: Delivery, *events: Event, busy: bool = False) -> tuple[Ended, list[Delivery]]:

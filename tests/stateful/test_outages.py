@@ -8,9 +8,9 @@ from broker_wf.broker.deliveries import Ended
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import RunId
 from broker_wf.events import StopEvent
+from tests.stateful.acts import begun, hand_on, only
 from tests.stateful.flow import Item, Task
 from tests.stateful.rig import LEASE_MS, Rig
-from tests.stateful.test_directed import begun, hand_on, only
 
 MAX_CRASHES = 3
 OUTAGE_MS = LEASE_MS + 5_000

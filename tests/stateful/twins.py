@@ -20,7 +20,7 @@ from broker_wf.events import Event
 from broker_wf.wire.envelope import PLAIN_HEAD
 from tests.stateful.flow import LIMIT, Answer
 from tests.stateful.model import MAX_CRASHES, Run, Waiter
-from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig
+from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig, Truth
 
 WORKERS = ("w1", "w2")
 TIMEOUTS: dict[str, int | None] = {"soon": LATER_MS, "later": 2 * LATER_MS, "never": None}
@@ -115,28 +115,28 @@ class Twins(RuleBasedStateMachine):
         self.swept(queued=True, delayed=False)
         self.intact = True
 
-    def the_truth_is_the_models(self) -> None:
+    def the_truth_is_the_models(self, truths: dict[str, Truth]) -> None:
         for run_id, run in self.runs.items():
-            truth = self.rig.truth(run_id)
+            truth = truths[run_id]
             assert truth.status == run.status
             assert not truth.live.keys() & truth.backlog
             assert truth.live.keys() | truth.backlog | truth.waiting.keys() == run.live.keys()
             assert truth.waiting.keys() == {did for did, one in run.live.items() if one.state == "w"}
             assert truth.done == run.done.keys()
-            for did, one in run.live.items():
-                assert self.rig.answers(run_id, did) == {w: (x.state, x.answer) for w, x in one.waiters.items()}
+            wanted = [{w: (x.state, x.answer) for w, x in one.waiters.items()} for one in run.live.values()]
+            assert self.rig.answers(run_id, *run.live) == wanted
             for did, found in (truth.live | truth.waiting).items():
                 expected = run.live[did]
                 fence = found.get("n", b"").decode() or None
                 told = (found["st"].decode(), found["a"], found["c"], fence)
                 assert told == (expected.state, expected.attempt, expected.crashes, expected.fence), did
 
-    def what_is_dispatched_is_watched(self) -> None:
+    def what_is_dispatched_is_watched(self, truths: dict[str, Truth]) -> None:
         if not self.intact:
             return
         watch, queued = set[str](), set[str]()
         for run_id, run in self.runs.items():
-            truth = self.rig.truth(run_id)
+            truth = truths[run_id]
             for did, record in truth.live.items():
                 (queued if record["st"] == b"q" else watch).add(f"{run_id}|{did}")
             watch |= {f"{run_id}|{did}" for did in truth.waiting}
@@ -149,7 +149,7 @@ class Twins(RuleBasedStateMachine):
         raw = cast("list[bytes]", self.rig.raw.zrange(self.rig.key("live_runs", self.rig.lane), 0, -1))
         assert {one.decode() for one in raw} == {r for r, run in self.runs.items() if run.status == "running"}
 
-    def limits_hold(self) -> None:
+    def limits_hold(self, truths: dict[str, Truth]) -> None:
         places = self.rig.places("limited")
         assert len(places) <= LIMIT
         taken = {tuple(one.split("|")[1:]) for one in places}
@@ -159,8 +159,7 @@ class Twins(RuleBasedStateMachine):
             assert self.runs[run_id].refusal(did, fence) in (None, Ended.GONE)
         records = [one for run in self.runs.values() for one in run.live.values()]
         assert sum(one.step == "limited" and one.state == "l" for one in records) <= LIMIT
-        for run_id in self.runs:
-            assert len(self.rig.truth(run_id).live) <= self.window
+        assert all(len(truth.live) <= self.window for truth in truths.values())
 
     def feeds_and_letters_are_counted(self) -> None:
         for run_id, run in self.runs.items():
@@ -392,6 +391,8 @@ class Twins(RuleBasedStateMachine):
             self.rig.raw.zadd(self.rig.key("ready", self.rig.lane), {f"{group.kind}:{group.event}|{group.step}": 0})
         for _ in range(40):
             assert [self.rig.claim(worker) for worker in WORKERS] == [(), ()]
+            if not self.rig.members("ready", self.rig.lane):
+                break
         for worker in WORKERS:
             self.rig.goodbye(worker)
         left = self.rig.audit_of_keys()

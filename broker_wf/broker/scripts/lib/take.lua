@@ -25,7 +25,7 @@ local function take(claim, key, digest, step, entry, place)
   if not rid then return 0 end
   local run, did = run_of(claim, rid), eid .. '@' .. step
   local rec = run and run.status == 'running' and load_record(rid, did) or nil
-  if not rec or rec.i ~= entry[1] then
+  if not rec or rec.i ~= entry[1] or stream_of(run, rec) ~= key then
     retire(key, rid, eid, named, step, entry[1])
   elseif rec.st == 'q' and run.digest ~= digest then
     set_aside(run, rid, did, rec, claim.now)
