@@ -14,7 +14,7 @@ from pydantic.functional_serializers import PlainSerializer, WrapSerializer
 from pydantic_core import PydanticUndefined
 
 from broker_wf.events import StopEvent
-from broker_wf.events.dict_like import is_dict_like_class
+from broker_wf.events.dict_like import DictLikeModel, is_dict_like_class
 from broker_wf.events.stand_in import StandIn
 from broker_wf.wire.foreign import called
 from broker_wf.wire.parts import ADDITIONAL, CUSTOM, DYNAMIC, RESULT, UNSET, WHOLE, Extras, Fields, Parts, class_tag
@@ -44,6 +44,7 @@ class ModelPlan:
         self._private: Mapping[str, ModelPrivateAttr] = cls.__private_attributes__
         self._has_data = is_dict_like_class(cls)
         self._only_data = self._has_data and len(self._private) == 1
+        self._is_foreign = not issubclass(cls, DictLikeModel)
         self._has_result = issubclass(cls, StopEvent) or (self._has_data and _RESULT in self._private)
         self._allows_more = cls.model_config.get("extra") == "allow"
         self._has_post_init = _has_post_init(cls)
@@ -183,7 +184,7 @@ class ModelPlan:
 
     def _new_private(self, fields: Fields, extras: Extras) -> Fields | None:
         if self._only_data:
-            return {_DATA: _dict_of(extras.get(DYNAMIC))}
+            return {_DATA: _dict_of(extras.get(DYNAMIC))} if DYNAMIC in extras or self._is_foreign else None
         if not self._private:
             return None
         private: Fields = {}

@@ -346,3 +346,39 @@ def test_an_event_costs_at_most_three_times_the_plain_model() -> None:
         return min(timeit.repeat(lambda: cls(a=1, b="x", c=2.0), number=2_000, repeat=15))
 
     assert min(cost(Three) / cost(Plain) for _ in range(3)) <= 3
+
+
+def test_an_event_without_undeclared_values_holds_no_dict_for_them_until_somebody_asks_for_it() -> None:
+    event = Scored(score=3)
+    assert (len(event), "a" in event, event.get("a", 1), list(event), getattr(event, "a", 2)) == (0, False, 1, [], 2)
+    assert event.model_dump() == {"score": 3, "name": "none", "tags": []}
+    assert event.__pydantic_private__ is None
+    keys = event.keys()
+    event.a = 1
+    assert (list(keys), event.to_dict()) == (["a"], {"a": 1})
+
+
+@pytest.mark.parametrize("look", [lambda event: event.to_dict(), lambda event: event.keys(), lambda event: event._data])
+def test_events_are_equal_whether_or_not_somebody_has_looked_at_their_undeclared_values(look: Any) -> None:
+    one, other = Scored(score=3), Scored(score=3)
+    look(one)
+    assert one == other == one
+    assert one == copy.deepcopy(one) == pickle.loads(pickle.dumps(other))
+    assert Scored(score=3, a=1) != Scored(score=3) != Scored(score=4)
+    assert Scored(score=3) != Event()
+
+
+def test_threads_that_give_an_event_its_first_undeclared_values_at_one_time_lose_none() -> None:
+    for _ in range(50):
+        event, together = Event(), threading.Barrier(4)
+
+        def put(n: int, event: Event = event, together: threading.Barrier = together) -> None:
+            together.wait()
+            event[f"k{n}"] = n
+
+        threads = [threading.Thread(target=put, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert event.to_dict() == {f"k{n}": n for n in range(4)}
