@@ -45,9 +45,7 @@ class Twins(RuleBasedStateMachine):
         self.leases: list[Delivery] = []
         self.places: list[Delivery] = []
         self.holders: dict[str, str] = {}
-        self.intact = True
-        self.strays = False
-        self.positions_lost = False
+        self.intact, self.strays, self.positions_lost = True, False, False
         self.letters = 0
         self.failures: set[tuple[str, str]] = set()
         for worker in WORKERS if shared else WORKERS[:1]:
@@ -277,12 +275,14 @@ class Twins(RuleBasedStateMachine):
 
     def suspended(self, delivery: Delivery, waiter_id: str, wants: int | None) -> None:
         """Wait; under the same id always for the same."""
-        timeout = TIMEOUTS[waiter_id]
-        waiter = Waiter(wants=wants, timeout=timeout)
-        record = self.runs[delivery.run_id].live.get(delivery.id)
-        if record is not None and waiter_id in record.waiters:
+        timeout, run = TIMEOUTS[waiter_id], self.runs[delivery.run_id]
+        if (record := run.live.get(delivery.id)) is not None and waiter_id in record.waiters:
             wants = record.waiters[waiter_id].wants
-        expected = self.runs[delivery.run_id].suspend(delivery.id, delivery.fence, waiter_id, waiter)
+        is_lost = run.refusal(delivery.id, delivery.fence) is not None
+        expected = run.suspend(delivery.id, delivery.fence, waiter_id, Waiter(wants=wants, timeout=timeout))
+        # Nobody looks through a backlog for the record that tells that this very lease was parked.
+        if is_lost and expected is Ended.DONE and delivery.id in self.rig.truth(delivery.run_id).backlog:
+            expected = Ended.FENCED
         assert self.rig.suspend(delivery, waiter_id, wants, timeout) is expected
 
     def released(self, some: list[Delivery]) -> None:
