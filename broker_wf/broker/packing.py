@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import msgpack
@@ -11,6 +11,11 @@ import msgpack
 def pack(value: object) -> bytes:
     """For Lua's cmsgpack, which knows no separate type for bytes."""
     return msgpack.packb(value, use_bin_type=False)  # pyright: ignore[reportReturnType]
+
+
+def pack_parts(parts: Sequence[bytes]) -> bytes:
+    """A list of what is packed already."""
+    return b"".join((msgpack.Packer().pack_array_header(len(parts)), *parts))  # pyright: ignore[reportReturnType]
 
 
 def unpack(raw: bytes) -> object:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from broker_wf.broker.asking import Asking, Claimed, Serving
 from broker_wf.broker.deliveries import DeliveryStore
-from broker_wf.broker.packing import pack
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import Fence, WorkerId
+from broker_wf.core.ids import Fence, Lane, WorkerId
 from broker_wf.core.tasks import begin_apart
 from broker_wf.errors import BrokerError
+from broker_wf.worker.lane_turns import LaneTurns
 
 log = logging.getLogger("broker_wf.worker")
 
@@ -36,6 +36,7 @@ class Claimer:
         start: begins one; called in the event loop.
         idle: called when a claim has brought nothing.
         settled: called when it is known what a claim has brought.
+        pass_on: rings bells that were heard here and are not answered, since nothing is free.
         promised: slots that a claim under way may fill.
         missed: it was asked for work when nothing was free.
     """
@@ -50,11 +51,11 @@ class Claimer:
     start: Callable[[Delivery], None]
     idle: Callable[[], None]
     settled: Callable[[], None]
+    pass_on: Callable[[list[Lane]], None]
     promised: int = 0
     missed: bool = False
     claims: int = 0
-    _serves: list[list[object]] = field(default_factory=list[list[object]])
-    _turns: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    _turns: LaneTurns = field(default_factory=LaneTurns)
     _open: bool = True
     _asking: asyncio.Task[None] | None = None
     _asked_again: bool = False
@@ -62,15 +63,8 @@ class Claimer:
     _more_later: asyncio.TimerHandle | None = None
 
     def serve(self, lanes: list[Serving]) -> None:
-        """Claim from these lanes from now on; each is the first in its turn, so that none waits behind another."""
-        self._serves = [[one.lane, one.digest, dict(one.limits), dict(one.per_run)] for one in lanes]
-        self._turns.clear()
-
-    def _next_serves(self) -> bytes:
-        first = self.claims % max(1, len(self._serves))
-        if first not in self._turns:
-            self._turns[first] = pack(self._serves[first:] + self._serves[:first])
-        return self._turns[first]
+        """Claim from these lanes from now on."""
+        self._turns.serve(lanes)
 
     @property
     def is_open(self) -> bool:
@@ -82,6 +76,12 @@ class Claimer:
         """Whether no delivery can be taken: no place is free, or claiming has ended."""
         return not self._open or self.held() >= self.concurrency
 
+    def hear(self, lane: Lane | None) -> None:
+        """A bell of this lane, or there may be work in any."""
+        if lane is not None:
+            self._turns.rang(lane)
+        self.ask()
+
     def ask(self, *, waited: int = 0) -> None:
         """Claim now, unless nothing is free; after the claim that is under way, if there is one.
 
@@ -89,6 +89,8 @@ class Claimer:
         """
         self.missed = self.is_full
         if self.missed:
+            if unanswered := self._turns.pass_on():
+                self.pass_on(unanswered)
             return
         if self._asking is not None and not self._asking.done():
             self._asked_again = True
@@ -103,7 +105,7 @@ class Claimer:
             lease_ms=self.lease_ms,
             frail_at=self.frail_at,
             frail_free=not self.holds_frail(),
-            serves=self._next_serves(),
+            serves=self._turns.next(),
             order=_ORDERS[self.claims % len(_ORDERS)],
         )
         self.promised = asking.free
@@ -133,8 +135,10 @@ class Claimer:
             self._waited = 0
         elif self._open and self._more_later is None:
             self._more_later = asyncio.get_running_loop().call_later(_SHARE_PATIENCE_S, self._take_more)
-        # A claim that got less than it asked for has left nothing; what comes now rings.
-        if (len(claimed.deliveries) == free and not claimed.capped) or self._asked_again:
+        # Where a claim got less than it asked for, nothing is left; what comes now rings.
+        everything = len(claimed.deliveries) == free and not claimed.capped
+        self._turns.brought([one.lane for one in claimed.deliveries], everything=everything)
+        if everything or self._asked_again:
             asyncio.get_running_loop().call_soon(self.ask)
         else:
             self.idle()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -27,18 +27,18 @@ class Mailbox:
     """Waits at the bells while there is a free place, and for messages always.
 
     Attributes:
-        on_bell: there may be work; also called when a wait timed out.
+        on_bell: there may be work in this lane; None: in any, for a wait has timed out.
         on_message: a grant of the lock, or that a run has ended.
-        is_full: no place is free; then a bell is rung on for others.
+        is_full: no place is free; then no bell is listened to.
     """
 
     broker: Broker
     worker: WorkerId
-    on_bell: Callable[[], None]
+    on_bell: Callable[[Lane | None], None]
     on_message: Callable[[Message], None]
     is_full: Callable[[], bool]
     clock: Clock = field(default_factory=SystemClock)
-    lanes: list[Lane] = field(default_factory=list[Lane])
+    _bells: dict[str, Lane] = field(default_factory=dict[str, Lane])
     _client: RedisClient | None = None
     _deaf: bool = False
     _poking: asyncio.Future[None] | None = None
@@ -55,7 +55,20 @@ class Mailbox:
                 await self.close()
                 await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))
                 wait_ms = min(wait_ms * 2, 2000)
-                self.on_bell()
+                self.on_bell(None)
+
+    def hear(self, lanes: Iterable[Lane]) -> None:
+        """Wait at the bells of these lanes from the next read on."""
+        self._bells = {self.broker.keys.of("bell", lane): lane for lane in lanes}
+
+    async def ring(self, lanes: Iterable[Lane]) -> None:
+        """Ring for others what was heard here."""
+        try:
+            await asyncio.gather(
+                *(self.broker.pipe.command("RPUSH", self.broker.keys.of("bell", one), b"1") for one in lanes)
+            )
+        except BrokerError as error:
+            log.debug("a bell was not rung for others: %s", error)
 
     def listen(self) -> None:
         """Hear the bells again, now that a place is free: a read that began when none was does not hear them."""
@@ -82,18 +95,16 @@ class Mailbox:
             self._client = blocked_client(self.broker)
         inbox = self.broker.keys.of("inbox", self.worker)
         self._deaf = self.is_full()
-        bells = [] if self._deaf else [self.broker.keys.of("bell", lane) for lane in self.lanes]
+        bells = () if self._deaf else self._bells
         raw = await self._client.execute_command("BLPOP", inbox, *bells, self.broker.timeouts.block_ms / 1000)
         if raw is None:
-            self.on_bell()
+            self.on_bell(None)
             return
         key, value = cast("tuple[bytes, bytes]", raw)
         if key.decode() == inbox:
             self._take(value)
-        elif self.is_full():
-            await self.broker.pipe.command("RPUSH", key, value)
         else:
-            self.on_bell()
+            self.on_bell(self._bells.get(key.decode()))
 
     def _take(self, raw: bytes) -> None:
         message = message_of(raw)

@@ -91,12 +91,13 @@ class Worker:
             start=self._start_delivery,
             idle=lambda: self._mailbox.listen(),
             settled=lambda: self._slots.grant(),
+            pass_on=self._pass_on,
         )
         self._slots = Slots(is_free=self._has_slot, given=self._claimer.ask)
         self._mailbox = Mailbox(
             broker=broker,
             worker=self.id,
-            on_bell=self._claimer.ask,
+            on_bell=self._claimer.hear,
             on_message=self._take_message,
             is_full=lambda: self._claimer.is_full,
         )
@@ -167,7 +168,10 @@ class Worker:
     def _offer(self) -> None:
         """Claim from the lanes that are served now, and hear their bells."""
         self._claimer.serve(self._served.offers())
-        self._mailbox.lanes = self._served.lanes()
+        self._mailbox.hear(self._served.lanes())
+
+    def _pass_on(self, lanes: list[Lane]) -> None:
+        self._run(self._mailbox.ring(lanes))
 
     def start(self) -> None:
         """Begin to claim, renew, sweep."""
