@@ -116,7 +116,13 @@ def test_a_worker_that_hangs_is_ended() -> None:
 
 
 def test_a_process_that_has_the_pid_of_a_worker_that_is_gone_is_left_alone() -> None:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+    # Whoever is started in the background of a shell ignores this signal, and so do its children.
+    program = (
+        "import signal, time; signal.signal(signal.SIGQUIT, signal.SIG_DFL); print(1, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
         end_worker(process.pid, 70.0)
         assert process.poll() is None
         answers = [True, False]

@@ -1,7 +1,7 @@
 --! use lease groups guard dispatch
 -- Reading the groups of a lane, each entry once: it becomes a lease, or it is dropped or set aside.
 -- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, waited, runs, out, refs, capped,
--- per_run (num_workers_per_run by step, of the lane that is read).
+-- per_run (num_workers_per_run by step, of the lane that is read), kind (of the stream that is read).
 
 local function run_of(claim, rid)
   if claim.runs[rid] == nil then claim.runs[rid] = load_run(rid) or false end
@@ -19,13 +19,18 @@ local function postpone(claim, run, rid, did, rec)
   redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
 end
 
+-- Both streams of a step may have given one id to entries of the same millisecond. What is spoiled is looked at elsewhere.
+local function is_in_other_stream(claim, rec)
+  return rec.k ~= claim.kind and (rec.k == 'a' or rec.k == 'w')
+end
+
 -- One entry that the group was given. 1 if it became a lease, else 0.
 local function take(claim, key, digest, step, entry, place)
   local rid, eid, named = parsed(key, step, entry, claim.now)
   if not rid then return 0 end
   local run, did = run_of(claim, rid), eid .. '@' .. step
   local rec = run and run.status == 'running' and load_record(rid, did) or nil
-  if not rec or rec.i ~= entry[1] or stream_of(run, rec) ~= key then
+  if not rec or rec.i ~= entry[1] or is_in_other_stream(claim, rec) then
     retire(key, rid, eid, named, step, entry[1])
   elseif rec.st == 'q' and run.digest ~= digest then
     set_aside(run, rid, did, rec, claim.now)
@@ -104,6 +109,7 @@ end
 local function serve(claim, lane, digest, limits, pair)
   local mark, kind, name, step = string.match(pair, '^([+-]?)([aw]):([^|]+)|(.+)$')
   local ranked = lane .. (RANKS[mark] or '')
+  claim.kind = kind
   local key = kind == 'a' and again_key(ranked, name) or work_key(ranked, name)
   local count, exhausted = math.min(claim.free, share(claim, lane, key, limits[step])), false
   if limits[step] then
