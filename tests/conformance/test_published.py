@@ -10,6 +10,7 @@ import asyncio
 import importlib.metadata
 import os
 import re
+import shutil
 import sys
 import uuid
 from collections.abc import Iterator
@@ -125,6 +126,8 @@ def written(folder: Path, root: str) -> Path:
     assert set(sources) == {*EXAMPLES, "stand_ins"}
     for name, source in sources.items():
         (package / f"{name}.py").write_text(ROOT_OF_IMPORTS.sub(rf"\1{root}", source))
+    for path in HERE.glob("*.json"):
+        shutil.copy(path, package)
     (package / "served.py").write_text(SERVED.format(names=list(EXAMPLES)))
     return folder
 

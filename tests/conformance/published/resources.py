@@ -1,7 +1,6 @@
 """The documentation's resources: a memory, what depends on another resource, and a configuration file."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,6 @@ from workflows.resource import Resource, ResourceConfig
 from published.stand_ins import ChatMessage, Memory
 
 CLASSIFIER = Path(__file__).with_name("classifier.json")
-CLASSIFIER.write_text(json.dumps({"prod": {"categories": ["a", "b"], "threshold": 0.5}}))
 
 
 def get_memory(*args, **kwargs):
