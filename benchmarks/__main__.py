@@ -42,10 +42,17 @@ def measured(engines: Rig, rounds: int) -> dict[str, list[tuple[Found, Found | N
                 for who in ("server", "workers", "driver")
             }
             found[workload].append(({**ours, **per_hop}, original))
-        crowded = engines.crowded.run("chain", SIZES["chain"])
-        found["crowded"].append((crowded, found["chain"][-1][0]))
+        found["crowded"].append(beside_each_other(engines, crowded_first=number % 2 == 1))
         print(f"round {number + 1} of {rounds} done", file=sys.stderr)
     return found
+
+
+def beside_each_other(engines: Rig, *, crowded_first: bool) -> tuple[Found, Found]:
+    """The chain on workers that serve much else and on those that do not, at once: the server ages within a round."""
+    pair = {"crowded": engines.crowded, "alone": engines.ours}
+    order = ("crowded", "alone") if crowded_first else ("alone", "crowded")
+    took = {name: pair[name].run("chain", SIZES["chain"]) for name in order}
+    return took["crowded"], took["alone"]
 
 
 def measured_once(engines: Rig, sizes: Sizes) -> dict[str, list[tuple[Found, Found | None]]]:
