@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from apps.served.app import Decision, Found, ModuleReport, Modules, Unknown, look_at
@@ -45,3 +50,22 @@ def test_what_is_no_module_says_nothing(name: str) -> None:
 
 def test_a_module_without_a_source_is_told_as_one() -> None:
     assert look_at("_thread").summary == "a module written in C"
+
+
+@pytest.fixture
+def collecting() -> Iterator[None]:
+    """Python code runs at each garbage collection, and lets other threads run, as some libraries have it."""
+
+    def let_others_run(*_: object) -> None:
+        time.sleep(0)
+
+    gc.callbacks.append(let_others_run)
+    yield
+    gc.callbacks.remove(let_others_run)
+
+
+@pytest.mark.usefixtures("collecting")
+def test_modules_may_be_looked_at_by_many_threads_at_once() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(look_at, ["json", "heapq", "textwrap", "bisect"] * 50))
+    assert {one.name for one in found if one.summary} == {"json", "heapq", "textwrap", "bisect"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from pydantic import Field
 
 from broker_wf import Context, Workflow, step
 from broker_wf.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
+
+_parsing = threading.Lock()
+"""CPython 3.11 counts the depth of all parsers of a process in one number (gh-106905): two threads fail at random."""
 
 
 class Modules(StartEvent):
@@ -107,7 +111,9 @@ def look_at(name: str) -> Found:
         return Found(name=name)
     if not spec.origin.endswith(".py"):
         return Found(name=name, summary="a module written in C")
-    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
+    source = Path(spec.origin).read_text("utf-8")
+    with _parsing:
+        tree = ast.parse(source)
     said = (ast.get_docstring(tree) or "says nothing of itself").splitlines()[0]
     kinds = [type(node) for node in tree.body]
     functions = kinds.count(ast.FunctionDef) + kinds.count(ast.AsyncFunctionDef)
