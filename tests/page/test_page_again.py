@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import redis
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.apps.mended import Deadly, Fragile
 from tests.apps.shown import Failing, Spread
@@ -141,3 +141,21 @@ async def test_the_page_says_that_the_server_is_out_of_reach_and_goes_on_when_it
     await page.locator(".segments label", has_text="All").click()
     await expect(page.locator("[role=row]", has_text=run_id)).to_contain_text("failed")
     site.complaints[:] = [one for one in site.complaints if "ERR_INTERNET_DISCONNECTED" not in one]
+
+
+@pytest.mark.parametrize("part", ["app.js", "dom.js", "app.css"])
+async def test_a_page_of_which_a_part_does_not_arrive_is_loaded_again(site: Site, part: str) -> None:
+    page, refused = site.page, 0
+
+    async def lost_twice(route: Route) -> None:
+        nonlocal refused
+        refused += 1
+        await (route.abort("connectionreset") if refused <= 2 else route.continue_())
+
+    await page.route(f"**/page/{part}", lost_twice)
+    await site.go("runs")
+    await expect(page.locator(".link")).to_have_text("Live")
+    await expect(page.locator(".mark")).to_have_css("display", "block")
+    assert refused == 3
+    assert [one for one in site.complaints if "ERR_CONNECTION_RESET" not in one] == []
+    site.complaints.clear()
