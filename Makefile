@@ -24,7 +24,8 @@ SERVER_TESTS := $(wildcard tests/integration tests/conformance tests/stateful te
 COVERED := $(wildcard tests/unit tests/integration tests/conformance tests/stateful)
 # Most tests wait for a server or a clock most of the time.
 SIDE_BY_SIDE := -n 3 --dist worksteal -m 'not timing and not nightly'
-# What builds images or shares a stack or a browser within a file; each file stays in one process.
+# What builds images or shares a stack or a browser within a file; each file stays in one process. Containers come with
+# networks, and a browser breaks off what it loads whenever one comes or goes: the page is tested when they are gone.
 BY_FILE := -n 3 --dist loadfile
 REDIS_MAJOR = $$(redis-server --version 2>/dev/null | sed -n 's/.* v=\([0-9][0-9]*\)\..*/\1/p')
 
@@ -60,7 +61,8 @@ test: $(VENV)/.test ## every test on the bundled Valkey, with the coverage gate,
 	echo "== what measures durations, on the bundled Valkey"; \
 	$(BIN)/python -m pytest $(COVERED) -m timing $(PYTEST_ARGS) || failed=1; \
 	echo "== every other test, on the bundled Valkey"; \
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(COVERED) tests/faults) $(BY_FILE) $(PYTEST_ARGS) || failed=1; \
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(COVERED) tests/faults tests/page) $(BY_FILE) $(PYTEST_ARGS) || failed=1; \
+	$(BIN)/python -m pytest tests/page $(BY_FILE) $(PYTEST_ARGS) || failed=1; \
 	$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS) || failed=1; \
 	if [ -n "$(strip $(PYTEST_ARGS))" ]; then echo "== no coverage gate: PYTEST_ARGS chose the tests"; \
 	else $(BIN)/python tests/house/coverage_gate.py || failed=1; fi; \
