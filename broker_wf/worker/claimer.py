@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
+import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
@@ -17,6 +18,9 @@ from broker_wf.errors import BrokerError
 from broker_wf.worker.lane_turns import LaneTurns
 
 log = logging.getLogger("broker_wf.worker")
+
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
 
 _SHARE_PATIENCE_S = 0.05
 """How long others may take their share of a fan-out before one worker takes more of what is left."""
@@ -150,5 +154,8 @@ class Claimer:
 
 
 def new_fence() -> Fence:
-    """A nonce no lease has had: 64 random bits."""
-    return Fence(secrets.token_hex(8))
+    """A nonce no lease has had: 64 random bits.
+
+    It is no secret, and there is one for each execution: the system is asked for randomness once, not every time.
+    """
+    return Fence(f"{_random.getrandbits(64):016x}")
