@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
@@ -64,7 +64,7 @@ class WorkflowHandler(Generic[StopT]):
             WorkflowTimeoutError, WorkflowCancelledByUser, or the exception of the step that failed.
             ServerUnreachableError, RunConflictError, BackpressureError: the run was not accepted.
         """
-        stop = yield from self.stop_event_result().__await__()
+        stop = yield from self._stopped().__await__()
         return stop.result if type(stop) is StopEvent else stop
 
     def __str__(self) -> str:
@@ -84,8 +84,11 @@ class WorkflowHandler(Generic[StopT]):
 
     async def stop_event_result(self) -> StopT:
         """Wait for the event that ended the run. Raises as awaiting the handler does."""
-        end = outcome_of(self._run.end)
-        return cast("StopT", await (end if self._run.end.done() else waited(end)))
+        return cast("StopT", await self._stopped())
+
+    def _stopped(self) -> Coroutine[Any, Any, StopEvent]:
+        end, step = outcome_of(self._run.end), current_children.get()
+        return end if step is None or self._run.end.done() else waited(step, end)
 
     def get_stop_event(self) -> StopEvent | None:
         """The event that ended the run, if it has ended well or was cancelled."""

@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
@@ -16,10 +17,10 @@ from broker_wf.broker.runs import RunState
 from broker_wf.broker.snapshots import RunExport
 from broker_wf.context.saved import Saved
 from broker_wf.context.state_store import DictState
-from broker_wf.core.clock import SystemClock
 from broker_wf.core.ids import EventId, RunId, StepName
 from broker_wf.core.routing import Router
 from broker_wf.core.tasks import outcome_of
+from broker_wf.core.turns import own_turn
 from broker_wf.driver.client import Client
 from broker_wf.driver.endings import events_of, is_last, stop_event_of
 from broker_wf.driver.run_state import RunStateStore
@@ -29,6 +30,8 @@ from broker_wf.events import Event, InternalDispatchEvent, StopEvent
 from broker_wf.wire.codec import Codec
 
 log = logging.getLogger("broker_wf")
+
+T = TypeVar("T")
 
 Joined = tuple[Client, asyncio.Future[RunState]]
 Launch = Callable[[Callable[[], bool]], Awaitable[Joined]]
@@ -72,8 +75,9 @@ class FollowedRun:
     launch: Launch
     begins: Callable[[], NotBegun] | None = None
     reached: Broker | None = None
-    _client: asyncio.Task[Joined] | None = None
-    _end: asyncio.Task[StopEvent] | None = None
+    _client: asyncio.Future[Joined] | None = None
+    _end: asyncio.Future[StopEvent] | None = None
+    _task: asyncio.Task[None] | None = None
     _place: _Place = _Place()
     _readings: WeakKeyDictionary[AsyncGenerator[Event, None], _Reading] | None = None
     _streamed_out: bool = False
@@ -85,12 +89,11 @@ class FollowedRun:
     def begin(self) -> None:
         """Start to submit and to follow. Returns at once."""
         loop = asyncio.get_running_loop()
-        self._client = loop.create_task(self._launched())
-        self._end = loop.create_task(self._follow())
-        self._end.add_done_callback(_seen)
+        client, end = self._client, self._end = loop.create_future(), loop.create_future()
+        self._task = loop.create_task(self._live(client, end))
 
     @property
-    def end(self) -> asyncio.Task[StopEvent]:
+    def end(self) -> asyncio.Future[StopEvent]:
         """The stop event, or why there is none."""
         assert self._end is not None
         return self._end
@@ -253,27 +256,43 @@ class FollowedRun:
         ended_well = not self.end.cancelled() and self.end.exception() is None
         return self.end.result() if ended_well else last
 
-    async def _launched(self) -> Joined:
+    async def _live(self, client: asyncio.Future[Joined], end: asyncio.Future[StopEvent]) -> None:
+        """One task for all of it: a driver may hold ten thousand of them."""
+        try:
+            stop = await self._course(client)
+        except asyncio.CancelledError:
+            client.cancel()
+            end.cancel()
+            raise
+        except BaseException as error:
+            _fail(client, error)
+            _fail(end, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if not end.done():
+                end.set_result(stop)
+
+    async def _course(self, client: asyncio.Future[Joined]) -> StopEvent:
         # Tasks that were made right after run() may still ask for all events from the first one on.
-        await SystemClock().sleep_ms(0)
-        return await self.launch(self._is_to_be_exposed)
+        await own_turn()
+        joined = await self.launch(self._is_to_be_exposed)
+        client.set_result(joined)
+        broker, ended = joined[0].broker, joined[1]
+        self.reached = broker
+        state = await ended
+        return stop_event_of(state, self.codec, await broker.blobs.fetch(self.run_id, (state.result,)))
 
     def _is_to_be_exposed(self) -> bool:
         return self._wants_all
 
     async def _joined(self) -> Joined:
         assert self._client is not None
-        joined = await outcome_of(self._client)
-        self.reached = joined[0].broker
-        return joined
-
-    async def _follow(self) -> StopEvent:
-        client, ended = await self._joined()
-        state = await ended
-        return stop_event_of(state, self.codec, await client.broker.blobs.fetch(self.run_id, (state.result,)))
+        return await outcome_of(self._client)
 
 
-def _seen(task: asyncio.Task[StopEvent]) -> None:
+def _fail(waited_for: asyncio.Future[T], error: BaseException) -> None:
     """Nobody has to await a handler; an error nobody asks for is no accident."""
-    if not task.cancelled():
-        task.exception()
+    if not waited_for.done():
+        waited_for.set_exception(error)
+        waited_for.exception()

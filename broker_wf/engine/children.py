@@ -107,11 +107,8 @@ current_children: ContextVar[Children | None] = ContextVar("current_children", d
 """Of the step that executes here; set around each execution."""
 
 
-async def waited(awaitable: Awaitable[T]) -> T:
-    """Await what another run does; in a step without holding its places."""
-    children = current_children.get()
-    if children is None:
-        return await awaitable
+async def waited(children: Children, awaitable: Awaitable[T]) -> T:
+    """Await what another run does; the step holds no places meanwhile."""
     async with children.waiting():
         return await awaitable
 

@@ -223,6 +223,20 @@ async def test_the_deprecated_cancel_is_a_hard_stop(stage: Stage) -> None:
     await until(lambda: probe.count(name, "tidied") == 2)
 
 
+@pytest.mark.filterwarnings("ignore:WorkflowHandler.cancel")
+async def test_a_hard_stop_right_after_the_start_ends_the_run_too(stage: Stage) -> None:
+    flow, name = await stage.put_on(Siblings), stage.settings.namespace
+    handler, other = flow.run(name=name), flow.run(name=f"{name}-other")
+    handler.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(handler)
+    await within(other.ctx.store.get("nothing", default=None))  # what was submitted before it is there too
+    with pytest.raises(WorkflowCancelledByUser):
+        await within(flow.attach(handler.run_id))
+    assert not other.is_done()
+    await other.cancel_run()
+
+
 async def test_a_second_handler_of_a_run_has_the_whole_stream_too(stage: Stage) -> None:
     flow = await stage.put_on(Plain)
     first = flow.run(how="well")
