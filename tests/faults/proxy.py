@@ -52,14 +52,17 @@ class Link(threading.Thread):
         server = self._loop.run_until_complete(listening)
         self._ready.set()
         self._loop.run_forever()
-        server.close()
-        self._loop.run_until_complete(self._end_all())
+        self._loop.run_until_complete(self._end_all(server))
         self._loop.close()
 
-    async def _end_all(self) -> None:
+    async def _end_all(self, server: asyncio.Server) -> None:
+        # A server that closes while it lets somebody in forgets that connection: first nobody is let in any more.
+        for listening in server.sockets:
+            self._loop.remove_reader(listening.fileno())
         # Who was let in at the very last has a task that has not begun: what ends it would lose the connection.
         for _ in range(TURNS):
             await asyncio.sleep(0)
+        server.close()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
