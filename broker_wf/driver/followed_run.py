@@ -18,9 +18,9 @@ from broker_wf.broker.snapshots import RunExport
 from broker_wf.context.saved import Saved
 from broker_wf.context.state_store import DictState
 from broker_wf.core.ids import EventId, RunId, StepName
+from broker_wf.core.loop_turns import own_turn
 from broker_wf.core.routing import Router
 from broker_wf.core.tasks import outcome_of
-from broker_wf.core.turns import own_turn
 from broker_wf.driver.client import Client
 from broker_wf.driver.endings import events_of, is_last, stop_event_of
 from broker_wf.driver.run_state import RunStateStore
@@ -277,10 +277,9 @@ class FollowedRun:
         # Tasks that were made right after run() may still ask for all events from the first one on.
         await own_turn()
         joined = await self.launch(self._is_to_be_exposed)
+        broker = self.reached = joined[0].broker
         client.set_result(joined)
-        broker, ended = joined[0].broker, joined[1]
-        self.reached = broker
-        state = await ended
+        state = await joined[1]
         return stop_event_of(state, self.codec, await broker.blobs.fetch(self.run_id, (state.result,)))
 
     def _is_to_be_exposed(self) -> bool:

@@ -159,3 +159,22 @@ async def test_a_page_of_which_a_part_does_not_arrive_is_loaded_again(site: Site
     assert refused == 3
     assert [one for one in site.complaints if "ERR_CONNECTION_RESET" not in one] == []
     site.complaints.clear()
+
+
+async def test_a_page_whose_server_goes_while_it_loads_is_loaded_again_when_there_is_one(site: Site) -> None:
+    page, asked, there = site.page, list[str](), asyncio.Event()
+
+    async def gone(route: Route) -> None:
+        asked.append(route.request.resource_type)
+        # The document comes once, and the script that looks after the rest; then nothing does.
+        comes = asked == ["document"] or route.request.url.endswith("/start.js") or there.is_set()
+        await (route.continue_() if comes else route.abort("connectionrefused"))
+
+    await page.route(f"{site.url}/**", gone)
+    await site.go("runs")
+    await until(lambda: asked.count("fetch") == 2)
+    assert asked.count("document") == 1
+    there.set()
+    await expect(page.locator(".link")).to_have_text("Live")
+    assert [one for one in site.complaints if "ERR_CONNECTION_REFUSED" not in one] == []
+    site.complaints.clear()

@@ -7,7 +7,7 @@ import gc
 import weakref
 from collections import Counter
 
-from broker_wf.core.turns import IN_ONE_TURN, own_turn
+from broker_wf.core.loop_turns import IN_ONE_TURN, own_turn
 
 
 async def turns_of(count: int, leave_out: range = range(0)) -> list[int]:
