@@ -49,6 +49,7 @@ local function kinds_of(ready)
 end
 
 if again == 1 and taken_before() then return cmsgpack.pack({ claim.out, 0 }) end
+claim.leased = { records = {}, watched = {}, queued = {} }
 for _, one in ipairs(serves) do
   claim.per_run = one[4]
   if base_lane(one[1]) == one[1] then free_overdue_places(one[1], one[3], claim.now) end
@@ -64,6 +65,7 @@ for _, one in ipairs(serves) do
   end
   if #pairs_here == 128 and claim.free > 0 then claim.capped = 1 end
 end
+write_leases(claim.leased)
 for rid, run in pairs(claim.runs) do
   if run and run.notes then notes().publish(run, rid, claim.now) end
 end

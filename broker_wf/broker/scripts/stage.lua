@@ -23,12 +23,18 @@ local key = effects_key(rid, did)
 if redis.call('SADD', key, plan.token .. ':' .. plan.part) == 0 then return { 'OK' } end
 local tx = begin(run, rid, now)
 tx.r = rec.r
+local records, children = {}, {}
 for _, item in ipairs(plan.items) do
   for _, step in ipairs(item[4]) do
     local child = item[1] .. '@' .. step
-    redis.call('RPUSH', list, cmsgpack.pack({ child, new_record(tx, step, item[2], item[3], plan.m) }))
-    if plan.m then redis.call('SADD', ids, child) end
+    children[#children + 1] = child
+    records[#records + 1] = cmsgpack.pack({ child, new_record(tx, step, item[2], item[3], plan.m) })
   end
+end
+for i = 1, #children, 1000 do
+  local till = math.min(i + 999, #children)
+  redis.call('RPUSH', list, unpack(records, i, till))
+  if plan.m then redis.call('SADD', ids, unpack(children, i, till)) end
 end
 note_key(rid, list)
 note_key(rid, ids)

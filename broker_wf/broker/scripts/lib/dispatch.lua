@@ -56,23 +56,40 @@ local function pair_of(run, rec)
   return (run.rank and not rec.h and MARKS[run.rank] or '') .. rec.k .. ':' .. rec.t .. '|' .. rec.s
 end
 
+-- What many entries write beside themselves: records {delivery, packed, …}, queued {score, member, …}, pairs {pair = lane}.
+local function gathering()
+  return { records = {}, queued = {}, pairs = {} }
+end
+
+local function write_queued(rid, gathered)
+  if not gathered.records[1] then return end
+  for i = 1, #gathered.records, 1000 do
+    local last = math.min(i + 999, #gathered.records)
+    redis.call('HSET', live_key(rid), unpack(gathered.records, i, last))
+    redis.call('ZADD', queued_key(), unpack(gathered.queued, i, last))
+  end
+  for pair, lane in pairs(gathered.pairs) do make_ready(lane, pair) end
+end
+
 -- Adds one entry for deliveries of one event to the steps named, and leaves their records queued.
-local function enqueue(run, rid, eid, recs, kind, now)
-  local steps = {}
+local function enqueue(run, rid, eid, recs, kind, now, gathered)
+  local steps, into = {}, gathered or gathering()
   for i, rec in ipairs(recs) do steps[i] = rec.s end
   local first = recs[1]
   first.k = kind
   local key, lane = stream_of(run, first), lane_of(run, first)
   local named = table.concat(steps, ',')
   local entry = redis.call('XADD', key, '*', 'r', rid, 'e', eid, 's', named)
+  local records, queued = into.records, into.queued
   for _, rec in ipairs(recs) do
     rec.st, rec.k, rec.i, rec.n, rec.w, rec.l, rec.d = 'q', kind, entry, nil, nil, nil, nil
     rec.o = recs[2] and named or nil
     local did = eid .. '@' .. rec.s
-    save_record(rid, did, rec)
-    redis.call('ZADD', queued_key(), now + run.check_ms, rid .. '|' .. did)
-    make_ready(lane, pair_of(run, rec))
+    records[#records + 1], records[#records + 2] = did, cmsgpack.pack(rec)
+    queued[#queued + 1], queued[#queued + 2] = now + run.check_ms, rid .. '|' .. did
+    into.pairs[pair_of(run, rec)] = lane
   end
+  if not gathered then write_queued(rid, into) end
   expire_private(lane, key)
   return lane
 end
@@ -94,6 +111,27 @@ end
 
 local function retire_record(run, rid, did, rec)
   if rec.i then retire(stream_of(run, rec), rid, event_of(did, rec.s), rec.o or rec.s, rec.s, rec.i) end
+end
+
+-- As retire_record, of several: {delivery, record} of each. None of them is live any more.
+local function retire_records(run, rid, ended)
+  local groups = {}
+  for _, one in ipairs(ended) do
+    local did, rec = one[1], one[2]
+    if rec.o then
+      retire_record(run, rid, did, rec)
+    elseif rec.i then
+      local key = stream_of(run, rec)
+      local name = key .. '|' .. rec.s
+      groups[name] = groups[name] or { key, rec.s, {} }
+      local entries = groups[name][3]
+      entries[#entries + 1] = rec.i
+    end
+  end
+  for _, group in pairs(groups) do
+    redis.call('XACK', group[1], group[2], unpack(group[3]))
+    redis.call('XDEL', group[1], unpack(group[3]))
+  end
 end
 
 -- Puts a delivery into the second stream, which is read first: after a crash, a delay, a release.
@@ -128,19 +166,20 @@ local function count_live(tx, count)
   if tx.live then tx.live = tx.live + count end
 end
 
--- The next delivery of the backlog, out of a staged list where its head names one.
-local function pop_backlog(rid)
-  while true do
+-- The next deliveries of the backlog, so many at most, out of a staged list where its head names one.
+local function pop_backlog(rid, count)
+  local items = {}
+  while #items < count do
     local head = redis.call('LINDEX', backlog_key(rid), 0)
-    if not head then return nil end
-    if string.sub(head, 1, 1) == 'd' then
+    if not head then return items end
+    local staged = string.sub(head, 1, 1) ~= 'd' and redis.call('LPOP', staged_key(rid, string.sub(head, 2)), count - #items)
+    for _, item in ipairs(staged or {}) do items[#items + 1] = cmsgpack.unpack(item) end
+    if not staged then
       redis.call('LPOP', backlog_key(rid))
-      return cmsgpack.unpack(string.sub(head, 2))
+      if string.sub(head, 1, 1) == 'd' then items[#items + 1] = cmsgpack.unpack(string.sub(head, 2)) end
     end
-    local item = redis.call('LPOP', staged_key(rid, string.sub(head, 2)))
-    if item then return cmsgpack.unpack(item) end
-    redis.call('LPOP', backlog_key(rid))
   end
+  return items
 end
 
 -- Moves in what fits the window. Every script that adds deliveries or ends one calls it, for what is in a backlog beside
@@ -148,11 +187,13 @@ end
 local function refill(tx)
   if not tx.run.backlog or redis.call('EXISTS', backlog_key(tx.rid)) == 0 then return end
   tx.ended = 0
-  while has_room(tx, 1) do
-    local item = pop_backlog(tx.rid)
-    if not item then return end
-    enqueue(tx.run, tx.rid, event_of(item[1], item[2].s), { item[2] }, item[2].k or 'w', tx.now)
+  tx.live = tx.live or redis.call('HLEN', live_key(tx.rid))
+  local gathered = gathering()
+  for _, item in ipairs(pop_backlog(tx.rid, tx.run.window - tx.live)) do
+    local did, rec = item[1], item[2]
+    enqueue(tx.run, tx.rid, event_of(did, rec.s), { rec }, rec.k or 'w', tx.now, gathered)
     count_live(tx, 1)
     tx.made = tx.made + 1
   end
+  write_queued(tx.rid, gathered)
 end

@@ -7,7 +7,8 @@
 --
 -- tx is what one script is changing: run, rid, now, live (how many there are, once somebody has asked), ended (how many it
 -- has ended whose room is not taken), made (entries added), r
--- (recoveries along the lineage of what is handed on), keep (see lib/hand.lua), hashes (of the fields that waiters ask for, by event id).
+-- (recoveries along the lineage of what is handed on), keep (see lib/hand.lua), gathers (batch -> payloads that are added
+-- to it at the end, if this script gathers them), gathered (likewise, see enqueue), collections (those that were read), hashes (of the fields that waiters ask for, by event id).
 -- routes: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}}, limits = {step = num_workers},
 -- lost = {class, qualified name} if it may be that nobody takes the event, keep = it is kept for a waiter to come, only }.
 -- A collection is a map: m its parent, joins = {{step, take, name}}, fired = {step = true}, r the recoveries in it.
@@ -30,17 +31,24 @@ local function add(tx, eid, recs, kind)
   end
   if not roomy then return end
   if tx.keep and tx.keep(eid, recs) then return count_live(tx, 1) end
-  enqueue(tx.run, tx.rid, eid, recs, kind, tx.now)
+  enqueue(tx.run, tx.rid, eid, recs, kind, tx.now, tx.gathered)
   count_live(tx, #recs)
   tx.made = tx.made + #recs
 end
 
+-- Read once by each script.
 local function load_collection(tx, cid)
-  local raw = redis.call('HGET', collections_key(tx.rid), cid)
-  return raw and cmsgpack.unpack(raw) or nil
+  tx.collections = tx.collections or {}
+  if not tx.collections[cid] then
+    local raw = redis.call('HGET', collections_key(tx.rid), cid)
+    tx.collections[cid] = raw and cmsgpack.unpack(raw) or nil
+  end
+  return tx.collections[cid]
 end
 
 local function save_collection(tx, cid, col)
+  tx.collections = tx.collections or {}
+  tx.collections[cid] = col
   redis.call('HSET', collections_key(tx.rid), cid, cmsgpack.pack(col))
 end
 
@@ -60,6 +68,7 @@ local function close_collection(tx, cid)
       if not col.fired[join[1]] then fire_join(tx, cid, col, join) end
     end
     redis.call('HDEL', collections_key(tx.rid), cid)
+    tx.collections[cid] = nil
     redis.call('SREM', aux_key(tx.rid), open_key(tx.rid, cid))
     local parent = col.m
     if parent then
@@ -70,9 +79,9 @@ local function close_collection(tx, cid)
   end
 end
 
-local function leave_collection(tx, cid, member)
+local function leave_collection(tx, cid, ...)
   if not cid then return end
-  redis.call('SREM', open_key(tx.rid, cid), member)
+  redis.call('SREM', open_key(tx.rid, cid), ...)
   if redis.call('SCARD', open_key(tx.rid, cid)) == 0 then close_collection(tx, cid) end
 end
 
@@ -82,17 +91,35 @@ local function open_collection(tx, cid, parent, joins)
   if parent then redis.call('SADD', open_key(tx.rid, parent), cid) end
 end
 
+local function push_to_batch(tx, key, ...)
+  local size = redis.call('RPUSH', key, ...)
+  if size == select('#', ...) then note_key(tx.rid, key) end
+  return size
+end
+
+-- A join that takes all there will be is asked at the end of its collection: until then its events may be gathered.
+local function gathered(tx, key, join, payload)
+  if not tx.gathers or join[2] then return false end
+  tx.gathers[key] = tx.gathers[key] or {}
+  table.insert(tx.gathers[key], payload)
+  return true
+end
+
+local function push_gathered(tx)
+  for key, payloads in pairs(tx.gathers) do push_to_batch(tx, key, unpack(payloads)) end
+  tx.gathers = nil
+end
+
 local function add_to_batch(tx, cid, step, payload)
   local col = load_collection(tx, cid)
   if not col or col.fired[step] then return end
   for _, join in ipairs(col.joins) do
     if join[1] == step then
       local key = batch_key(tx.rid, cid, step)
-      local size = redis.call('RPUSH', key, payload)
-      if size == 1 then note_key(tx.rid, key) end
+      local size = not gathered(tx, key, join, payload) and push_to_batch(tx, key, payload)
       col.r = larger(col.r, tx.r)
-      if size == join[2] then fire_join(tx, cid, col, join) end
-      if size == join[2] or tx.r then save_collection(tx, cid, col) end
+      if size and size == join[2] then fire_join(tx, cid, col, join) end
+      if size and size == join[2] or tx.r then save_collection(tx, cid, col) end
     end
   end
 end
@@ -138,4 +165,15 @@ local function emit(tx, routes, eid, name, payload, m)
     tx.lost[#tx.lost + 1] = route.lost
   end
   return true
+end
+
+-- Hands on several events; what they write is written together.
+local function emit_all(tx, routes, emits, m)
+  if emits[2] then
+    tx.live = tx.live or redis.call('HLEN', live_key(tx.rid))
+    tx.gathered = gathering()
+  end
+  for _, one in ipairs(emits) do emit(tx, routes, one[1], one[2], one[3], m) end
+  if tx.gathered then write_queued(tx.rid, tx.gathered) end
+  tx.gathered = nil
 end

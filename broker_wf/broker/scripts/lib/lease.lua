@@ -2,7 +2,7 @@
 --! key watch ZSET
 --! key batch LIST
 -- A delivery into a worker's hands: its lease, its place, and what the worker is told of it.
--- holder is the claim that takes it: worker, nonce, lease_ms, now.
+-- holder is the claim that takes it: worker, nonce, lease_ms, now; leased: what many leases write, gathered, or nil.
 
 local INLINE_BATCH = 1000
 
@@ -23,14 +23,33 @@ local function handed(run, rid, did, rec)
   return given
 end
 
+-- Writes what leases have gathered. Nobody has looked at it meanwhile: an entry is taken once.
+local function write_leases(leased)
+  for rid, records in pairs(leased.records) do redis.call('HSET', live_key(rid), unpack(records)) end
+  if leased.watched[1] then redis.call('ZADD', watch_key(), unpack(leased.watched)) end
+  if leased.queued[1] then redis.call('ZREM', queued_key(), unpack(leased.queued)) end
+end
+
+local function gather_lease(leased, rid, did, rec)
+  local member, records = rid .. '|' .. did, leased.records[rid] or {}
+  leased.records[rid] = records
+  records[#records + 1], records[#records + 2] = did, cmsgpack.pack(rec)
+  local watched, queued = leased.watched, leased.queued
+  watched[#watched + 1], watched[#watched + 2] = rec.d, member
+  queued[#queued + 1] = member
+end
+
 local function lease(holder, run, rid, did, rec, place)
   rec.st, rec.n, rec.w, rec.l = 'l', holder.nonce, holder.worker, place
   rec.d, rec.x, rec.f = holder.now + holder.lease_ms, holder.now, rec.f or holder.now
   if run.exposed then notes().begin(run, rid, rec) end
-  save_record(rid, did, rec)
-  redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
-  -- What has no entry was never queued.
-  if rec.i then redis.call('ZREM', queued_key(), rid .. '|' .. did) end
+  if holder.leased then
+    gather_lease(holder.leased, rid, did, rec)
+  else
+    -- What one commit leaves to its worker has no entry, and was never queued.
+    save_record(rid, did, rec)
+    redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
+  end
   if place then hold_place(run, rid, did, rec, rec.d) end
   begin_run(run, rid, holder.now)
   return handed(run, rid, did, rec)

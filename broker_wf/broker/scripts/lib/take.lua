@@ -1,6 +1,6 @@
 --! use lease groups guard dispatch
 -- Reading the groups of a lane, each entry once: it becomes a lease, or it is dropped or set aside.
--- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, waited, runs, out, refs, capped,
+-- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, waited, runs, out, refs, capped, read (records, by run and delivery),
 -- per_run (num_workers_per_run by step, of the lane that is read), kind (of the stream that is read).
 
 local function run_of(claim, rid)
@@ -24,12 +24,38 @@ local function is_in_other_stream(claim, rec)
   return rec.k ~= claim.kind and (rec.k == 'a' or rec.k == 'w')
 end
 
+-- Reads the records that entries point at, in one command for each run: most entries of a group are of few runs.
+local function read_ahead(claim, step, entries)
+  local dids = {}
+  for _, entry in ipairs(entries) do
+    local f = entry[2]
+    if #f == 6 and f[1] == 'r' and f[3] == 'e' then
+      dids[f[2]] = dids[f[2]] or {}
+      table.insert(dids[f[2]], f[4] .. '@' .. step)
+    end
+  end
+  claim.read = {}
+  for rid, those in pairs(dids) do
+    local raws = those[2] and redis.pcall('HMGET', live_key(rid), unpack(those))
+    if raws and not raws.err then
+      claim.read[rid] = {}
+      for i, did in ipairs(those) do claim.read[rid][did] = raws[i] end
+    end
+  end
+end
+
+local function record_ahead(claim, rid, did)
+  local raw = claim.read[rid] and claim.read[rid][did]
+  if raw == nil then return load_record(rid, did) end
+  return raw and record_of(raw, did) or nil
+end
+
 -- One entry that the group was given. 1 if it became a lease, else 0.
 local function take(claim, key, digest, step, entry, place)
   local rid, eid, named = parsed(key, step, entry, claim.now)
   if not rid then return 0 end
   local run, did = run_of(claim, rid), eid .. '@' .. step
-  local rec = run and run.status == 'running' and load_record(rid, did) or nil
+  local rec = run and run.status == 'running' and record_ahead(claim, rid, did) or nil
   if not rec or rec.i ~= entry[1] or is_in_other_stream(claim, rec) then
     retire(key, rid, eid, named, step, entry[1])
   elseif rec.st == 'q' and run.digest ~= digest then
@@ -87,6 +113,7 @@ local function read_limited(claim, lane, digest, pair, key, step, limit, count)
   for i = 1, math.min(#places, count) do
     for _ = 1, ROUNDS do
       local entries = read_group(key, step, tostring(places[i]), 1)
+      claim.read = {}
       if #entries == 0 then return true end
       if taken(claim, key, digest, step, entries[1], places[i]) == 1 then break end
     end
@@ -98,6 +125,7 @@ end
 local function read_unlimited(claim, digest, key, step, count)
   for _ = 1, ROUNDS do
     local entries, leased = read_group(key, step, claim.worker, count), 0
+    read_ahead(claim, step, entries)
     for _, entry in ipairs(entries) do leased = leased + taken(claim, key, digest, step, entry, nil) end
     if #entries < count then return true end
     count = count - leased
