@@ -33,6 +33,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from broker_wf.broker.calls import TOGETHER, Call, SharedCall
 from broker_wf.broker.clients import (
     Argument,
     NewBlockingConnection,
@@ -163,20 +164,6 @@ def call_sync(client: SyncClient, keys: Keys, script: Script, *values: object) -
     return script.reply(raw)
 
 
-@dataclass(slots=True)
-class _Call:
-    """One command that waits for its reply. ``again`` is sent instead once the first reply may have been lost."""
-
-    args: tuple[Argument, ...]
-    again: tuple[Argument, ...]
-    reply: asyncio.Future[object]
-    script: Script | None
-    sent: bool = False
-
-    def command(self) -> tuple[Argument, ...]:
-        return self.again if self.sent else self.args
-
-
 @dataclass(slots=True, kw_only=True)
 class Pipe:
     """Commands of one event loop, coalesced: what is asked for while a round trip is under way goes with the next.
@@ -196,7 +183,7 @@ class Pipe:
     seal: Seal | None = None
     sealing: Pipe | None = None
     clock: Clock = field(default_factory=SystemClock)
-    _waiting: list[_Call] = field(default_factory=list[_Call])
+    _waiting: list[Call] = field(default_factory=list[Call])
     _sender: asyncio.Task[None] | None = None
     _closed: bool = False
     connected: bool = True
@@ -206,6 +193,7 @@ class Pipe:
     _lacking: dict[str, Script] = field(default_factory=dict[str, Script])
     _refused: dict[str, str] = field(default_factory=dict[str, str])
     _unloadable: set[str] = field(default_factory=set[str])
+    _open: dict[tuple[object, ...], SharedCall] = field(default_factory=dict[tuple[object, ...], SharedCall])
 
     def call(self, script: Script, *values: object) -> Awaitable[object]:
         """Run a script; it is repeated until its reply has come.
@@ -222,6 +210,19 @@ class Pipe:
         head = ("FCALL", script.function, 1, self.keys.tag)
         first = (*head, *script.argv(values))
         return self._put(first, first if again is values else (*head, *script.argv(again)), script)
+
+    def call_together(self, script: Script, head: tuple[object, ...], part: tuple[Argument, ...]) -> Awaitable[object]:
+        """As :meth:`call`, of a script that does something for several: for all who ask before it is sent, 100 at most.
+
+        ``head`` is what they have in common, ``part`` is of the script's last argument; the reply is that for the part.
+        """
+        key = script.name, *head
+        shared = self._open.get(key)
+        if shared is None or shared.sent or len(shared.parts) == TOGETHER:
+            args = ("FCALL", script.function, 1, self.keys.tag, *script.argv((*head, ())))
+            shared = self._open[key] = SharedCall.of(args, script)
+            self._add(shared)
+        return shared.add(part)
 
     @property
     def firm(self) -> Pipe:
@@ -249,11 +250,14 @@ class Pipe:
 
     def _put(self, args: tuple[Argument, ...], again: tuple[Argument, ...], script: Script | None) -> Awaitable[object]:
         loop = asyncio.get_running_loop()
-        call = _Call(args, again, loop.create_future(), script)
+        call = Call(args, again, loop.create_future(), script)
+        self._add(call)
+        return call.reply
+
+    def _add(self, call: Call) -> None:
         self._waiting.append(call)
         if self._sender is None or self._sender.done():
             self._begin_to_send()
-        return call.reply
 
     def _begin_to_send(self) -> None:
         self._sender = begin_apart(self._send())
@@ -262,6 +266,7 @@ class Pipe:
     async def _send(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
+            self._open.clear()
             try:
                 await self._deliver(batch)
             except asyncio.CancelledError:
@@ -275,7 +280,7 @@ class Pipe:
             if self._waiting:
                 self._begin_to_send()
 
-    async def _deliver(self, batch: list[_Call]) -> None:
+    async def _deliver(self, batch: list[Call]) -> None:
         loop = asyncio.get_running_loop()
         began, wait_ms = loop.time(), FIRST_WAIT_MS
         while batch:
@@ -307,12 +312,12 @@ class Pipe:
         if self.revive is not None:
             await asyncio.to_thread(self.revive)
 
-    def _fail(self, batch: list[_Call], error: Exception) -> None:
+    def _fail(self, batch: list[Call], error: Exception) -> None:
         for call in batch:
             if not call.reply.done():
                 call.reply.set_exception(error)
 
-    async def _round_trip(self, batch: list[_Call]) -> list[_Call]:
+    async def _round_trip(self, batch: list[Call]) -> list[Call]:
         """Send the batch once; what has to be sent again comes back."""
         pipeline = self.client.pipeline(transaction=False)
         lacking, self._lacking = list(self._lacking.values()), {}
@@ -355,7 +360,7 @@ class Pipe:
             self.connected = False
             log.error("the server takes no writes: it has become a replica. Use the address of the master.")
 
-    def _helped(self, call: _Call, reply: object) -> bool:
+    def _helped(self, call: Call, reply: object) -> bool:
         """Whether the server lacks the script; it gets it: as a function, or if too full for that with the call."""
         script = call.script
         if script is None or not is_missing(reply) or script.name in self._refused:
@@ -366,7 +371,7 @@ class Pipe:
             self._lacking[script.name] = script
         return True
 
-    def _settle(self, call: _Call, reply: object) -> bool:
+    def _settle(self, call: Call, reply: object) -> bool:
         if call.reply.done():
             return True
         if not isinstance(reply, Exception):

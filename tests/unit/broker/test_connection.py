@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from broker_wf.broker.connection import Pipe, _Call
+from broker_wf.broker.calls import Call
+from broker_wf.broker.connection import Pipe
 from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import load
 
@@ -32,7 +33,7 @@ async def test_a_call_is_given_up_only_where_its_function_can_never_be_loaded(
     script = load("renew")
     pipe = Pipe(url="redis://nowhere", client=client, keys=Keys("n"), patience_s=None)
     pipe._note_loads([script], [refusal])
-    call = _Call((), (), asyncio.get_running_loop().create_future(), script)
+    call = Call((), (), asyncio.get_running_loop().create_future(), script)
     assert pipe._settle(call, MISSING) is not is_tried_again
     assert call.reply.done() is not is_tried_again
     assert pipe._pausing is pauses

@@ -1,0 +1,63 @@
+"""What a pipe has to send: one command that somebody waits for, or one that several share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import cast
+
+from broker_wf.broker.clients import Argument
+from broker_wf.broker.script import Script
+
+TOGETHER = 100
+"""So many share one call at most: more would hold the server up for everybody else."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One command that waits for its reply. ``again`` is sent instead once the first reply may have been lost."""
+
+    args: tuple[Argument, ...]
+    again: tuple[Argument, ...]
+    reply: asyncio.Future[object]
+    script: Script | None
+    sent: bool = False
+
+    def command(self) -> tuple[Argument, ...]:
+        """What is sent now."""
+        return self.again if self.sent else self.args
+
+
+@dataclass(slots=True)
+class SharedCall(Call):
+    """One command that does the same for several; its reply is a list with theirs."""
+
+    parts: list[asyncio.Future[object]] = field(default_factory=list[asyncio.Future[object]])
+
+    @classmethod
+    def of(cls, args: tuple[Argument, ...], script: Script) -> SharedCall:
+        """A call that nobody shares yet; ``args`` is what all have in common."""
+        made = cls(args, args, asyncio.get_running_loop().create_future(), script)
+        made.reply.add_done_callback(made._share)
+        return made
+
+    def add(self, args: tuple[Argument, ...]) -> asyncio.Future[object]:
+        """One more."""
+        self.args = self.again = (*self.args, *args)
+        part: asyncio.Future[object] = self.reply.get_loop().create_future()
+        self.parts.append(part)
+        return part
+
+    def _share(self, reply: asyncio.Future[object]) -> None:
+        """What came is for each of them."""
+        error = None if reply.cancelled() else reply.exception()
+        replies = [None] * len(self.parts) if reply.cancelled() or error else cast("list[object]", reply.result())
+        for part, one in zip(self.parts, replies, strict=True):
+            if part.done():
+                continue
+            if reply.cancelled():
+                part.cancel()
+            elif error is not None:
+                part.set_exception(error)
+            else:
+                part.set_result(one)
