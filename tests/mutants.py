@@ -11,7 +11,7 @@ from broker_wf.broker import connection, deliveries, script
 from broker_wf.broker.packing import unpack
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Fence
-from broker_wf.worker import claimer, worker
+from broker_wf.worker import claimer, going_on
 
 MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "no fence": (("lib/record", "rec.st == 'l' and rec.n == nonce", "rec.st == 'l'"),),
@@ -59,6 +59,9 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "nobody asks for what was lost": (("lib/end", "if not knows then return false end", "do return false end"),),
+    "what was executed in one go leaves one mark": (
+        ("lib/links", "redis.call('HSET', done_key(tx.rid), unpack(marks))", ""),
+    ),
     "one nonce for all": (),
     "the feed never expires": (("lib/finish", "redis.call('PEXPIRE', feed_key(rid), life)\n", ""),),
 }
@@ -104,7 +107,7 @@ def mutated(name: str) -> Iterator[None]:
         yield
     finally:
         claimer.new_fence, deliveries.delivery_of, connection.Pipe.call_again = kept
-        worker.new_fence = claimer.new_fence
+        going_on.new_fence = claimer.new_fence
         script._read = original
         _forget()
 
@@ -114,7 +117,7 @@ def _nothing() -> None:
 
 
 def _one_nonce() -> None:
-    claimer.new_fence = worker.new_fence = lambda: Fence("always the same")
+    claimer.new_fence = going_on.new_fence = lambda: Fence("always the same")
 
 
 def _nonces_of_attempts() -> None:

@@ -13,13 +13,12 @@ from broker_wf.broker.asking import Asking, Claimed
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.leased import Acknowledged, LeasedCall, call_leased, sent_events
-from broker_wf.broker.packing import unpack
+from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.plans import (
     Plan,
     Planned,
     blobs_of,
     buffers_of,
-    commit_map,
     delivery_of,
     route_map,
 )
@@ -30,11 +29,13 @@ from broker_wf.core.ids import Fence, Lane, StepName, WorkerId
 from broker_wf.core.outcome import Undecided
 from broker_wf.events import Event
 from broker_wf.wire.blobs import Blob
-from broker_wf.wire.codec import Codec
 
 log = logging.getLogger("broker_wf.connection")
 
-_STAGED_PART = 500
+STAGED_PART = 500
+"""Events beyond so many are put down before the commit that hands them on."""
+_FEW, _SMALL_BYTES = 8, 8192
+"""With more events, or larger ones, a commit is a script of its own."""
 EFFECTS_AT_ONCE = 500
 """More in one script would hold the server up for everybody else."""
 
@@ -48,6 +49,7 @@ class Ended(Enum):
     WAITING = "it waits for an event"
     STALE_BUFFER = "collect_events decided on events that are no longer so; nothing was written, run the step again"
     FORGOTTEN = "the server has lost what the step did by call; nothing was written, run the step again"
+    SINGLY = "somebody may wait for what was handed on; nothing was written, commit it without what followed"
 
 
 @dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Offer:
     Attributes:
         step: of that delivery.
         kept: called with it if it is the worker's now.
+        begun: the worker has begun to execute it: nobody else shall have it for want of work.
     """
 
     worker: WorkerId
@@ -64,6 +67,15 @@ class Offer:
     lease_ms: int
     step: StepName
     kept: Callable[[Delivery], None]
+    begun: bool = False
+
+
+@dataclass(frozen=TYPE_CHECKING, slots=True)
+class Link:
+    """A commit, and its map: what :func:`commit_map` makes of it."""
+
+    commit: StepCommit
+    planned: Planned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +139,14 @@ class DeliveryStore:
 
     async def commit(
         self,
-        commit: StepCommit,
+        link: Link,
         effects: Sequence[Planned],
-        codec: Codec,
         acked: Acknowledged,
         *,
         busy: bool,
         sent: Callable[[], None],
         offer: Offer | None = None,
+        links: Sequence[Link] = (),
     ) -> Ended:
         """End an attempt that succeeded, and hand on its events, in one script.
 
@@ -142,14 +154,17 @@ class DeliveryStore:
 
         Args:
             sent: called when the commit is on its way and not yet answered.
-
-        Raises:
-            EncodeError, LimitExceededError: an event cannot travel; nothing was written.
+            links: what was executed in one go with it, each what followed alone from the one before, without effects,
+                decisions and blobs.
         """
-        planned = commit_map(commit, effects, codec)
+        commit, planned = link.commit, link.planned
+        if offer is None and not links and _is_simple(link, effects, acked):
+            ended = await self._share(link, busy=busy, sent=sent)
+            if ended is not Ended.SINGLY:
+                return ended
         plan = _with_refs(planned.plan, planned.blobs)
         plan["busy"] = int(busy)
-        if len(cast("list[object]", plan["emits"])) > _STAGED_PART:
+        if len(commit.emissions) > STAGED_PART:
             refused = await self._stage(commit, plan, acked)
             if refused is not None:
                 return refused
@@ -158,8 +173,19 @@ class DeliveryStore:
         def events() -> list[tuple[str, Event]]:
             return [*((one.id, one.event) for one in commit.emissions), *sent_events(effects)]
 
-        heard = None if offer is None else _offered(plan, commit.delivery, offer)
-        return ended_of(await self._call("commit", commit.delivery, (plan,), planned.blobs, sent, events, heard))
+        heard = None if offer is None else _offered(plan, (links[-1] if links else link).commit.delivery, offer)
+        more = [word for one in links for word in _linked(one)]
+        return ended_of(await self._call("commit", commit.delivery, (plan, more), planned.blobs, sent, events, heard))
+
+    async def _share(self, link: Link, *, busy: bool, sent: Callable[[], None]) -> Ended:
+        """Commit in one script with others of the run that end in this turn of the loop; SINGLY if that cannot be."""
+        delivery, packed = link.commit.delivery, pack(link.planned.plan)
+        if len(packed) > _SMALL_BYTES:
+            return Ended.SINGLY
+        part = (delivery.id, packed)
+        reply = self.pipe.call_together(load("commits"), (delivery.run_id, int(busy)), part)
+        sent()
+        return ended_of(cast("list[object]", await reply))
 
     async def _call(
         self,
@@ -185,8 +211,8 @@ class DeliveryStore:
         delivery, emits = commit.delivery, cast("list[list[object]]", plan["emits"])
         token = f"{delivery.child_base}.{delivery.fence}.{secrets.token_hex(4)}"
         inner = commit.opening.id if commit.opening else delivery.collection
-        for start in range(0, len(emits), _STAGED_PART):
-            some = slice(start, start + _STAGED_PART)
+        for start in range(0, len(emits), STAGED_PART):
+            some = slice(start, start + STAGED_PART)
             items = [
                 [id_, name, payload, list(e.route.to)]
                 for (id_, name, payload), e in zip(emits[some], commit.emissions[some], strict=True)
@@ -296,6 +322,8 @@ def _offered(plan: Plan, delivery: Delivery, offer: Offer) -> Callable[[list[obj
         "step": offer.step,
         "lane": delivery.lane,
     }
+    if offer.begun:
+        cast("Plan", plan["hand"])["begun"] = 1
 
     def heard(words: list[object]) -> None:
         packed = words[-1] if len(words) == {b"OK": 2, b"DONE": 3}.get(cast(bytes, words[0])) else None
@@ -304,6 +332,18 @@ def _offered(plan: Plan, delivery: Delivery, offer: Offer) -> Callable[[list[obj
             offer.kept(delivery_of(raw, offer.fence, delivery.kept + 1))
 
     return heard
+
+
+def _is_simple(link: Link, effects: Sequence[Planned], acked: Acknowledged) -> bool:
+    """Whether it only hands on events, and a few."""
+    commit = link.commit
+    has_more = effects or commit.decisions or commit.asked or commit.opening or commit.stop or link.planned.blobs
+    return not has_more and len(commit.emissions) <= _FEW and not acked.as_plan()
+
+
+def _linked(link: Link) -> tuple[bytes, bytes, bytes]:
+    delivery = link.commit.delivery
+    return delivery.id.encode(), delivery.fence.encode(), pack(link.planned.plan)
 
 
 def _with_refs(plan: Plan, blobs: tuple[Blob, ...]) -> Plan:
@@ -341,5 +381,7 @@ def ended_of(reply: list[object]) -> Ended:
             return Ended.STALE_BUFFER
         case b"FORGOTTEN":
             return Ended.FORGOTTEN
+        case b"SINGLY":
+            return Ended.SINGLY
         case _:
             return Ended.FENCED

@@ -46,7 +46,8 @@ class LeasedCall:
     """One call.
 
     Attributes:
-        values: behind run and delivery. The last one is what the script may ask for more of: the plan, or the hashes.
+        values: behind run and delivery. What the script may ask for more of is the first if that is a plan, else the
+            last one, the hashes.
         blobs: what the payloads refer to; written ahead.
         sent: called when the call is on its way and not yet answered.
         events: gives those that are handed on, by id, where somebody asks for fields of theirs.
@@ -63,8 +64,10 @@ class LeasedCall:
 
     def values_with(self, hashes: Hashes) -> tuple[object, ...]:
         """The values, with what waiters ask of the events."""
-        last = cast("Plan", self.values[-1])
-        return (*self.values[:-1], {**last, "hashes": hashes} if "nonce" in last else hashes)
+        first = self.values[0]
+        if isinstance(first, dict):
+            return ({**cast("Plan", first), "hashes": hashes}, *self.values[1:])
+        return (*self.values[:-1], hashes)
 
 
 async def call_leased(pipe: Pipe, store: BlobStore, call: LeasedCall) -> list[object]:

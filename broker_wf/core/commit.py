@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.handlers import handler_of
-from broker_wf.core.ids import CollectionId, EventId, StepName
+from broker_wf.core.ids import CollectionId, DeliveryId, EventId, Fence, StepName
 from broker_wf.core.outcome import CollectDecision, Raised, Returned
 from broker_wf.core.routing import JoinPlan, Route, Router
 from broker_wf.core.spec import StepSpec, WorkflowSpec
@@ -58,6 +58,39 @@ class StepCommit:
             return None
         step = spec.steps[route.to[0]]
         return step.name if step.num_workers is None and step.num_workers_per_run is None else None
+
+    def following(self, step: StepName, fence: Fence, payload: bytes) -> Delivery:
+        """The one delivery that follows, as a worker would be handed it.
+
+        Args:
+            payload: the encoded event.
+        """
+        before, emission = self.delivery, self.emissions[0]
+        return Delivery(
+            run_id=before.run_id,
+            workflow=before.workflow,
+            lane=before.lane,
+            id=DeliveryId(f"{emission.id}@{step}"),
+            step=step,
+            event=emission.route.name,
+            payload=payload,
+            attempt=1,
+            crashes=0,
+            fence=fence,
+            collection=before.collection,
+            joins=None,
+            batch=None,
+            batch_size=0,
+            first_started_ms=before.started_ms,
+            started_ms=before.started_ms,
+            last_error=None,
+            timeout_ms=0,
+            place=None,
+            buffers={},
+            recoveries=before.recoveries,
+            trace=before.trace,
+            kept=before.kept + 1,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

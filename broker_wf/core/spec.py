@@ -86,6 +86,11 @@ class StepSpec:
     handles: tuple[StepName, ...] | None = None
     max_recoveries: int = 1
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has nothing but its events and resources to work with, and an event loop to do it in."""
+        return self.is_async and self.context_parameter is None and self.timeout_ms is None
+
     def accepts(self, event_class: EventClass) -> bool:
         """Whether an event of this class is taken, by the exact class unless subclasses are accepted.
 

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from broker_wf.broker.deliveries import Ended, Offer
-from broker_wf.broker.plans import Planned
-from broker_wf.context.context import Context, InStep, current_step
-from broker_wf.context.state_store import DictState
-from broker_wf.core.commit import StepCommit, plan_commit
+from broker_wf.broker.deliveries import Ended
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.outcome import Outcome, Raised, Returned, Undecided, Waiting
+from broker_wf.core.outcome import Outcome, Undecided, Waiting
 from broker_wf.core.spec import StepSpec
-from broker_wf.engine.children import Children, current_children
-from broker_wf.engine.effects import Effects
-from broker_wf.engine.failing import Failing, failed, unreadable
+from broker_wf.engine.calling import called, context_of, given
+from broker_wf.engine.ending import Executed, end, stopwatch
+from broker_wf.engine.failing import Failing, unreadable
 from broker_wf.engine.intake import arguments_of
-from broker_wf.engine.invocation import Call, invoke
 from broker_wf.engine.program import Program
 from broker_wf.engine.site import Site
 from broker_wf.engine.step_context import StepContext
-from broker_wf.engine.tracing import StepTrace
 from broker_wf.engine.verbose import Voice, speaking
-from broker_wf.errors import DecodeError, EncodeError, LimitExceededError
-from broker_wf.events import Event, InputRequiredEvent
-from broker_wf.wire.blobs import NOTHING_FETCHED
-
-log = logging.getLogger("broker_wf.step")
+from broker_wf.errors import DecodeError
 
 
 async def execute(
@@ -53,8 +41,8 @@ async def execute(
     started = _Start(program=program, site=site, step=step, arguments=arguments, elapsed_ms=elapsed_ms, sent=sent)
     if not program.verbose:
         return await _executed(started, delivery)
-    given = _given(arguments)
-    with speaking(delivery, delivery.event if given is None else type(given).__name__) as voice:
+    event = given(arguments)
+    with speaking(delivery, delivery.event if event is None else type(event).__name__) as voice:
         return await _executed(replace(started, voice=voice), delivery)
 
 
@@ -97,14 +85,16 @@ class _Stale:
 
 
 async def _tried(started: _Start, delivery: Delivery) -> Ended | _Stale:
-    context = await _context(started.program, started.site, delivery)
-    outcome = await _called(started.program, started.site, started.step, context, started.arguments)
+    context = await context_of(started.program, started.site, delivery)
+    outcome = await called(started.program, started.site, started.step, context, started.arguments)
     if isinstance(outcome, Waiting):
         return started.say(outcome, await _suspended(context, started.sent))
     if not isinstance(outcome, Undecided):
         if started.voice is not None:
             started.voice.ending(outcome)
-        ended = await _end(started.program, context, outcome, started.elapsed_ms, started.sent)
+        ended = await end(started.program, Executed(context, outcome, started.elapsed_ms), started.sent)
+        if isinstance(ended, Delivery):
+            return await execute(started.program, started.site, ended, stopwatch(), started.sent)
         if ended not in (Ended.STALE_BUFFER, Ended.FORGOTTEN):
             return started.say(outcome, ended)
     await context.drop()
@@ -128,112 +118,3 @@ async def _suspended(context: StepContext, sent: Callable[[], None]) -> Ended:
 
 _SHORT_WAIT_MS = 10_000
 """Waits that take no longer time out to the millisecond, others at the next sweep."""
-
-
-async def _context(program: Program, site: Site, delivery: Delivery) -> StepContext:
-    atomic = program.spec.steps[delivery.step].atomic
-    effects = Effects(site=site, delivery=delivery, codec=program.codec.at(delivery.run_id), held=atomic)
-    blobs = NOTHING_FETCHED
-    if delivery.buffers:
-        collected = (payload for one in delivery.buffers.values() for payload in one.payloads)
-        blobs = await site.broker.blobs.fetch(delivery.run_id, collected)
-    return StepContext(
-        program=program, site=site, delivery=delivery, buffers=delivery.buffers, blobs=blobs, effects=effects
-    )
-
-
-async def _called(
-    program: Program, site: Site, step: StepSpec, context: StepContext, arguments: dict[str, object]
-) -> Outcome:
-    made: Context[DictState] = Context.of(InStep(context))
-    children = Children(site=site, delivery=context.delivery, step=step)
-    token, childs_token = current_step.set(made), current_children.set(children)
-    try:
-        outcome = await invoke(
-            Call(
-                step=step,
-                events=arguments,
-                context=made,
-                resources=program.resources,
-                threads=site.threads,
-                stuck=partial(site.stuck, context.delivery),
-                trace=StepTrace(
-                    run_id=context.delivery.run_id, given=_given(arguments), carried=context.delivery.trace
-                ),
-            )
-        )
-    finally:
-        current_step.reset(token)
-        current_children.reset(childs_token)
-        if context.told is not None:
-            context.told.stop()
-    if context.told is not None:
-        context.told.flush()
-    await children.close()
-    return outcome
-
-
-def _given(arguments: dict[str, object]) -> Event | None:
-    """The event a step is called with, of several the first; None for a list."""
-    first = next(iter(arguments.values()), None)
-    return first if isinstance(first, Event) else None
-
-
-async def _end(
-    program: Program,
-    context: StepContext,
-    outcome: Returned | Raised,
-    elapsed_ms: Callable[[], int],
-    sent: Callable[[], None],
-) -> Ended:
-    free, held = await context.effects.settle()
-    if isinstance(outcome, Returned):
-        commit = plan_commit(program.router, context.delivery, outcome, tuple(context.decisions))
-        try:
-            return await _commit(program, context, commit, [*free, *held], sent)
-        except (EncodeError, LimitExceededError) as error:
-            outcome = Raised(error=error)
-    acked = context.effects.acked
-    failing = Failing(
-        program=program, site=context.site, delivery=context.delivery, sent=sent, effects=free, acked=acked
-    )
-    return await failed(failing, outcome, elapsed_ms())
-
-
-async def _commit(
-    program: Program, context: StepContext, commit: StepCommit, effects: list[Planned], sent: Callable[[], None]
-) -> Ended:
-    _tell_unhandled(program, commit)
-    store, busy = context.site.broker.deliveries, context.site.is_busy()
-    offer = _offer(program, context.site, commit)
-    # What is kept takes the slot of what was done: nothing is free before the reply says so.
-    sent = sent if offer is None else _nothing
-    acked, codec = context.effects.acked, context.effects.codec
-    return await store.commit(commit, effects, codec, acked, busy=busy, sent=sent, offer=offer)
-
-
-def _offer(program: Program, site: Site, commit: StepCommit) -> Offer | None:
-    step, delivery = commit.follower(program.spec), commit.delivery
-    fence = None if step is None else site.keep(delivery)
-    if step is None or fence is None:
-        return None
-    lease_ms = site.settings.lease_ms
-    return Offer(
-        worker=site.worker, fence=fence, lease_ms=lease_ms, step=step, kept=lambda one: site.kept(delivery, one)
-    )
-
-
-def _nothing() -> None:
-    pass
-
-
-def _tell_unhandled(program: Program, commit: StepCommit) -> None:
-    for emission in commit.emissions:
-        if emission.route.is_empty and not isinstance(emission.event, InputRequiredEvent):
-            log.warning(
-                "step %s of run %s gave %s, which no step of %s takes",
-                commit.delivery.step,
-                commit.delivery.run_id,
-                emission.route.name,
-                program.spec.name,
-            )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker_wf.core.routing import Router
 from broker_wf.core.spec import WorkflowSpec
+from broker_wf.engine.pace import Pace
 from broker_wf.resource import ResourceManager
 from broker_wf.wire.codec import Codec
 
@@ -15,6 +16,7 @@ class Program:
     """What is needed to execute the deliveries of a workflow.
 
     Attributes:
+        pace: of its steps in this process.
         verbose: say what each execution does, see ``engine/verbose.py``.
     """
 
@@ -23,3 +25,4 @@ class Program:
     codec: Codec
     resources: ResourceManager
     verbose: bool = False
+    pace: Pace = field(default_factory=Pace, compare=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -85,8 +86,12 @@ class Site:
         settings: of the worker; runs that its steps begin have the same.
         serve: execute a workflow here too, if no worker does.
         stuck: the code of a delivery goes on though it was cancelled for its step's time-out.
-        keep: whether the worker would go on with what follows from this delivery: a fence for it, or None.
+        keep: whether the worker would go on with what follows from this delivery, or from others that followed from it:
+            a fence for it, or None. The number: how many it has gone on with, one from the other, since it claimed.
         kept: it goes on with the second from the first.
+        went_on: likewise, and the execution of the first is that of the second from now on.
+        followed: so many deliveries were done that were never leased.
+        context_of: the context variables that an execution of this delivery begins with.
     """
 
     broker: Broker
@@ -101,7 +106,10 @@ class Site:
     clock: Clock
     serve: Callable[[Program], Awaitable[None]]
     stuck: Callable[[Delivery], None]
-    keep: Callable[[Delivery], Fence | None]
+    keep: Callable[[Delivery, int], Fence | None]
     kept: Callable[[Delivery, Delivery], None]
+    went_on: Callable[[Delivery, Delivery], None]
+    followed: Callable[[int], None]
+    context_of: Callable[[Delivery], Context]
     turns: Turns = field(default_factory=Turns)
     locks: LockLines = field(default_factory=LockLines)

@@ -17,7 +17,7 @@ from broker_wf.broker.deliveries import Ended
 from broker_wf.broker.roster import groups_of
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.delivery import Delivery
-from broker_wf.core.ids import Fence, Lane, WorkerId
+from broker_wf.core.ids import Lane, WorkerId
 from broker_wf.core.tasks import begin_apart
 from broker_wf.engine.attempt import execute
 from broker_wf.engine.invocation import STOP_WITHIN_S
@@ -27,7 +27,8 @@ from broker_wf.errors import BrokerError
 from broker_wf.settings import Settings
 from broker_wf.worker.active import Active, ActiveSet, Once
 from broker_wf.worker.apart import LeaseProcess
-from broker_wf.worker.claimer import Claimer, new_fence
+from broker_wf.worker.claimer import Claimer
+from broker_wf.worker.going_on import GoingOn
 from broker_wf.worker.lasting import lasting
 from broker_wf.worker.leases import LeaseKeeper, LeaseThread
 from broker_wf.worker.log_fields import begin_logging, listen_to_logs
@@ -46,8 +47,6 @@ STEP_THREADS = "broker-wf-step"
 _STOP_GRACE_S = 2.0
 """How long a worker that has drained may take to leave; without a server it goes without a word."""
 _LAST_WORDS_S = 0.5
-_KEPT_AT_MOST = 16
-"""So many deliveries of a run may follow each other here while others wait for a slot."""
 _SHORT_TIMEOUT_MS = 10_000
 """Runs that may not take longer are timed out to the millisecond, others at the next sweep."""
 
@@ -76,7 +75,7 @@ class Worker:
             clock=self._clock,
             worker=self.id,
             served=self._served,
-            counts=lambda: (len(self._active), self._done),
+            counts=lambda: (len(self._active), self._done + self._going_on.executed),
         )
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=STEP_THREADS)
         self._grants = Grants()
@@ -108,8 +107,19 @@ class Worker:
         self._executing: set[asyncio.Task[None]] = set()
         self._logs = RunLogs(store=broker.logs, worker=self.id, most=settings.run_logs)
         self.spoiled = asyncio.Event()
+        self._going_on = self._new_going_on()
         self._substitute = self._new_substitute()
         self._site = self._new_site()
+
+    def _new_going_on(self) -> GoingOn:
+        return GoingOn(
+            active=self._active,
+            claimer=self._claimer,
+            leases=self._leases,
+            ending=self._logs.flush,
+            start=self._start_delivery,
+            give_back=lambda one: self._run(self._give_back(one)),
+        )
 
     def _new_substitute(self) -> Substitute:
         return Substitute(
@@ -135,8 +145,11 @@ class Worker:
             clock=self._clock,
             serve=self._substitute.begun,
             stuck=self._spoil,
-            keep=self._keep,
-            kept=self._kept,
+            keep=self._going_on.keep,
+            kept=self._going_on.kept,
+            went_on=self._going_on.went_on,
+            followed=self._going_on.followed,
+            context_of=self._context_of,
         )
 
     async def serve(self, served: Served) -> None:
@@ -280,25 +293,11 @@ class Worker:
         task.add_done_callback(self._executing.discard)
         return task
 
-    def _keep(self, delivery: Delivery) -> Fence | None:
-        """A fence for what follows from a delivery that is about to be done, if this worker would go on with it."""
-        self._logs.flush()
-        active = self._active.find(delivery)
-        is_turn_of_others = delivery.kept >= _KEPT_AT_MOST and self._claimer.is_full
-        if active is None or not self._claimer.is_open or is_turn_of_others:
-            return None
-        active.offers = True
-        return new_fence()
-
-    def _kept(self, done: Delivery, following: Delivery) -> None:
-        """The server has leased it to this worker, in the slot of what was done."""
-        if not self._claimer.is_open:
-            self._run(self._give_back(following))
-            return
-        before = self._active.find(done)
-        if before is not None:
-            before.went_on = True
-        self._start_delivery(following)
+    def _context_of(self, delivery: Delivery) -> Context:
+        served = self._served.get(delivery.lane)
+        context = Context() if served is None else served.begun(delivery.run_id).context.copy()
+        context.run(begin_logging, delivery, self.id, self._logs.take if self._settings.run_logs else None)
+        return context
 
     async def _give_back(self, delivery: Delivery) -> None:
         try:
@@ -329,6 +328,7 @@ class Worker:
             log.error("step %s of run %s was given up here: %s", delivery.step, delivery.run_id, error)
         finally:
             self._finished(active, leaving)
+        delivery = active.delivery
         if ended is Ended.DONE:
             self._done += 1
             log.debug("step %s of run %s is done", delivery.step, delivery.run_id)

@@ -88,6 +88,22 @@ class Poisonous(Workflow):
         return StopEvent(result="rescued")
 
 
+class Quick(Workflow):
+    """Two steps that are so quick that the second is executed in one go with the first; it may kill who executes it."""
+
+    @step
+    async def pour(self, ev: Job) -> Item:
+        note(ev.ledger, f"pour {ev.count}")
+        return Item(number=ev.count, pause_s=0.0, ledger=ev.ledger)
+
+    @step
+    async def sip(self, ev: Item) -> StopEvent:
+        note(ev.ledger, f"sip {ev.number}")
+        if ev.number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return StopEvent(result=ev.number)
+
+
 class Pair(Workflow):
     """Two steps one after the other; the second ends the run."""
 
@@ -128,4 +144,4 @@ class Handled(Workflow):
         return StopEvent(result=sorted(e.number for e in evs))
 
 
-workflows = [Fan, Editing, Poisonous, Pair, Handled]
+workflows = [Fan, Editing, Poisonous, Quick, Pair, Handled]

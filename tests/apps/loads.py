@@ -129,6 +129,52 @@ class Asked(Event):
     number: int
 
 
+class Link(Event):
+    number: int
+    pause_s: float
+
+
+class Second(Link):
+    pass
+
+
+class Third(Link):
+    pass
+
+
+class Linked(Event):
+    number: int
+
+
+class Chains(Workflow):
+    """Each member goes through three steps that are quick, unless it is told to pause in the last one."""
+
+    @step
+    async def begin(self, ev: Size) -> list[Link]:
+        return [Link(number=n, pause_s=ev.pause_s) for n in range(ev.count)]
+
+    @step
+    async def first(self, ev: Link) -> Second:
+        at[0]("step")
+        return Second(number=ev.number, pause_s=ev.pause_s)
+
+    @step
+    async def second(self, ev: Second) -> Third:
+        at[0]("step")
+        return Third(number=ev.number * 2, pause_s=ev.pause_s)
+
+    @step
+    async def third(self, ev: Third) -> Linked:
+        at[0]("step")
+        if ev.number % 10 == 4:
+            await asyncio.sleep(ev.pause_s)
+        return Linked(number=ev.number + 1)
+
+    @step
+    async def join(self, evs: list[Linked]) -> StopEvent:
+        return StopEvent(result=[len(evs), sum(e.number for e in evs)])
+
+
 class Word(HumanResponseEvent):
     number: int
     text: str
@@ -191,5 +237,7 @@ W3 = Load(
     lambda n: n + 2,
     lambda n: [Word(number=one, text=f"word {one}") for one in range(n)],
 )
+CHAINS = Load(Chains, lambda n: [n, sum(2 * one + 1 for one in range(n))], lambda n: 3 * n + 2)
+"""Steps that are executed in one go, which the plan has not: W4 is W1 of one number with a long pause."""
 
-workflows = [Sums(timeout=300), Mixed(timeout=300), Asks(timeout=300)]
+workflows = [Sums(timeout=300), Mixed(timeout=300), Asks(timeout=300), Chains(timeout=300)]

@@ -120,7 +120,8 @@ def _of_ledger(records: Records, faults: Faults, waiting: set[str]) -> list[str]
 
 def after_crashes(records: Records) -> int:
     """Executions that began though another of the same attempt had begun, because its lease ran out."""
-    began = {(one.run, one.delivery, one.attempt, one.crashes) for one in records.starts()}
+    leased = (one for one in records.starts() if one.crashes >= 0)
+    began = {(one.run, one.delivery, one.attempt, one.crashes) for one in leased}
     return len(began) - len({one[:3] for one in began})
 
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 from broker_wf.broker import connection
 from broker_wf.broker.packing import unpack
 from broker_wf.broker.script import Script
+from broker_wf.engine import ending
 from broker_wf.worker import worker
 from tests.apps import loads
 
@@ -49,8 +50,12 @@ class Points:
     def install(self) -> None:
         """Wrap what a worker calls; for the whole life of this process."""
         self._execute, self._call = worker.execute, connection.Pipe.call_again
-        worker.execute = self._execute_here
+        self._call_together, self._ahead = connection.Pipe.call_together, ending.execute_ahead
+        worker.execute, ending.execute_ahead = self._execute_here, self._execute_ahead_here
         connection.Pipe.call_again = lambda pipe, script, *values: self._call_here(pipe, script, *values)
+        connection.Pipe.call_together = lambda pipe, script, head, part: self._call_with_others(
+            pipe, script, head, part
+        )
         loads.at[0] = lambda point: self.reach(point, executing.get())
 
     def reach(self, point: str, run: str = "") -> None:
@@ -71,6 +76,10 @@ class Points:
         self.reach("leased", delivery.run_id)
         return await self._execute(program, site, delivery, *rest)
 
+    async def _execute_ahead_here(self, program: Any, site: Any, delivery: Any, *rest: Any) -> Any:
+        executing.set(delivery.run_id)
+        return await self._ahead(program, site, delivery, *rest)
+
     def _call_here(self, pipe: Any, script: Script, values: Any, again: Any) -> Awaitable[object]:
         known = [] if script.name == "claim" else [""] if script.name in ANY_RUN else [_text(values[0])]
         for run in known:
@@ -85,6 +94,15 @@ class Points:
                 self.reach(f"after {script.name}", run)
 
         reply.add_done_callback(came)
+        return reply
+
+    def _call_with_others(self, pipe: Any, script: Script, head: Any, part: Any) -> Awaitable[object]:
+        """A commit, for whoever asks: that it is sent with others makes no other point."""
+        self.reach("before commit", head[0])
+        reply: Any = self._call_together(pipe, script, head, part)
+        reply.add_done_callback(
+            lambda done: done.cancelled() or done.exception() or self.reach("after commit", head[0])
+        )
         return reply
 
 

@@ -20,6 +20,7 @@ from broker_wf import Workflow
 from broker_wf.broker import connection
 from broker_wf.broker.broker import open_broker
 from broker_wf.broker.script import Script
+from broker_wf.engine import ending
 from broker_wf.settings import Settings
 from broker_wf.worker import worker
 from broker_wf.worker.serving import Stops, run_worker
@@ -45,13 +46,21 @@ class Recorder:
 
     def install(self) -> None:
         """Wrap what a worker calls; for the whole life of this process."""
-        self._execute, self._call = worker.execute, connection.Pipe.call
-        worker.execute = self._recorded_execute
+        self._call, self._call_together = connection.Pipe.call, connection.Pipe.call_together
+        worker.execute = self._recorded(worker.execute)
+        ending.execute_ahead = self._recorded(ending.execute_ahead, ahead=True)
         connection.Pipe.call = lambda pipe, script, *values: self._recorded_call(pipe, script, *values)
+        connection.Pipe.call_together = lambda pipe, *values: self._recorded_part(pipe, *values)
 
-    async def _recorded_execute(self, program: Any, site: Any, delivery: Any, *rest: Any) -> Any:
-        self.note("start", delivery.run_id, delivery.id, delivery.attempt, delivery.crashes, monotonic_ms())
-        return await self._execute(program, site, delivery, *rest)
+    def _recorded(self, execute: Callable[..., Awaitable[Any]], *, ahead: bool = False) -> Any:
+        """What is executed before it is leased has -1 crashes: it may be begun again if that lease is not given."""
+
+        async def recorded(program: Any, site: Any, delivery: Any, *rest: Any) -> Any:
+            crashes = -1 if ahead else delivery.crashes
+            self.note("start", delivery.run_id, delivery.id, delivery.attempt, crashes, monotonic_ms())
+            return await execute(program, site, delivery, *rest)
+
+        return recorded
 
     def _recorded_call(self, pipe: Any, script: Script, *values: Any) -> Awaitable[object]:
         reply: Any = self._call(pipe, script, *values)
@@ -59,10 +68,18 @@ class Recorder:
             reply.add_done_callback(lambda done: self._note_repairs(script.name, done))
         if script.name not in ENDS:
             return reply
+        links = [one.decode() for one in values[3][::3]] if script.name == "commit" else []
+        return self._told(reply, script.name, values[0], [values[1], *links])
 
+    def _recorded_part(self, pipe: Any, script: Script, head: Any, part: Any) -> Awaitable[object]:
+        return self._told(self._call_together(pipe, script, head, part), "commit", head[0], [part[0]])
+
+    def _told(self, reply: Any, script: str, run: str, deliveries: list[str]) -> Awaitable[object]:
         def told(done: asyncio.Future[Any]) -> None:
-            if not done.cancelled() and done.exception() is None:
-                self.note("told", script.name, values[0], values[1], done.result()[0].decode())
+            word = "" if done.cancelled() or done.exception() is not None else done.result()[0].decode()
+            # What is committed by itself then is told so then; of links that were refused there is nothing to tell.
+            for one in deliveries if word in ("OK", "DONE") else deliveries[:1] if word not in ("", "SINGLY") else ():
+                self.note("told", script, run, one, word)
 
         reply.add_done_callback(told)
         # A task that is cancelled while it waits must not take the reply along.

@@ -166,8 +166,9 @@ class Records:
 
     def repeated_leases(self) -> list[Start]:
         """Executions that began twice under one lease, which no fault may cause."""
-        counted = Counter((one.run, one.delivery, one.attempt, one.crashes) for one in self.starts())
-        return [one for one in self.starts() if counted[one.run, one.delivery, one.attempt, one.crashes] > 1]
+        leased = [one for one in self.starts() if one.crashes >= 0]
+        counted = Counter((one.run, one.delivery, one.attempt, one.crashes) for one in leased)
+        return [one for one in leased if counted[one.run, one.delivery, one.attempt, one.crashes] > 1]
 
     def gate(self, name: str, pid: int | None = None) -> None:
         """Open a gate, for one process or for all."""

@@ -19,7 +19,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tests.apps.loads import W1, W2, W3, Load
+from tests.apps.loads import CHAINS, W1, W2, W3, Load
 from tests.faults.cluster import LEASE_MS, Cluster
 from tests.faults.experiment import Experiment
 from tests.faults.proxy import Link
@@ -31,8 +31,14 @@ KEPT_MS = 15 * 60_000
 CALM_RUNS = 100
 WORKERS = 4
 CONCURRENCY = 4
-LOADS: tuple[tuple[Load, int, float], ...] = ((W1, 10, 0.05), (W2, 4, 0.0), (W3, 3, 0.0), (W1, 1, 3 * LEASE_MS / 1000))
-"""Load, size, pause in a step: W1, W2, W3 and W4."""
+LOADS: tuple[tuple[Load, int, float], ...] = (
+    (W1, 10, 0.05),
+    (W2, 4, 0.0),
+    (W3, 3, 0.0),
+    (W1, 1, 3 * LEASE_MS / 1000),
+    (CHAINS, 10, 0.02),
+)
+"""Load, size, pause in a step: W1, W2, W3, W4, and steps that are executed in one go."""
 MOST_UNDER_WAY = 40
 
 

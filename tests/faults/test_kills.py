@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.apps.loads import W1, W2, W3, Load
+from tests.apps.loads import CHAINS, W1, W2, W3, Load
 from tests.faults.experiment import Experiment, seeds
 from tests.faults.points import ANY_RUN, arm, armed
 from tests.faults.records import Records
@@ -28,7 +28,7 @@ MORE = {
     ],
     "W3": ["before suspend", "after suspend", "before register", "after register"],
 }
-LOADS = {"W1": W1, "W2": W2, "W3": W3}
+LOADS = {"W1": W1, "W2": W2, "W3": W3, "chains": CHAINS}
 
 
 @pytest.mark.parametrize("seed", seeds(1, 5))
@@ -38,6 +38,7 @@ async def test_workers_killed_at_random_lose_nothing(records: Records, seed: int
     runs, kills_s, workers = (60, 3.0, 4) if size == "quick" else (300, 12.0, 6)
     experiment.workers(workers, CONCURRENCY, max_crashes=50)
     experiment.begin(W1, 10, [f"r{n}" for n in range(runs)], pause_s=0.1)
+    experiment.begin(CHAINS, 10, [f"c{n}" for n in range(runs)], pause_s=0.1)
     until = time.monotonic() + kills_s
     while time.monotonic() < until and not experiment.is_over:
         await asyncio.sleep(0.25 * experiment.chance.uniform(0.5, 1.5))
@@ -55,11 +56,12 @@ async def test_workers_that_die_at_each_border_of_a_script_lose_nothing(
     """One run per point; whoever is the first to take that run to that point dies there."""
     experiment = Experiment(records, f"D2 death at every border of a script, {name}", round_)
     load: Load = LOADS[name]
-    for number, point in enumerate(POINTS + MORE[name]):
+    points = POINTS + MORE.get(name, [])
+    for number, point in enumerate(points):
         script = point.split(" ")[-1]
         skipped = experiment.chance.randrange(1 if script == "effect" else 4)
         arm(records.points, point, "" if script in ANY_RUN else f"r{number}", skipped)
-    count = len(POINTS + MORE[name])
+    count = len(points)
     experiment.begin(load, 6, [f"r{n}" for n in range(count)], pause_s=0.01)
     give_up = time.monotonic() + 60
     while not (experiment.is_over and not armed(records.points)):

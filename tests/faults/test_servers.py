@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from tests.apps.loads import W1, W2
+from tests.apps.loads import CHAINS, W1, W2
 from tests.faults.cluster import WAIT_S
 from tests.faults.experiment import Experiment, meanwhile
 from tests.faults.recorder import monotonic_ms
@@ -70,6 +70,7 @@ async def test_a_server_that_forgets_its_functions_all_the_time_is_not_noticed(r
     experiment.workers(WORKERS, CONCURRENCY, max_crashes=50)
     experiment.begin(W1, 10, [f"s{n}" for n in range(30)], pause_s=0.02)
     experiment.begin(W2, 6, [f"m{n}" for n in range(10)])
+    experiment.begin(CHAINS, 6, [f"c{n}" for n in range(10)], pause_s=0.02)
     until = time.monotonic() + FLUSHED_FOR_S
     while time.monotonic() < until and not experiment.is_over:
         await asyncio.to_thread(experiment.cluster.client.function_flush)

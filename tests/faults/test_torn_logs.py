@@ -12,7 +12,7 @@ import pytest
 
 from broker_wf.home import close_homes
 from tests.apps.held import Counting
-from tests.apps.loads import W1, W2
+from tests.apps.loads import CHAINS, W1, W2
 from tests.faults.cluster import own_cluster
 from tests.faults.experiment import Experiment, meanwhile, seeds
 from tests.faults.records import Records, own_records
@@ -62,6 +62,7 @@ async def torn(records: Records, seed: int, name: str, *, repair: bool, runs: in
     experiment.workers(3, 4, max_crashes=50)
     experiment.begin(W1, 10, [f"s{n}" for n in range(runs)], pause_s=pause_s)
     experiment.begin(W2, 6, [f"m{n}" for n in range(runs // 4)])
+    experiment.begin(CHAINS, 6, [f"c{n}" for n in range(runs // 4)], pause_s=pause_s)
     log = TornLog(experiment, repair=repair)
     for _ in range(3):
         await asyncio.sleep(experiment.chance.uniform(0.2, 0.5))

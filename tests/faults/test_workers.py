@@ -12,7 +12,7 @@ import pytest
 
 from broker_wf.errors import PoisonError
 from broker_wf.handler import WorkflowHandler
-from tests.apps.faulty import Editing, Fan, Handled, Pair, Poisonous
+from tests.apps.faulty import Editing, Fan, Handled, Pair, Poisonous, Quick
 from tests.faults.cluster import until
 from tests.faults.nursery import Child
 from tests.faults.records import Records
@@ -115,6 +115,32 @@ async def test_a_delivery_that_kills_three_workers_is_poison_and_healthy_runs_do
     assert [worker.split("-")[-2] for worker in failure.value.workers] == killed
     assert cluster.starts()["drink"] == 3
     assert cluster.client.xlen(cluster.keys.of("dead")) == 1
+
+
+async def test_what_kills_its_worker_in_one_go_with_what_led_to_it_is_found_by_itself(records: Records) -> None:
+    """The step before it is blamed for one death at most, and executed once more."""
+    cluster = records.cluster
+    work(records, concurrency=1)
+    flow = Quick(broker=cluster.settings)
+    for _ in range(6):
+        assert await within(flow.run(count=1, pause_s=0.0, ledger=str(cluster.ledger))) is not None
+    poisonous = flow.run(count=0, pause_s=0.0, ledger=str(cluster.ledger))
+
+    async def replace_the_dead() -> None:
+        while True:
+            if all(one.poll() is not None for one in cluster.workers):
+                await asyncio.to_thread(work, records, 1)
+            await asyncio.sleep(0.05)
+
+    replacing = asyncio.ensure_future(replace_the_dead())
+    try:
+        with pytest.raises(PoisonError) as failure:
+            await within(poisonous)
+    finally:
+        replacing.cancel()
+    assert failure.value.step == "sip"
+    starts = [line.rsplit(" ", 1)[0] for line in cluster.lines()]
+    assert (starts.count("pour 0"), starts.count("sip 0")) in ((2, 4), (1, 3))
 
 
 async def test_a_worker_told_to_go_finishes_what_is_short_and_hands_back_what_is_long(records: Records) -> None:

@@ -30,6 +30,13 @@ def test_a_script_compiles_on_the_server(server_url: str, name: str) -> None:
         assert client.execute_command(*script.loading) == script.function.encode()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_compiles_as_one_text_for_a_server_that_is_full(server_url: str, name: str) -> None:
+    """Lua has room for 200 locals in a function, and what `lib/` defines is in the same one then."""
+    with redis.Redis.from_url(server_url) as client:
+        assert client.script_load(load(name).whole)
+
+
 @pytest.mark.asyncio
 async def test_a_user_who_may_load_no_functions_is_told_so(server_url: str, namespace: str) -> None:
     script, user = load("steps"), f"reader-{namespace}"

@@ -14,6 +14,7 @@ from tests.stateful.accidents import Accidents
 from tests.stateful.flow import Answer, Both, Done, Item, Left, Loose, Part, Piece, Right, Task
 from tests.stateful.model import Run
 from tests.stateful.rig import LATER_MS
+from tests.stateful.together import committed_in_one_go, committed_together
 from tests.stateful.twins import TIMEOUTS, WORKERS, one_of
 
 KINDS: tuple[type[Event], ...] = (Task, Both, Left, Right, Loose, Item, Part, Piece, Done, Answer)
@@ -84,6 +85,23 @@ class Scripts(Accidents):
         for delivery in self.some_held(n, count):
             if delivery.step in MEMBERS:
                 self.committed(delivery, [MEMBERS[delivery.step](n=n)], n)
+
+    @holding
+    @rule(n=index, kinds=kinds, greedy=st.booleans())
+    def commit_together(self, n: int, kinds: list[type[Event]], greedy: bool) -> None:
+        if greedy:
+            self.took_all("w1")
+        for run_id in self.one_run(n):
+            mine = [one for one in self.held() if one.run_id == run_id and one.step != "collect"]
+            for kind in kinds[:1]:
+                committed_together(self, mine[: n % 4 + 2], kind, n)
+
+    @holding
+    @rule(n=index, first=st.sampled_from([Item, Part, Loose]), more=kinds, twice=st.booleans())
+    def commit_in_one_go(self, n: int, first: type[Event], more: list[type[Event]], twice: bool) -> None:
+        for delivery in self.some_held(n, 1):
+            for _ in range(1 + twice):
+                committed_in_one_go(self, delivery, [first, *more], n)
 
     @holding
     @rule(n=index, count=st.integers(1, 4), how=st.sampled_from(["release", "crash", "fail now", "fail for later"]))

@@ -13,10 +13,10 @@ import redis
 from broker_wf.broker.asking import Asking
 from broker_wf.broker.broker import Broker, open_broker
 from broker_wf.broker.changes import Changed
-from broker_wf.broker.deliveries import Ended, FailurePlan, Offer
+from broker_wf.broker.deliveries import Ended, FailurePlan, Link, Offer
 from broker_wf.broker.leased import Acknowledged
 from broker_wf.broker.packing import pack, unpack
-from broker_wf.broker.plans import EffectIds, Plan, effect_map, recovery_map
+from broker_wf.broker.plans import EffectIds, Plan, commit_map, effect_map, recovery_map
 from broker_wf.broker.renewal import Renewal
 from broker_wf.broker.roster import groups_of
 from broker_wf.broker.runs import Beginning, Submission
@@ -156,17 +156,31 @@ class Rig:
         returned = Returned(events=tuple(events), listed=listed)
         return plan_commit(self.program.router, delivery, returned, decisions)
 
-    def commit(self, commit: StepCommit, offer: Offer | None = None, *, busy: bool = False) -> Ended:
-        codec, acked = self.program.codec, self.acked.get(commit.delivery.fence, Acknowledged())
-        ends = self.broker.deliveries.commit(commit, [], codec, acked, busy=busy, sent=lambda: None, offer=offer)
-        return self._ended(commit.delivery, self.run(ends))
+    def commit(
+        self, commit: StepCommit, offer: Offer | None = None, *, busy: bool = False, links: Sequence[StepCommit] = ()
+    ) -> Ended:
+        acked = self.acked.get(commit.delivery.fence, Acknowledged())
+        link, *more = (Link(one, commit_map(one, [], self.program.codec)) for one in (commit, *links))
+        ends = self.broker.deliveries.commit(link, [], acked, busy=busy, sent=lambda: None, offer=offer, links=more)
+        return self.ended(commit.delivery, self.run(ends))
 
-    def offer(self, commit: StepCommit, worker: str) -> Offer | None:
+    def offer(self, commit: StepCommit, worker: str, *, begun: bool = False) -> Offer | None:
         """The worker would go on with what follows; what it gets is then in ``kept``."""
         step = commit.follower(self.program.spec)
         if step is None:
             return None
-        return Offer(worker=WorkerId(worker), fence=self.fence(), lease_ms=LEASE_MS, step=step, kept=self.kept.append)
+        return Offer(
+            worker=WorkerId(worker),
+            fence=self.fence(),
+            lease_ms=LEASE_MS,
+            step=step,
+            kept=self.kept.append,
+            begun=begun,
+        )
+
+    def calls(self) -> int:
+        """How often a script was called on this server."""
+        return int(self.raw.info("commandstats").get("cmdstat_fcall", {}).get("calls", 0))
 
     def collected(self, delivery: Delivery) -> tuple[CollectDecision, ...]:
         """What ``collect_events`` decides on what the claim brought."""
@@ -224,9 +238,9 @@ class Rig:
 
     def _failed(self, delivery: Delivery, plan: FailurePlan) -> Ended:
         fail, acked = self.broker.deliveries.fail, self.acked.get(delivery.fence, Acknowledged())
-        return self._ended(delivery, self.run(fail(delivery, [], b"error", plan, acked, busy=False, sent=lambda: None)))
+        return self.ended(delivery, self.run(fail(delivery, [], b"error", plan, acked, busy=False, sent=lambda: None)))
 
-    def _ended(self, delivery: Delivery, ended: Ended) -> Ended:
+    def ended(self, delivery: Delivery, ended: Ended) -> Ended:
         """A worker whose effects were lost executes the step again, and knows of none at first."""
         if ended is Ended.FORGOTTEN:
             self.acked.pop(delivery.fence, None)

@@ -1,5 +1,5 @@
 --! commit: end one attempt that succeeded; all of its consequences, or none.
---! use end buffers finish blobs hand kept
+--! use end buffers finish blobs hand kept links
 --! key watch ZSET
 --! arg rid  str
 --! arg did  str
@@ -7,25 +7,24 @@
 --!                asked {{name, payload}} (questions, published) or nil,
 --!                opens {id, joins} or nil, staged token or nil, output (name) where the emits do not tell it, ends {status, result, name, payload} or nil,
 --!                refs {hashes of the blobs its payloads need} or nil,
---!                hand {nonce, worker, lease_ms, step, lane} or nil: the worker offers to go on with what it hands on,
+--!                hand {nonce, worker, lease_ms, step, lane, begun} or nil: the worker offers to go on with what is handed on at last,
 --!                hashes {event id = {field = hash}} of what waiters ask for, or nil
 --!                knows {effect, change} or nil: the last that this execution has done by call
---! reply list: 'OK', what the worker keeps or nil | 'DONE', status, likewise (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'FORGOTTEN' | 'NO_BLOB' | 'FIELDS', field…
-
--- What the step returned, for people; of a list the class of its last event.
-local function output_of(plan)
-  if plan.ends then return plan.ends.name end
-  return plan.output or (plan.emits[1] and plan.emits[#plan.emits][2] or 'NoneType')
-end
+--! arg links rest  what the worker has executed in one go with it, each the one delivery that followed from the one before: delivery,
+--!                nonce, plan (packed, as above: emits, routes, opens, ends, asked), the next delivery …
+--! reply list: 'OK', what the worker keeps or nil | 'DONE', status, likewise (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'FORGOTTEN' | 'NO_BLOB' | 'FIELDS', field… | 'SINGLY' (somebody waits: commit it without links)
 
 local now, run, rec = now_ms(), load_run(rid), load_record(rid, did)
+-- The last link's, whose consequences are those of all.
+local last = links[1] and cmsgpack.unpack(links[#links]) or plan
 
 -- Guards.
 local refused = refusal(run, rec, rid, did, plan.nonce)
 if refused then
-  if refused[1] == 'DONE' and plan.hand then refused[3] = kept_before(run, rid, plan.hand, plan.emits) end
+  if refused[1] == 'DONE' and plan.hand then refused[3] = kept_before(run, rid, plan.hand, last.emits) end
   return refused
 end
+if links[1] and run.waits then return { 'SINGLY' } end
 for _, decision in ipairs(plan.decisions) do
   if not decision_stands(rid, rec.s, decision) then return { 'STALE_BUFFER' } end
 end
@@ -43,27 +42,28 @@ apply_effects(tx, did, rec, plan.effects)
 if tx.lost then notes().lose(tx, false) end
 if rec.V then tx.output = output_of(plan) end
 end_delivery(tx, did, rec, plan.ends and 'ended' or 'ok')
-if plan.ends then
-  plan.ends.step, plan.ends.by = rec.s, publisher(rec)
-  finish(run, rid, now, plan.ends)
+local done = end_links(tx, rec, plan, links, last)
+keep_commits(run, rid, did, ARGV[3], links, last, plan.staged or plan.refs and plan.refs[1])
+if last.ends then
+  last.ends.step, last.ends.by = done.s, publisher(done)
+  finish(run, rid, now, last.ends)
   return { 'OK' }
 end
-if plan.asked then
+if last.asked then
   if run.notes then notes().publish(run, rid, now) end
-  for _, one in ipairs(plan.asked) do append_feed(rid, one[1], one[2], rec.s, now, publisher(rec)) end
+  for _, one in ipairs(last.asked) do append_feed(rid, one[1], one[2], done.s, now, publisher(done)) end
 end
-keep(run, rid, 'c', did, ARGV[3], plan.staged or plan.refs and plan.refs[1])
 local inner = rec.m
-if plan.opens then
-  inner = plan.opens.id
-  open_collection(tx, inner, rec.m, plan.opens.joins)
+if last.opens then
+  inner = last.opens.id
+  open_collection(tx, inner, rec.m, last.opens.joins)
 end
 if plan.staged then take_staged(tx, did, plan.staged, inner) end
 let_keep(tx, plan.hand, plan.busy == 1)
-for _, one in ipairs(plan.emits) do emit(tx, plan.routes, one[1], one[2], one[3], inner) end
+emit_all(tx, last.routes, last.emits, inner)
 tx.keep = nil
 leave_collection(tx, rec.m, did)
-if plan.opens and redis.call('SCARD', open_key(rid, inner)) == 0 then close_collection(tx, inner) end
+if last.opens and redis.call('SCARD', open_key(rid, inner)) == 0 then close_collection(tx, inner) end
 refill(tx)
 if run.exposed then notes().publish_changes(tx, true) end
 -- A worker that goes on with what it made does not claim the rest.

@@ -166,34 +166,37 @@ local function count_live(tx, count)
   if tx.live then tx.live = tx.live + count end
 end
 
--- The next deliveries of the backlog, so many at most, out of a staged list where its head names one.
-local function pop_backlog(rid, count)
-  local items = {}
-  while #items < count do
-    local head = redis.call('LINDEX', backlog_key(rid), 0)
-    if not head then return items end
-    local staged = string.sub(head, 1, 1) ~= 'd' and redis.call('LPOP', staged_key(rid, string.sub(head, 2)), count - #items)
-    for _, item in ipairs(staged or {}) do items[#items + 1] = cmsgpack.unpack(item) end
-    if not staged then
-      redis.call('LPOP', backlog_key(rid))
-      if string.sub(head, 1, 1) == 'd' then items[#items + 1] = cmsgpack.unpack(string.sub(head, 2)) end
+local refill
+do
+  -- The next deliveries of the backlog, so many at most, out of a staged list where its head names one.
+  local function pop_backlog(rid, count)
+    local items = {}
+    while #items < count do
+      local head = redis.call('LINDEX', backlog_key(rid), 0)
+      if not head then return items end
+      local staged = string.sub(head, 1, 1) ~= 'd' and redis.call('LPOP', staged_key(rid, string.sub(head, 2)), count - #items)
+      for _, item in ipairs(staged or {}) do items[#items + 1] = cmsgpack.unpack(item) end
+      if not staged then
+        redis.call('LPOP', backlog_key(rid))
+        if string.sub(head, 1, 1) == 'd' then items[#items + 1] = cmsgpack.unpack(string.sub(head, 2)) end
+      end
     end
+    return items
   end
-  return items
-end
 
--- Moves in what fits the window. Every script that adds deliveries or ends one calls it, for what is in a backlog beside
--- a window with room has nobody else to move it.
-local function refill(tx)
-  if not tx.run.backlog or redis.call('EXISTS', backlog_key(tx.rid)) == 0 then return end
-  tx.ended = 0
-  tx.live = tx.live or redis.call('HLEN', live_key(tx.rid))
-  local gathered = gathering()
-  for _, item in ipairs(pop_backlog(tx.rid, tx.run.window - tx.live)) do
-    local did, rec = item[1], item[2]
-    enqueue(tx.run, tx.rid, event_of(did, rec.s), { rec }, rec.k or 'w', tx.now, gathered)
-    count_live(tx, 1)
-    tx.made = tx.made + 1
+  -- Moves in what fits the window. Every script that adds deliveries or ends one calls it, for what is in a backlog beside
+  -- a window with room has nobody else to move it.
+  refill = function(tx)
+    if not tx.run.backlog or redis.call('EXISTS', backlog_key(tx.rid)) == 0 then return end
+    tx.ended = 0
+    tx.live = tx.live or redis.call('HLEN', live_key(tx.rid))
+    local gathered = gathering()
+    for _, item in ipairs(pop_backlog(tx.rid, tx.run.window - tx.live)) do
+      local did, rec = item[1], item[2]
+      enqueue(tx.run, tx.rid, event_of(did, rec.s), { rec }, rec.k or 'w', tx.now, gathered)
+      count_live(tx, 1)
+      tx.made = tx.made + 1
+    end
+    write_queued(tx.rid, gathered)
   end
-  write_queued(tx.rid, gathered)
 end

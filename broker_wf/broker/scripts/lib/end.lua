@@ -11,21 +11,42 @@ local function has_forgotten(rid, did, knows)
 end
 
 -- The mark of a done delivery: step, worker, start, end, attempt, outcome, nonce.
+local function mark_of(rec, now, outcome)
+  return cmsgpack.pack({ rec.s, rec.w or '', rec.x or rec.b, now, rec.a, outcome, rec.n or '' })
+end
+
+local end_deliveries
+do
+  -- What each of them has beside, and only it.
+  local function forget_all_of(run, rid, did, rec)
+    free_place(run, rid, did, rec)
+    free_lock(run, rid, did, rec.n)
+    forget_effects(rid, did, rec)
+    forget_changes(rid, did, rec)
+    forget_waits(rid, did, rec)
+    if rec.j and rec.j ~= 'slots' then drop_key(rid, batch_key(rid, rec.j, rec.s)) end
+  end
+
+  -- ending: {delivery, record, what its step returned or nil} of each.
+  end_deliveries = function(tx, ending, outcome)
+    local rid, marks, dids, members = tx.rid, {}, {}, {}
+    for i, one in ipairs(ending) do
+      local did, rec = one[1], one[2]
+      if rec.V then notes().stop(tx.run, rid, rec, one[3]) end
+      marks[2 * i - 1], marks[2 * i] = did, mark_of(rec, tx.now, outcome)
+      dids[i], members[i] = did, rid .. '|' .. did
+    end
+    redis.call('HSET', done_key(rid), unpack(marks))
+    redis.call('HDEL', live_key(rid), unpack(dids))
+    redis.call('ZREM', watch_key(), unpack(members))
+    count_live(tx, -#ending)
+    retire_records(tx.run, rid, ending)
+    for _, one in ipairs(ending) do forget_all_of(tx.run, rid, one[1], one[2]) end
+  end
+end
+
 local function end_delivery(tx, did, rec, outcome)
-  local rid = tx.rid
-  if rec.V then notes().stop(tx.run, rid, rec, tx.output) end
-  redis.call('HSET', done_key(rid), did,
-    cmsgpack.pack({ rec.s, rec.w or '', rec.x or rec.b, tx.now, rec.a, outcome, rec.n or '' }))
-  redis.call('HDEL', live_key(rid), did)
-  redis.call('ZREM', watch_key(), rid .. '|' .. did)
-  count_live(tx, -1)
-  retire_record(tx.run, rid, did, rec)
-  free_place(tx.run, rid, did, rec)
-  free_lock(tx.run, rid, did, rec.n)
-  forget_effects(rid, did, rec)
-  forget_changes(rid, did, rec)
-  forget_waits(rid, did, rec)
-  if rec.j and rec.j ~= 'slots' then drop_key(rid, batch_key(rid, rec.j, rec.s)) end
+  end_deliveries(tx, { { did, rec, tx.output } }, outcome)
 end
 
 -- Takes over the children that were staged under this lease: the list into the backlog, their ids into the collection.

@@ -1,12 +1,12 @@
 --! use lease
 --! key bell LIST
 -- The one delivery that follows from a commit may go on with the worker that made it, if it offers to: it is leased at once
--- and in no stream. hand is the offer: nonce, worker, lease_ms, step, lane.
+-- and in no stream. hand is the offer: nonce, worker, lease_ms, step, lane, begun (it has begun to execute it already) or nil.
 
 -- A full worker keeps what it made only if nobody idles: whoever does has taken every token of the bell.
 local function let_keep(tx, hand, busy)
   if not hand or hand.lane ~= tx.run.lane then return end
-  if busy and redis.call('LLEN', bell_key(hand.lane)) == 0 then return end
+  if busy and not hand.begun and redis.call('LLEN', bell_key(hand.lane)) == 0 then return end
   local holder = { worker = hand.worker, nonce = hand.nonce, lease_ms = hand.lease_ms, now = tx.now }
   tx.keep = function(eid, recs)
     local rec = recs[1]

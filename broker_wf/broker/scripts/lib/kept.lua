@@ -8,12 +8,18 @@
 
 local KEPT_BYTES, KEPT_ITEMS = 8192, 30000
 
-local function keep(run, rid, kind, id, raw, large)
+-- entries: kind, id and plan of each.
+local function keep_all(run, rid, entries, large)
   if run.unkept then return end
-  if not large and #raw <= KEPT_BYTES and redis.call('RPUSH', kept_key(rid), kind, id, raw) <= KEPT_ITEMS then return end
+  for i = 3, #entries, 3 do large = large or #entries[i] > KEPT_BYTES end
+  if not large and redis.call('RPUSH', kept_key(rid), unpack(entries)) <= KEPT_ITEMS then return end
   redis.call('UNLINK', kept_key(rid))
   redis.call('HSET', run_key(rid), 'unkept', 1)
   run.unkept = '1'
+end
+
+local function keep(run, rid, kind, id, raw, large)
+  keep_all(run, rid, { kind, id, raw }, large)
 end
 
 local function sends(effects)

@@ -30,27 +30,30 @@ local function write_leases(leased)
   if leased.queued[1] then redis.call('ZREM', queued_key(), unpack(leased.queued)) end
 end
 
-local function gather_lease(leased, rid, did, rec)
-  local member, records = rid .. '|' .. did, leased.records[rid] or {}
-  leased.records[rid] = records
-  records[#records + 1], records[#records + 2] = did, cmsgpack.pack(rec)
-  local watched, queued = leased.watched, leased.queued
-  watched[#watched + 1], watched[#watched + 2] = rec.d, member
-  queued[#queued + 1] = member
-end
-
-local function lease(holder, run, rid, did, rec, place)
-  rec.st, rec.n, rec.w, rec.l = 'l', holder.nonce, holder.worker, place
-  rec.d, rec.x, rec.f = holder.now + holder.lease_ms, holder.now, rec.f or holder.now
-  if run.exposed then notes().begin(run, rid, rec) end
-  if holder.leased then
-    gather_lease(holder.leased, rid, did, rec)
-  else
-    -- What one commit leaves to its worker has no entry, and was never queued.
-    save_record(rid, did, rec)
-    redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
+local lease
+do
+  local function gather_lease(leased, rid, did, rec)
+    local member, records = rid .. '|' .. did, leased.records[rid] or {}
+    leased.records[rid] = records
+    records[#records + 1], records[#records + 2] = did, cmsgpack.pack(rec)
+    local watched, queued = leased.watched, leased.queued
+    watched[#watched + 1], watched[#watched + 2] = rec.d, member
+    queued[#queued + 1] = member
   end
-  if place then hold_place(run, rid, did, rec, rec.d) end
-  begin_run(run, rid, holder.now)
-  return handed(run, rid, did, rec)
+
+  lease = function(holder, run, rid, did, rec, place)
+    rec.st, rec.n, rec.w, rec.l = 'l', holder.nonce, holder.worker, place
+    rec.d, rec.x, rec.f = holder.now + holder.lease_ms, holder.now, rec.f or holder.now
+    if run.exposed then notes().begin(run, rid, rec) end
+    if holder.leased then
+      gather_lease(holder.leased, rid, did, rec)
+    else
+      -- What one commit leaves to its worker has no entry, and was never queued.
+      save_record(rid, did, rec)
+      redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
+    end
+    if place then hold_place(run, rid, did, rec, rec.d) end
+    begin_run(run, rid, holder.now)
+    return handed(run, rid, did, rec)
+  end
 end
