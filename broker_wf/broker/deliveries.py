@@ -338,7 +338,7 @@ def _is_simple(link: Link, effects: Sequence[Planned], acked: Acknowledged) -> b
     """Whether it only hands on events, and a few."""
     commit = link.commit
     has_more = effects or commit.decisions or commit.asked or commit.opening or commit.stop or link.planned.blobs
-    return not has_more and len(commit.emissions) <= _FEW and not acked.as_plan()
+    return not has_more and len(commit.emissions) <= _FEW and acked.effect is None and acked.change is None
 
 
 def _linked(link: Link) -> tuple[bytes, bytes, bytes]:

@@ -1,6 +1,7 @@
 --! use lease groups guard dispatch
 -- Reading the groups of a lane, each entry once: it becomes a lease, or it is dropped or set aside.
--- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, waited, runs, out, refs, capped, read (records, by run and delivery),
+-- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, waited, runs, out, refs, capped,
+-- read (records, by run and delivery), leased (see lib/lease.lua),
 -- per_run (num_workers_per_run by step, of the lane that is read), kind (of the stream that is read).
 
 local function run_of(claim, rid)
