@@ -45,7 +45,9 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "collected events are counted and not named": (
         ("lib/buffers", "if not head or cmsgpack.unpack(head)[1] ~= used[1] then", "if not head then"),
     ),
-    "work streams are trimmed": (("lib/dispatch", "'XADD', key, '*', 'r'", "'XADD', key, 'MAXLEN', 2, '*', 'r'"),),
+    "work streams are trimmed": (
+        ("lib/dispatch", "'XADD', place.key, '*', 'r'", "'XADD', place.key, 'MAXLEN', 2, '*', 'r'"),
+    ),
     "groups begin at the end": (
         ("register", "g[4], '0', 'MKSTREAM'", "g[4], '$', 'MKSTREAM'"),
         ("lib/groups", "step, '0', 'MKSTREAM'", "step, '$', 'MKSTREAM'"),

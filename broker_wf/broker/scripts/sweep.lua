@@ -68,5 +68,5 @@ for _, member in ipairs(waiting) do
   if not fine then redis.call('ZREM', queued_key(), member) end
 end
 -- An outage is over when all that fell due in it was looked at, which may take several sweeps.
-if not more or now - last <= outage_ms / 6 then redis.call('SET', swept_key(), string.format('%.0f', now)) end
+if not more or now - last <= outage_ms / 6 then redis.call('SET', swept_key(), decimal(now)) end
 return { more and 1 or 0, redone, ended }

@@ -42,7 +42,7 @@ end
 -- Returns the run.
 local function accept(rid, plan, now)
   local record = { status = 'running', workflow = plan.workflow, lane = plan.lane, digest = plan.digest,
-    created_ms = string.format('%.0f', now), timeout_ms = plan.timeout_ms, keep_ms = plan.keep_ms,
+    created_ms = decimal(now), timeout_ms = plan.timeout_ms, keep_ms = plan.keep_ms,
     keep_failed_ms = plan.keep_failed_ms, window = plan.window, queued_check_ms = plan.queued_check_ms,
     inboxes = plan.inbox, start_name = plan.start_name, start_hash = plan.start_hash, exposed = plan.exposed,
     unkept = plan.unkept, trace = plan.trace, tags = plan.tags, token = plan.token, fairness = plan.fairness,
@@ -53,7 +53,7 @@ local function accept(rid, plan, now)
   redis.call('HSET', run_key(rid), unpack(written))
   if plan.rerun_of then accept_rerun(rid, plan.rerun_of) end
   for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end
-  redis.call('ZADD', live_runs_key(plan.workflow), now, rid)
+  redis.call('ZADD', live_runs_key(plan.workflow), decimal(now), rid)
   redis.call('SADD', workflows_key(), plan.workflow)
   if plan.delay_ms then
     put_off(rid, plan.window, now + plan.delay_ms)

@@ -56,7 +56,8 @@ local function pair_of(run, rec)
   return (run.rank and not rec.h and MARKS[run.rank] or '') .. rec.k .. ':' .. rec.t .. '|' .. rec.s
 end
 
--- What many entries write beside themselves: records {delivery, packed, …}, queued {score, member, …}, pairs {pair = lane}.
+-- What many entries write beside themselves: records {delivery, packed, …}, queued {score, member, …}, pairs {pair = lane};
+-- and where the last one went (see place_for).
 local function gathering()
   return { records = {}, queued = {}, pairs = {} }
 end
@@ -71,27 +72,42 @@ local function write_queued(rid, gathered)
   for pair, lane in pairs(gathered.pairs) do make_ready(lane, pair) end
 end
 
--- Adds one entry for deliveries of one event to the steps named, and leaves their records queued.
-local function enqueue(run, rid, eid, recs, kind, now, gathered)
-  local steps, into = {}, gathered or gathering()
-  for i, rec in ipairs(recs) do steps[i] = rec.s end
-  local first = recs[1]
-  first.k = kind
-  local key, lane = stream_of(run, first), lane_of(run, first)
-  local named = table.concat(steps, ',')
-  local entry = redis.call('XADD', key, '*', 'r', rid, 'e', eid, 's', named)
-  local records, queued = into.records, into.queued
-  for _, rec in ipairs(recs) do
-    rec.st, rec.k, rec.i, rec.n, rec.w, rec.l, rec.d = 'q', kind, entry, nil, nil, nil, nil
-    rec.o = recs[2] and named or nil
-    local did = eid .. '@' .. rec.s
-    records[#records + 1], records[#records + 2] = did, cmsgpack.pack(rec)
-    queued[#queued + 1], queued[#queued + 2] = now + run.check_ms, rid .. '|' .. did
-    into.pairs[pair_of(run, rec)] = lane
+local enqueue
+do
+  -- Where an entry of these deliveries goes: most of many go where the one before went.
+  local function place_for(run, recs, now, into)
+    local rec, last = recs[1], into.last
+    if last and last.s == rec.s and last.t == rec.t and last.k == rec.k and last.h == rec.h and not recs[2] then return last end
+    local place = { s = rec.s, t = rec.t, k = rec.k, h = rec.h, named = rec.s }
+    place.key, place.lane, place.due = stream_of(run, rec), lane_of(run, rec), decimal(now + run.check_ms)
+    if recs[2] then
+      local steps = {}
+      for i, one in ipairs(recs) do steps[i] = one.s end
+      place.named = table.concat(steps, ',')
+    end
+    for _, one in ipairs(recs) do into.pairs[pair_of(run, one)] = place.lane end
+    into.last = not recs[2] and place or nil
+    return place
   end
-  if not gathered then write_queued(rid, into) end
-  expire_private(lane, key)
-  return lane
+
+  -- Adds one entry for deliveries of one event to the steps named, and leaves their records queued.
+  enqueue = function(run, rid, eid, recs, kind, now, gathered)
+    local into = gathered or gathering()
+    for _, rec in ipairs(recs) do rec.k = kind end
+    local place = place_for(run, recs, now, into)
+    local entry = redis.call('XADD', place.key, '*', 'r', rid, 'e', eid, 's', place.named)
+    local records, queued = into.records, into.queued
+    for _, rec in ipairs(recs) do
+      rec.st, rec.i, rec.n, rec.w, rec.l, rec.d = 'q', entry, nil, nil, nil, nil
+      rec.o = recs[2] and place.named or nil
+      local did = eid .. '@' .. rec.s
+      records[#records + 1], records[#records + 2] = did, cmsgpack.pack(rec)
+      queued[#queued + 1], queued[#queued + 2] = place.due, rid .. '|' .. did
+    end
+    if not gathered then write_queued(rid, into) end
+    expire_private(place.lane, place.key)
+    return place.lane
+  end
 end
 
 -- Acknowledges an entry for one step; deletes it unless another step's live delivery still points at it. The step may

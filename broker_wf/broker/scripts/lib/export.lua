@@ -45,5 +45,5 @@ local function exported(rid, now)
   if parts then
     for _, part in ipairs(parts_of({ done_key(rid), blob_key(rid) })) do parts[#parts + 1] = part end
   end
-  return { status, string.format('%.0f', now), record, redis.call('HGETALL', state_key(rid)), parts or {} }
+  return { status, decimal(now), record, redis.call('HGETALL', state_key(rid)), parts or {} }
 end

@@ -13,7 +13,7 @@ end
 -- by: see publisher. mark: one more field, for people: 'w' if a waiter asks it.
 local function append_feed(rid, name, payload, step, now, by, mark)
   local seq = redis.call('HINCRBY', run_key(rid), 'seq', 1)
-  local entry = { 't', name, 'p', payload, 's', step or '', 'at', string.format('%.0f', now) }
+  local entry = { 't', name, 'p', payload, 's', step or '', 'at', decimal(now) }
   if by then entry[9], entry[10] = 'b', by end
   if mark then entry[#entry + 1], entry[#entry + 2] = mark, '' end
   redis.call('XADD', feed_key(rid), 'MAXLEN', '~', FEED_CAP, string.format('%.0f-0', seq), unpack(entry))

@@ -48,10 +48,18 @@ do
     for worker, nonces in pairs(workers) do push_inbox(worker, { kind = 'stop', run = rid, nonces = nonces }) end
   end
 
+  -- Whether it has any of what most runs have not.
+  local function has_more(rid)
+    return redis.call('EXISTS', aux_key(rid), collections_key(rid), early_key(rid), state_key(rid), logs_key(rid),
+      blob_key(rid)) > 0
+  end
+
   -- What it never used is not looked for: `live` went with its last delivery, or in stop_deliveries.
-  local function drop_run_keys(run, rid)
-    for _, key in ipairs(redis.call('SMEMBERS', aux_key(rid))) do redis.call('UNLINK', key) end
-    redis.call('UNLINK', aux_key(rid), collections_key(rid), early_key(rid))
+  local function drop_run_keys(run, rid, more)
+    if more then
+      for _, key in ipairs(redis.call('SMEMBERS', aux_key(rid))) do redis.call('UNLINK', key) end
+      redis.call('UNLINK', aux_key(rid), collections_key(rid), early_key(rid))
+    end
     if run.backlog then redis.call('UNLINK', backlog_key(rid)) end
     if run.buffers then redis.call('UNLINK', buffers_key(rid)) end
     if run.locks then redis.call('UNLINK', lock_key(rid), lockers_key(rid)) end
@@ -59,12 +67,13 @@ do
     if run.children then redis.call('UNLINK', children_key(rid)) end
   end
 
-  local function keep_for(run, rid, life)
+  local function keep_for(run, rid, life_ms, more)
+    local life = decimal(life_ms)
     redis.call('PEXPIRE', run_key(rid), life)
     redis.call('PEXPIRE', done_key(rid), life)
     redis.call('PEXPIRE', feed_key(rid), life)
     if not run.unkept then redis.call('PEXPIRE', kept_key(rid), life) end
-    if redis.call('EXISTS', state_key(rid), logs_key(rid), blob_key(rid)) == 0 then return end
+    if not more then return end
     redis.call('PEXPIRE', state_key(rid), life)
     redis.call('PEXPIRE', logs_key(rid), life)
     if redis.call('PEXPIRE', blob_key(rid), life) == 1 then drop_unpublished_blobs(rid) end
@@ -75,7 +84,7 @@ do
     local field = outcome.result and 'result' or 'error'
     local value = outcome.result or outcome.error
     run.status = outcome.status
-    redis.call('HSET', run_key(rid), 'status', outcome.status, 'ended_ms', string.format('%.0f', now), field, value)
+    redis.call('HSET', run_key(rid), 'status', outcome.status, 'ended_ms', decimal(now), field, value)
     if run.notes then notes().publish(run, rid, now) end
     append_feed(rid, outcome.name, outcome.payload, outcome.step, now, outcome.by)
     if redis.call('HLEN', live_key(rid)) > 0 then stop_deliveries(run, rid) end
@@ -83,13 +92,15 @@ do
     redis.call('ZREM', watch_key(), rid .. '|!deadline')
     if run.begins then redis.call('ZREM', watch_key(), rid .. '|!begin') end
     redis.call('ZREM', live_runs_key(run.workflow), rid)
-    redis.call('ZADD', ended_runs_key(run.workflow), now, rid)
-    redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', now - math.max(run.keep_ms, run.keep_failed_ms))
+    redis.call('ZADD', ended_runs_key(run.workflow), decimal(now), rid)
+    local forgotten = decimal(now - math.max(run.keep_ms, run.keep_failed_ms))
+    redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', forgotten)
     if run.max_runs then end_turn(run, rid, now) end
     if run.parent then redis.call('SREM', children_key(run.parent), rid) end
     local children = left_behind(run, rid)
-    drop_run_keys(run, rid)
-    keep_for(run, rid, outcome.status == 'completed' and run.keep_ms or run.keep_failed_ms)
+    local more = has_more(rid)
+    drop_run_keys(run, rid, more)
+    keep_for(run, rid, outcome.status == 'completed' and run.keep_ms or run.keep_failed_ms, more)
     local message = { kind = 'end', run = rid, status = outcome.status }
     if #value <= INLINE_RESULT then message[field] = value end
     for process in string.gmatch(run.inboxes, '[^,]+') do push_inbox(process, message) end

@@ -37,7 +37,7 @@ do
     leased.records[rid] = records
     records[#records + 1], records[#records + 2] = did, cmsgpack.pack(rec)
     local watched, queued = leased.watched, leased.queued
-    watched[#watched + 1], watched[#watched + 2] = rec.d, member
+    watched[#watched + 1], watched[#watched + 2] = decimal(rec.d), member
     queued[#queued + 1] = member
   end
 
@@ -50,7 +50,7 @@ do
     else
       -- What one commit leaves to its worker has no entry, and was never queued.
       save_record(rid, did, rec)
-      redis.call('ZADD', watch_key(), rec.d, rid .. '|' .. did)
+      redis.call('ZADD', watch_key(), decimal(rec.d), rid .. '|' .. did)
     end
     if place then hold_place(run, rid, did, rec, rec.d) end
     begin_run(run, rid, holder.now)

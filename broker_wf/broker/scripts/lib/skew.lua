@@ -28,6 +28,6 @@ local function look_for_skew(run, rid, live, now, fresh_ms, skew_ms)
     if since then redis.call('HDEL', run_key(rid), 'unserved_ms') end
     return nil
   end
-  if not since then redis.call('HSET', run_key(rid), 'unserved_ms', string.format('%.0f', now)) end
+  if not since then redis.call('HSET', run_key(rid), 'unserved_ms', decimal(now)) end
   return step, skew_ms > 0 and now - tonumber(since or now) >= skew_ms
 end

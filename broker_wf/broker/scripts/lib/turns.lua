@@ -56,7 +56,7 @@ do
     local flow, stride = flow_of(rid)
     if not place then return redis.call('HINCRBY', turns_key(workflow), flow, -stride) end
     local round = math.floor(tonumber(place) / ROUND)
-    redis.call('HSET', turns_key(workflow), '', string.format('%.0f', round))
+    redis.call('HSET', turns_key(workflow), '', decimal(round))
     if tonumber(redis.call('HGET', turns_key(workflow), flow)) == round then redis.call('HDEL', turns_key(workflow), flow) end
   end
 
@@ -91,11 +91,11 @@ do
     local seen = redis.call('HMGET', turns_key(workflow), '', flow)
     local served = tonumber(seen[1]) or math.floor(now / 1000)
     local round = math.max(served, tonumber(seen[2]) or 0) + stride
-    redis.call('HSET', turns_key(workflow), '', string.format('%.0f', served), flow, string.format('%.0f', round))
+    redis.call('HSET', turns_key(workflow), '', decimal(served), flow, decimal(round))
     local last = redis.call('ZREVRANGEBYSCORE', queued_runs_key(workflow), string.format('(%.0f', (round + 1) * ROUND),
-      string.format('%.0f', round * ROUND), 'WITHSCORES', 'LIMIT', 0, 1)
+      decimal(round * ROUND), 'WITHSCORES', 'LIMIT', 0, 1)
     local place = last[2] and tonumber(last[2]) + 1 or round * ROUND
-    redis.call('ZADD', queued_runs_key(workflow), string.format('%.0f', place), rid)
+    redis.call('ZADD', queued_runs_key(workflow), decimal(place), rid)
   end
 
   -- A new run of a limited workflow: its turn, or its place in the line.
@@ -106,7 +106,7 @@ do
   end
 
   put_off = function(rid, window, begins)
-    begins = string.format('%.0f', begins)
+    begins = decimal(begins)
     redis.call('HSET', run_key(rid), 'window', 0, 'later_window', window, 'begins_ms', begins)
     redis.call('ZADD', watch_key(), begins, rid .. '|!begin')
   end
