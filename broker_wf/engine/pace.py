@@ -8,8 +8,10 @@ from broker_wf.core.ids import StepName
 from broker_wf.core.spec import StepSpec
 
 _QUICK_S = 0.001
-_OFTEN = 3
-"""So many executions in a row were quick."""
+_OFTEN, _MOST = 3, 12
+"""With so many marks a step is quick; it has no more than so many."""
+_SLOW = 3
+"""So many marks a slow execution costs. On a busy machine a quick one seems slow now and then."""
 _NOT_SOON = -100
 """Where the count begins of a step that has waited for something when it was executed ahead."""
 _NEVER = -(10**12)
@@ -25,7 +27,8 @@ class Pace:
         """A step was executed."""
         if step.is_plain:
             before = self._quick.get(step.name, 0)
-            self._quick[step.name] = before + 1 if seconds < _QUICK_S else min(before, 0)
+            after = min(before + 1, _MOST) if seconds < _QUICK_S else max(before - _SLOW, min(before, 0))
+            self._quick[step.name] = after
 
     def waited(self, step: StepName) -> None:
         """A step that was executed ahead waits for something."""
