@@ -167,6 +167,7 @@ class Home:
         lane = Lane(program.spec.name)
         if lane not in self._warned:
             await self.broker.roster.check_class(program.spec)
+        if lane not in self._warned:  # of many that have asked at one time one will warn
             self._warned.add(lane)
             wait_s = self.settings.no_worker_warning_ms / 1000
             later = asyncio.get_running_loop().call_later(wait_s, self._warn_later, lane, program.spec.class_path)

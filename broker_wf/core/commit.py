@@ -119,21 +119,20 @@ def plan_commit(
     A StopEvent ends the run; what was returned beside it is dropped, as upstream clears every queue there. A returned
     InputRequiredEvent is published as well.
     """
-    stop = next((event for event in returned.events if isinstance(event, StopEvent)), None)
-    if stop is not None:
-        return StepCommit(delivery=delivery, decisions=decisions, stop=stop)
-    asked = tuple(event for event in returned.events if isinstance(event, InputRequiredEvent))
+    if stops := [event for event in returned.events if isinstance(event, StopEvent)]:
+        return StepCommit(delivery=delivery, decisions=decisions, stop=stops[0])
+    asked = [event for event in returned.events if isinstance(event, InputRequiredEvent)]
     base = delivery.child_base
-    emissions = tuple(
+    emissions = [
         Emission(id=EventId(f"{base}.{index}"), event=event, route=router.route(type(event)))
         for index, event in enumerate(returned.events)
-    )
+    ]
     joins = router.joins_of(delivery.step) if returned.listed else ()
     return StepCommit(
         delivery=delivery,
         decisions=decisions,
-        asked=asked,
-        emissions=emissions,
+        asked=tuple(asked),
+        emissions=tuple(emissions),
         opening=Opening(id=CollectionId(f"{base}*"), joins=joins) if joins else None,
     )
 

@@ -66,7 +66,7 @@ class RunOptions:
     @property
     def delay_ms(self) -> int:
         """The delay."""
-        return math.ceil(1000 * _seconds(self.delay))
+        return 0 if self.delay == 0 else math.ceil(1000 * _seconds(self.delay))
 
 
 def _is_plain(text: object, longest: int) -> bool:

@@ -59,8 +59,13 @@ class Chain:
     following: tuple[StepName, Fence] | None = None
 
 
+_NOTHING = Chain()
+
+
 def go_ahead(program: Program, site: Site, first: Link, execute: Execution) -> Chain:
     """Execute what follows from the commit of a leased delivery, which is not sent yet."""
+    if first.commit.follower(program.spec) is None:
+        return _NOTHING
     chain, link, now = Chain(), first, asyncio.get_running_loop().time
     held, until = first.commit.delivery, 0.0 if program.verbose else now() + _LONGEST_S
     while True:

@@ -14,7 +14,9 @@ from broker_wf.engine.program import Program
 from broker_wf.engine.site import Site
 from broker_wf.errors import DecodeError
 from broker_wf.events import CollectionReleaseEvent, Event
+from broker_wf.wire.blobs import NOTHING_FETCHED
 from broker_wf.wire.codec import EVENT
+from broker_wf.wire.envelope import refers
 
 
 async def arguments_of(program: Program, site: Site, step: StepSpec, delivery: Delivery) -> dict[str, object]:
@@ -47,8 +49,9 @@ async def input_event(program: Program, site: Site, step: StepSpec, delivery: De
 
 
 async def _events(program: Program, site: Site, step: StepSpec, delivery: Delivery) -> list[Event]:
-    payloads = await _payloads(site, step, delivery)
-    blobs = await site.broker.blobs.fetch(delivery.run_id, payloads)
+    payloads = (delivery.payload,) if step.intake is Intake.SINGLE else await _payloads(site, step, delivery)
+    needs_blobs = any(map(refers, payloads))
+    blobs = await site.broker.blobs.fetch(delivery.run_id, payloads) if needs_blobs else NOTHING_FETCHED
     codec = program.codec.at(delivery.run_id)
     events = [codec.decode_event(raw, blobs) for raw in payloads]
     if codec.signs:
@@ -65,13 +68,7 @@ def _check_taken(step: StepSpec, events: Sequence[Event]) -> None:
 
 
 async def _payloads(site: Site, step: StepSpec, delivery: Delivery) -> Sequence[bytes]:
-    match step.intake:
-        case Intake.SINGLE:
-            return (delivery.payload,)
-        case Intake.SLOTS:
-            return cast("list[bytes]", unpack(delivery.payload))
-        case Intake.COLLECTION:
-            batch = delivery.batch
-            return await site.broker.deliveries.batch(delivery) if batch is None else batch
-        case _:
-            assert_never(step.intake)
+    if step.intake is Intake.SLOTS:
+        return cast("list[bytes]", unpack(delivery.payload))
+    batch = delivery.batch
+    return await site.broker.deliveries.batch(delivery) if batch is None else batch

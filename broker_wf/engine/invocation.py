@@ -60,15 +60,15 @@ async def invoke(call: Call) -> Outcome:
         asyncio.CancelledError: the task was cancelled; nothing came of it.
     """
     try:
+        arguments = dict(call.events)
+        if call.step.context_parameter is not None:
+            arguments[call.step.context_parameter] = call.context
+        if not call.step.resources:
+            return _checked(call.step, await _traced(call, arguments))
         async with call.resources.resolution_scope():
-            arguments = dict(call.events)
-            if call.step.context_parameter is not None:
-                arguments[call.step.context_parameter] = call.context
             for name, definition in call.step.resources:
                 arguments[name] = await call.resources.get(definition.resource)
-            with StepSpan(call.trace, call.step.function, arguments) as span:
-                result = await _called(call, arguments)
-                span.returned(result)
+            result = await _traced(call, arguments)
         return _checked(call.step, result)
     except BufferNeeded as needed:
         return needed.needed
@@ -106,6 +106,13 @@ def ask_policy(router: Router, delivery: Delivery, raised: Raised, elapsed_ms: i
     except Exception as broken:
         broken.__cause__ = raised.error
         return StepFailure(delivery=delivery, error=broken, delay_ms=None, elapsed_ms=elapsed_ms)
+
+
+async def _traced(call: Call, arguments: dict[str, object]) -> object:
+    with StepSpan(call.trace, call.step.function, arguments) as span:
+        result = await _called(call, arguments)
+        span.returned(result)
+    return result
 
 
 async def _called(call: Call, arguments: dict[str, object]) -> object:

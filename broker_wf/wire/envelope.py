@@ -71,9 +71,14 @@ def seal_referring(body: bytes, blobs: Sequence[Blob], limits: Limits) -> bytes:
     return b"".join((bytes([plain[0] | REFERRING]), _COUNT.pack(len(blobs)), rows, plain[1:]))
 
 
+def refers(data: bytes) -> bool:
+    """Whether these bytes say that they need blobs."""
+    return data != b"" and data[0] in _REFERRING_HEADS
+
+
 def references(data: bytes) -> tuple[Reference, ...]:
     """The blobs that an encoded event needs; none of bytes that are no such event."""
-    if not data or data[0] not in _REFERRING_HEADS:
+    if not refers(data):
         return ()
     try:
         table = data[1 + _COUNT.size : _end_of_table(data)]

@@ -56,6 +56,8 @@ class Slots:
 
     def grant(self) -> None:
         """Hand out what is free."""
+        if not self._asking:
+            return
         gone = [one for one in self._asking if one[0] not in self._away]
         for one in gone:
             self._asking.remove(one)
