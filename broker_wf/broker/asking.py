@@ -61,7 +61,9 @@ class Claimed:
 
     Attributes:
         capped: work was left behind though there were places: for others to share, or behind much that was stale.
+        is_all: as many as were asked for; there may be more.
     """
 
     deliveries: tuple[Delivery, ...]
     capped: bool
+    is_all: bool

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from broker_wf.broker.clients import Argument
 from broker_wf.broker.script import Script
 
+Values = Callable[[], tuple[object, ...]]
+Makes = Callable[[], tuple[Argument, ...]]
 TOGETHER = 100
 """So many share one call at most: more would hold the server up for everybody else."""
 
@@ -23,8 +26,35 @@ class Call:
     script: Script | None
     sent: bool = False
 
+    @classmethod
+    def of(cls, args: tuple[Argument, ...], again: tuple[Argument, ...], script: Script | None) -> Call:
+        """A call that waits in the running event loop."""
+        return cls(args, again, asyncio.get_running_loop().create_future(), script)
+
     def command(self) -> tuple[Argument, ...]:
         """What is sent now."""
+        return self.again if self.sent else self.args
+
+
+@dataclass(slots=True)
+class LateCall(Call):
+    """One command that is made when it is sent, behind the others; likewise what is sent instead if it is repeated."""
+
+    make: Makes = field(kw_only=True)
+    make_again: Makes = field(kw_only=True)
+
+    @classmethod
+    def by(cls, make: Makes, make_again: Makes, script: Script) -> LateCall:
+        """A call that waits in the running event loop."""
+        reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        return cls((), (), reply, script, make=make, make_again=make_again)
+
+    def command(self) -> tuple[Argument, ...]:
+        """What is sent now."""
+        if not self.sent:
+            self.args = self.make()
+        elif not self.again:
+            self.again = self.make_again()
         return self.again if self.sent else self.args
 
 
@@ -35,7 +65,7 @@ class SharedCall(Call):
     parts: list[asyncio.Future[object]] = field(default_factory=list[asyncio.Future[object]])
 
     @classmethod
-    def of(cls, args: tuple[Argument, ...], script: Script) -> SharedCall:
+    def by(cls, args: tuple[Argument, ...], script: Script) -> SharedCall:
         """A call that nobody shares yet; ``args`` is what all have in common."""
         made = cls(args, args, asyncio.get_running_loop().create_future(), script)
         made.reply.add_done_callback(made._share)
@@ -61,3 +91,20 @@ class SharedCall(Call):
                 part.set_exception(error)
             else:
                 part.set_result(one)
+
+
+def late_ones_last(calls: Sequence[Call]) -> list[Call]:
+    """The calls in the order in which they are sent."""
+    return sorted(calls, key=lambda call: isinstance(call, LateCall))
+
+
+def unsettled(calls: Sequence[Call], replies: Sequence[object], settle: Callable[[Call, object], bool]) -> list[Call]:
+    """What has to be sent again: what a reply has not settled, and late calls behind it.
+
+    What those have found is only true once all is done that was asked for before them.
+    """
+    again = list[Call]()
+    for call, reply in zip(calls, replies, strict=True):
+        if (again and isinstance(call, LateCall)) or not settle(call, reply):
+            again.append(call)
+    return again

@@ -33,7 +33,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from broker_wf.broker.calls import TOGETHER, Call, SharedCall
+from broker_wf.broker.calls import TOGETHER, Call, LateCall, SharedCall, Values, late_ones_last, unsettled
 from broker_wf.broker.clients import (
     Argument,
     NewBlockingConnection,
@@ -115,13 +115,8 @@ def async_client(
 
 
 def _options(timeouts: Timeouts, wait_ms: int) -> dict[str, Any]:
-    return {
-        "socket_timeout": wait_ms / 1000,
-        "socket_connect_timeout": timeouts.connect_ms / 1000,
-        "protocol": 2,
-        "decode_responses": False,
-        "health_check_interval": 0,
-    }
+    waits = {"socket_timeout": wait_ms / 1000, "socket_connect_timeout": timeouts.connect_ms / 1000}
+    return {**waits, "protocol": 2, "decode_responses": False, "health_check_interval": 0}
 
 
 def sync_client(
@@ -207,9 +202,13 @@ class Pipe:
 
     def call_again(self, script: Script, values: tuple[object, ...], again: tuple[object, ...]) -> Awaitable[object]:
         """As :meth:`call`, with other arguments for the repetition."""
-        head = ("FCALL", script.function, 1, self.keys.tag)
-        first = (*head, *script.argv(values))
-        return self._put(first, first if again is values else (*head, *script.argv(again)), script)
+        first = self._command(script, values)
+        return self._add(Call.of(first, first if again is values else self._command(script, again), script))
+
+    def call_late(self, script: Script, values: Values, again: Values) -> Awaitable[object]:
+        """As :meth:`call_again`, behind all that is asked for before it is sent; then the arguments are asked for."""
+        command = self._command
+        return self._add(LateCall.by(lambda: command(script, values()), lambda: command(script, again()), script))
 
     def call_together(self, script: Script, head: tuple[object, ...], part: tuple[Argument, ...]) -> Awaitable[object]:
         """As :meth:`call`, of a script that does something for several: for all who ask before it is sent, 100 at most.
@@ -219,8 +218,7 @@ class Pipe:
         key = script.name, *head
         shared = self._open.get(key)
         if shared is None or shared.sent or len(shared.parts) == TOGETHER:
-            args = ("FCALL", script.function, 1, self.keys.tag, *script.argv((*head, ())))
-            shared = self._open[key] = SharedCall.of(args, script)
+            shared = self._open[key] = SharedCall.by(self._command(script, (*head, ())), script)
             self._add(shared)
         return shared.add(part)
 
@@ -231,7 +229,7 @@ class Pipe:
 
     def command(self, *args: Argument) -> Awaitable[object]:
         """Run a command that may be repeated without harm."""
-        return self._put(args, args, None)
+        return self._add(Call.of(args, args, None))
 
     async def close(self) -> None:
         """Send what still waits, then close the client."""
@@ -248,16 +246,14 @@ class Pipe:
             call.reply.cancel()
         await drop_client(self.client)
 
-    def _put(self, args: tuple[Argument, ...], again: tuple[Argument, ...], script: Script | None) -> Awaitable[object]:
-        loop = asyncio.get_running_loop()
-        call = Call(args, again, loop.create_future(), script)
-        self._add(call)
-        return call.reply
+    def _command(self, script: Script, values: tuple[object, ...]) -> tuple[Argument, ...]:
+        return "FCALL", script.function, 1, self.keys.tag, *script.argv(values)
 
-    def _add(self, call: Call) -> None:
+    def _add(self, call: Call) -> Awaitable[object]:
         self._waiting.append(call)
         if self._sender is None or self._sender.done():
             self._begin_to_send()
+        return call.reply
 
     def _begin_to_send(self) -> None:
         self._sender = begin_apart(self._send())
@@ -265,13 +261,15 @@ class Pipe:
 
     async def _send(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting = late_ones_last(self._waiting), []
             self._open.clear()
             try:
                 await self._deliver(batch)
             except asyncio.CancelledError:
                 self._waiting = batch + self._waiting
                 raise
+            # Whoever was answered may ask for more: it goes with what has waited meanwhile.
+            await self.clock.sleep_ms(0)
 
     def _has_sent(self, sender: asyncio.Task[None]) -> None:
         """An event loop that ends cancels all its tasks, this one too; others may still wait for their replies then."""
@@ -340,7 +338,7 @@ class Pipe:
                 self._pausing = True not in [self._helped(*one) for one in zip(batch, replies, strict=False)]
                 return batch
             replies = replies[: len(batch)]
-        return [call for call, reply in zip(batch, replies, strict=True) if not self._settle(call, reply)]
+        return unsettled(batch, replies, self._settle)
 
     def _note_loads(self, scripts: list[Script], replies: list[object]) -> None:
         self._refused.clear()
@@ -366,7 +364,7 @@ class Pipe:
         if script is None or not is_missing(reply) or script.name in self._refused:
             return False
         if script.name in self._unloadable:
-            call.args = call.again = ("EVAL", script.whole, *call.again[2:])
+            call.args = call.again = ("EVAL", script.whole, *call.command()[2:])
         else:
             self._lacking[script.name] = script
         return True

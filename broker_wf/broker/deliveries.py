@@ -104,14 +104,22 @@ class DeliveryStore:
     pipe: Pipe
     blobs: BlobStore
 
-    def claim(self, asking: Asking) -> Coroutine[object, object, Claimed]:
+    def claim(self, asking: Callable[[], Asking]) -> Coroutine[object, object, Claimed]:
         """Lease up to ``asking.free`` deliveries. A claim whose reply was lost gives the same ones again.
 
         Asked for at the call, so that it goes out with what this tick has asked for before.
+
+        Args:
+            asking: called when the claim goes out: what is ended by the commits before it counts.
         """
-        first, again = asking.arguments(again=False), asking.arguments(again=True)
-        reply = self.pipe.call_again(load("claim"), first, again)
-        return _claimed(reply, asking.fence)
+        made = list[Asking]()
+
+        def first() -> tuple[object, ...]:
+            made.append(asking())
+            return made[0].arguments(again=False)
+
+        reply = self.pipe.call_late(load("claim"), first, lambda: made[0].arguments(again=True))
+        return _claimed(reply, made)
 
     async def apply(
         self, delivery: Delivery, effects: Sequence[Planned], *, busy: bool, sent: Callable[[], None]
@@ -352,9 +360,11 @@ def _with_refs(plan: Plan, blobs: tuple[Blob, ...]) -> Plan:
     return plan
 
 
-async def _claimed(reply: Awaitable[object], fence: Fence) -> Claimed:
+async def _claimed(reply: Awaitable[object], made: Sequence[Asking]) -> Claimed:
     found, capped = cast("tuple[list[dict[bytes, object]], int]", await reply)
-    return Claimed(deliveries=tuple(_readable(found, fence)), capped=capped == 1)
+    (asked,) = made
+    deliveries = tuple(_readable(found, asked.fence))
+    return Claimed(deliveries=deliveries, capped=capped == 1, is_all=len(found) == asked.free)
 
 
 def _readable(found: list[dict[bytes, object]], fence: Fence) -> Iterator[Delivery]:

@@ -1,4 +1,4 @@
-"""Turns of an event loop: of thousands that begin at one time, few go on in each."""
+"""Turns of an event loop: of many that begin at one time, few go on in each."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from broker_wf.core.clock import SystemClock
 IN_ONE_TURN = 64
 
 
-class _Turns:
+class Turns:
     """Those of one event loop. Who has waited longest goes on first."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """Prepare.
+
+        Args:
+            most: so many go on in one turn.
+        """
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._left = IN_ONE_TURN
+        self._most = self._left = most
 
     async def own(self) -> None:
-        await SystemClock().sleep_ms(0)
+        """Go on now, or once it is the turn of who waits here."""
         loop = asyncio.get_running_loop()
-        if self._left == IN_ONE_TURN:
+        if self._left == self._most:
             loop.call_soon(self._next, loop)
         if self._left > 0:
             self._left -= 1
@@ -31,17 +36,17 @@ class _Turns:
         await waiter
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._left = IN_ONE_TURN
+        self._left = self._most
         while self._waiting and self._left > 0:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 self._left -= 1
-        if self._left < IN_ONE_TURN:
+        if self._left < self._most:
             loop.call_soon(self._next, loop)
 
 
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
 
 
 async def own_turn() -> None:
@@ -49,8 +54,9 @@ async def own_turn() -> None:
 
     What the first of many have asked for is so under way while the others still get ready.
     """
+    await SystemClock().sleep_ms(0)
     loop = asyncio.get_running_loop()
     turns = _turns.get(loop)
     if turns is None:
-        turns = _turns[loop] = _Turns()
+        turns = _turns[loop] = Turns(IN_ONE_TURN)
     await turns.own()

@@ -163,7 +163,12 @@ class Follow:
                 raise reply
         came = [*cast("list[bytes]", first or [])[1:], *cast("list[bytes]", more or [])]
         looked_for = [self._take(message) for message in came]
-        await asyncio.gather(*(self.look(run_id) for run_id in looked_for if run_id is not None))
+        doubted = [run_id for run_id in looked_for if run_id is not None]
+        if doubted:
+            await asyncio.gather(*(self.look(run_id) for run_id in doubted))
+        elif came:
+            # Who waits for these goes on before the next read.
+            await self.clock.sleep_ms(0)
 
     @property
     def _is_firm(self) -> bool:

@@ -15,14 +15,14 @@ from broker_wf.engine.ending import Executed, end, stopwatch
 from broker_wf.engine.failing import Failing, unreadable
 from broker_wf.engine.intake import arguments_of
 from broker_wf.engine.program import Program
-from broker_wf.engine.site import Site
+from broker_wf.engine.site import Leaving, Site
 from broker_wf.engine.step_context import StepContext
 from broker_wf.engine.verbose import Voice, speaking
 from broker_wf.errors import DecodeError
 
 
 async def execute(
-    program: Program, site: Site, delivery: Delivery, elapsed_ms: Callable[[], int], sent: Callable[[], None]
+    program: Program, site: Site, delivery: Delivery, elapsed_ms: Callable[[], int], sent: Leaving
 ) -> Ended:
     """Execute a delivery to its commit.
 
@@ -67,7 +67,7 @@ class _Start:
     step: StepSpec
     arguments: dict[str, object]
     elapsed_ms: Callable[[], int]
-    sent: Callable[[], None]
+    sent: Leaving
     voice: Voice | None = None
 
     def say(self, outcome: Outcome, ended: Ended) -> Ended:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from broker_wf.broker.deliveries import Ended, Link, Offer
@@ -20,6 +21,7 @@ from broker_wf.engine.ahead import Ahead, Chain, go_ahead
 from broker_wf.engine.calling import context_of, execute_ahead
 from broker_wf.engine.failing import Failing, failed
 from broker_wf.engine.program import Program
+from broker_wf.engine.site import Leaving
 from broker_wf.engine.step_context import StepContext
 from broker_wf.errors import EncodeError, LimitExceededError
 from broker_wf.events import InputRequiredEvent
@@ -42,7 +44,7 @@ class Executed:
     beyond: Sequence[Ahead] = ()
 
 
-async def end(program: Program, executed: Executed, sent: Callable[[], None]) -> Ended | Delivery:
+async def end(program: Program, executed: Executed, sent: Leaving) -> Ended | Delivery:
     """Commit it, or let it fail; likewise what the worker went on with by that and had executed already.
 
     Args:
@@ -76,7 +78,7 @@ async def end(program: Program, executed: Executed, sent: Callable[[], None]) ->
 
 
 async def _committed(
-    program: Program, executed: Executed, returned: Returned, effects: list[Planned], sent: Callable[[], None]
+    program: Program, executed: Executed, returned: Returned, effects: list[Planned], sent: Leaving
 ) -> Ended | Executed | Delivery:
     """The end of it; or what the worker went on with: what came of it, or the delivery, if that is to be found yet."""
     context = executed.context
@@ -91,8 +93,10 @@ async def _committed(
     if chain.last is not None:
         return await _with_last(context, link, effects, chain, [chain.last])
     offer = _offer(context, chain.following)
+    last = chain.links[-1] if chain.links else link
+    leaves = sent if last.commit.stop is None else partial(sent, hands_on=False)
     # What is kept takes the slot of what was done: nothing is free before the reply says so.
-    ended = await _commit(context, link, effects, chain, offer, sent if offer is None else _nothing)
+    ended = await _commit(context, link, effects, chain, offer, leaves if offer is None else _nothing)
     if ended is Ended.SINGLY:
         return await _with_last(context, link, effects, Chain(), chain.executed)
     return ended

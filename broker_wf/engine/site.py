@@ -56,6 +56,18 @@ class Turns:
         return self._locks.setdefault((run_id, step), asyncio.Lock())
 
 
+class Leaving(Protocol):
+    """Called when the end of an attempt is on its way and not yet answered."""
+
+    def __call__(self, *, hands_on: bool = True) -> None:
+        """Its slot is free from now on.
+
+        Args:
+            hands_on: there may be work by that, which nobody else is woken for.
+        """
+        ...
+
+
 class WorkerSlots(Protocol):
     """The concurrency of the worker, for deliveries that wait for child runs."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from broker_wf.broker.renewal import HeldPlace, LeaseKey
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Lane
+from broker_wf.engine.site import Leaving
 
 
 @dataclass(slots=True)
@@ -82,12 +82,12 @@ class ActiveSet:
 class Once:
     """Calls an action the first time it is called."""
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    def __init__(self, action: Leaving) -> None:
         self._action = action
         self.happened = False
 
-    def __call__(self) -> None:
+    def __call__(self, *, hands_on: bool = True) -> None:
         """Do it, unless it was done."""
         if not self.happened:
             self.happened = True
-            self._action()
+            self._action(hands_on=hands_on)

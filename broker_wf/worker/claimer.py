@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 
 from broker_wf.broker.asking import Asking, Claimed, Serving
 from broker_wf.broker.deliveries import DeliveryStore
@@ -59,6 +60,7 @@ class Claimer:
     promised: int = 0
     missed: bool = False
     claims: int = 0
+    _found_all: bool = False
     _turns: LaneTurns = field(default_factory=LaneTurns)
     _open: bool = True
     _asking: asyncio.Task[None] | None = None
@@ -86,25 +88,39 @@ class Claimer:
             self._turns.rang(lane)
         self.ask()
 
+    def freed(self) -> None:
+        """A slot has fallen free, and nothing was made: claim, unless the last claim has left nothing.
+
+        Whatever has come since rings a bell, and that is heard while a slot is free.
+        """
+        if self.missed or not self._found_all:
+            self.ask()
+
     def ask(self, *, waited: int = 0) -> None:
         """Claim now, unless nothing is free; after the claim that is under way, if there is one.
 
         ``waited``: how often in a row this worker has left work to others, who have not come for it.
         """
+        self._found_all = False
+        if self._asking is not None and not self._asking.done():
+            self._asked_again = True
+            return
         self.missed = self.is_full
         if self.missed:
             if unanswered := self._turns.pass_on():
                 self.pass_on(unanswered)
             return
-        if self._asking is not None and not self._asking.done():
-            self._asked_again = True
-            return
-        self._asked_again = False
-        asking = Asking(
+        self._asking = begin_apart(self._take(self.store.claim(partial(self._goes_out, waited))))
+
+    def _goes_out(self, waited: int) -> Asking:
+        """What the claim asks for: all that is free by the time when it is sent."""
+        held, self._asked_again = self.held(), False
+        self.promised = max(0, min(self.concurrency - held, _LARGEST_CLAIM)) if self._open else 0
+        return Asking(
             worker=self.worker,
             fence=new_fence(),
-            free=min(self.concurrency - self.held(), _LARGEST_CLAIM),
-            held=self.held(),
+            free=self.promised,
+            held=held,
             waited=waited,
             lease_ms=self.lease_ms,
             frail_at=self.frail_at,
@@ -112,8 +128,6 @@ class Claimer:
             serves=self._turns.next(),
             order=_ORDERS[self.claims % len(_ORDERS)],
         )
-        self.promised = asking.free
-        self._asking = begin_apart(self._take(self.store.claim(asking), asking.free))
 
     async def close(self) -> None:
         """Stop claiming; what a claim under way brings is still started."""
@@ -123,7 +137,7 @@ class Claimer:
         if self._asking is not None and not self._asking.done():
             await asyncio.wait([self._asking], timeout=2.0)
 
-    async def _take(self, claim: Coroutine[object, object, Claimed], free: int) -> None:
+    async def _take(self, claim: Coroutine[object, object, Claimed]) -> None:
         try:
             claimed = await claim
         except BrokerError as error:
@@ -140,8 +154,9 @@ class Claimer:
         elif self._open and self._more_later is None:
             self._more_later = asyncio.get_running_loop().call_later(_SHARE_PATIENCE_S, self._take_more)
         # Where a claim got less than it asked for, nothing is left; what comes now rings.
-        everything = len(claimed.deliveries) == free and not claimed.capped
+        everything = claimed.is_all and not claimed.capped
         self._turns.brought([one.lane for one in claimed.deliveries], everything=everything)
+        self._found_all = not (everything or claimed.capped or self._asked_again)
         if everything or self._asked_again:
             asyncio.get_running_loop().call_soon(self.ask)
         else:

@@ -105,6 +105,8 @@ class Mailbox:
             self._take(value)
         else:
             self.on_bell(self._bells.get(key.decode()))
+            # The claim that this has asked for goes out before the next read.
+            await self.clock.sleep_ms(0)
 
     def _take(self, raw: bytes) -> None:
         message = message_of(raw)

@@ -18,6 +18,7 @@ from broker_wf.broker.roster import groups_of
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Lane, WorkerId
+from broker_wf.core.loop_turns import Turns
 from broker_wf.core.tasks import begin_apart
 from broker_wf.engine.attempt import execute
 from broker_wf.engine.invocation import STOP_WITHIN_S
@@ -44,6 +45,8 @@ log = logging.getLogger("broker_wf.worker")
 
 STEP_THREADS = "broker-wf-step"
 """What the names of threads begin with in which steps run that are not async."""
+_AT_ONCE = 16
+"""Of what was claimed together so many begin in one turn: what they commit is on its way while the next execute."""
 _STOP_GRACE_S = 2.0
 """How long a worker that has drained may take to leave; without a server it goes without a word."""
 _LAST_WORDS_S = 0.5
@@ -78,7 +81,7 @@ class Worker:
             counts=lambda: (len(self._active), self._done + self._going_on.executed),
         )
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=STEP_THREADS)
-        self._grants = Grants()
+        self._grants, self._turns = Grants(), Turns(_AT_ONCE)
         self._claimer = Claimer(
             store=broker.deliveries,
             worker=self.id,
@@ -314,6 +317,7 @@ class Worker:
         leaving = Once(self._begin_ending)
         ended: Ended | None = None
         try:
+            await self._turns.own()
             ended = await execute(
                 program,
                 self._site,
@@ -329,11 +333,9 @@ class Worker:
         finally:
             self._finished(active, leaving)
         delivery = active.delivery
-        if ended is Ended.DONE:
-            self._done += 1
-            log.debug("step %s of run %s is done", delivery.step, delivery.run_id)
-        elif ended is Ended.WAITING:
-            log.debug("step %s of run %s waits for an event", delivery.step, delivery.run_id)
+        if ended in (Ended.DONE, Ended.WAITING):
+            self._done += ended is Ended.DONE
+            log.debug("step %s of run %s: %s", delivery.step, delivery.run_id, ended.value)
         elif active.stopped != "drain":
             log.info(
                 "step %s of run %s ended without effect: %s",
@@ -354,14 +356,14 @@ class Worker:
         if self._claimer.missed or not (active.went_on or leaving.happened):
             self._slot_is_free()
 
-    def _begin_ending(self) -> None:
+    def _begin_ending(self, *, hands_on: bool = True) -> None:
         self._logs.flush()
         self._ending += 1
-        self._slot_is_free()
+        self._slot_is_free(hands_on=hands_on)
 
-    def _slot_is_free(self) -> None:
+    def _slot_is_free(self, *, hands_on: bool = True) -> None:
         self._slots.grant()
-        self._claimer.ask()
+        (self._claimer.ask if hands_on else self._claimer.freed)()
 
     def _stop(self, active: Active, reason: str) -> None:
         self._slots.forget(active.delivery)

@@ -146,7 +146,7 @@ class Rig:
         return self.run(self._claim(asking))
 
     async def _claim(self, asking: Asking) -> tuple[Delivery, ...]:
-        claimed = await self.broker.deliveries.claim(asking)
+        claimed = await self.broker.deliveries.claim(lambda: asking)
         self.left_some = claimed.capped
         return claimed.deliveries
 

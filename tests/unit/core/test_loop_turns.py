@@ -7,7 +7,7 @@ import gc
 import weakref
 from collections import Counter
 
-from broker_wf.core.loop_turns import IN_ONE_TURN, own_turn
+from broker_wf.core.loop_turns import IN_ONE_TURN, Turns, own_turn
 
 
 async def turns_of(count: int, leave_out: range = range(0)) -> list[int]:
@@ -74,3 +74,17 @@ def test_no_event_loop_is_held() -> None:
     del loop
     gc.collect()
     assert kept() is None
+
+
+async def test_few_begin_at_once_and_the_others_in_later_turns() -> None:
+    turns, order = Turns(2), list[str]()
+
+    async def one(name: str) -> None:
+        await turns.own()
+        order.append(name)
+        asyncio.get_running_loop().call_soon(order.append, name.upper())
+
+    await asyncio.gather(*map(one, "abcde"))
+    assert "".join(order[:9]) == "abABcdCDe"
+    await one("f")
+    assert order[-1] == "f", "nobody else is there: it goes on at once"

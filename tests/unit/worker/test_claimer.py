@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
+
+import pytest
 
 from broker_wf.broker.asking import Asking, Claimed, Serving
 from broker_wf.broker.deliveries import DeliveryStore
 from broker_wf.broker.packing import unpack
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Digest, Lane, WorkerId
+from broker_wf.errors import BrokerError
 from broker_wf.worker.claimer import Claimer
 
 A, B = Lane("a"), Lane("b")
@@ -16,17 +20,31 @@ A, B = Lane("a"), Lane("b")
 
 @dataclass
 class Store:
-    """Answers claims when it is told to, with deliveries of these lanes."""
+    """Answers claims when it is told to, with deliveries of these lanes. They are sent at once unless it is held up.
+
+    Attributes:
+        asked: the lanes of each claim that was sent, in order.
+        free: what each claim that was sent asked for.
+    """
 
     asked: list[list[str]] = field(default_factory=list[list[str]])
+    free: list[int] = field(default_factory=list[int])
+    may_send: asyncio.Event = field(default_factory=asyncio.Event)
     replies: list[asyncio.Future[list[Lane]]] = field(default_factory=list[asyncio.Future[list[Lane]]])
+    capped: bool = False
 
-    async def claim(self, asking: Asking) -> Claimed:
-        self.asked.append([one[0].decode() for one in cast("list[list[bytes]]", unpack(asking.serves))])
+    def __post_init__(self) -> None:
+        self.may_send.set()
+
+    async def claim(self, asking: Callable[[], Asking]) -> Claimed:
+        await self.may_send.wait()
+        asked = asking()
+        self.free.append(asked.free)
+        self.asked.append([one[0].decode() for one in cast("list[list[bytes]]", unpack(asked.serves))])
         self.replies.append(reply := asyncio.get_running_loop().create_future())
         lanes = await reply
         found: Any = tuple(_Given(lane) for lane in lanes)
-        return Claimed(deliveries=found, capped=False)
+        return Claimed(deliveries=found, capped=self.capped, is_all=len(lanes) == asked.free)
 
     async def answer(self, *lanes: Lane) -> None:
         self.replies[-1].set_result(list(lanes))
@@ -41,17 +59,17 @@ class _Given:
 
 @dataclass
 class Scene:
-    """A worker of one place."""
+    """A worker of one place, or of more."""
 
     store: Store = field(default_factory=Store)
     held: list[Delivery] = field(default_factory=list[Delivery])
     passed_on: list[Lane] = field(default_factory=list[Lane])
 
-    def claimer(self) -> Claimer:
+    def claimer(self, concurrency: int = 1) -> Claimer:
         made = Claimer(
             store=cast("DeliveryStore", self.store),
             worker=WorkerId("w"),
-            concurrency=1,
+            concurrency=concurrency,
             lease_ms=1000,
             held=lambda: len(self.held),
             frail_at=2,
@@ -91,3 +109,81 @@ async def test_a_lane_that_rang_is_asked_first_and_its_bell_is_answered_by_what_
     assert scene.store.asked[1:] == [["a", "b"]]
     await scene.store.answer()
     assert len(scene.store.asked) == 2
+
+
+async def test_a_claim_asks_for_what_is_free_when_it_goes_out() -> None:
+    scene = Scene(held=cast("list[Delivery]", [_Given(A), _Given(A)]))
+    claimer = scene.claimer(concurrency=3)
+    scene.store.may_send.clear()
+    claimer.ask()
+    await asyncio.sleep(0)
+    assert claimer.promised == 0
+    del scene.held[0]
+    claimer.ask()
+    scene.store.may_send.set()
+    await asyncio.sleep(0.01)
+    assert (scene.store.free, claimer.promised) == ([2], 2)
+    await scene.store.answer()
+    assert len(scene.store.free) == 1, "asked for again before it was sent, and so not afterwards"
+
+
+async def test_one_that_goes_out_when_nothing_is_free_any_more_asks_for_nothing() -> None:
+    scene = Scene()
+    claimer = scene.claimer()
+    scene.store.may_send.clear()
+    claimer.ask()
+    await asyncio.sleep(0)
+    scene.held.append(cast("Delivery", _Given(A)))
+    scene.store.may_send.set()
+    await asyncio.sleep(0.01)
+    await scene.store.answer()
+    assert (scene.store.free, claimer.missed) == ([0], True)
+
+
+async def test_what_falls_free_after_a_claim_that_left_nothing_asks_for_nothing() -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=3)
+    claimer.ask()
+    await asyncio.sleep(0)
+    await scene.store.answer(A)
+    claimer.freed()
+    await asyncio.sleep(0)
+    assert len(scene.store.free) == 1
+
+
+@pytest.mark.parametrize("left", ["it was full", "others are to have a share", "it was asked meanwhile", "it failed"])
+async def test_but_it_does_where_there_may_be_more(left: str) -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=2)
+    scene.store.capped = left == "others are to have a share"
+    claimer.ask()
+    await asyncio.sleep(0)
+    if left == "it was asked meanwhile":
+        claimer.ask()
+    if left == "it failed":
+        scene.store.replies[-1].set_exception(BrokerError("no server"))
+        await asyncio.sleep(0.01)
+    else:
+        await scene.store.answer(*([A, B] if left == "it was full" else [A]))
+    scene.held.clear()
+    before = len(scene.store.free)
+    claimer.freed()
+    await asyncio.sleep(0)
+    assert len(scene.store.free) == before + (left != "it was asked meanwhile")
+    await claimer.close()
+
+
+async def test_a_bell_is_answered_whatever_the_last_claim_has_left() -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=3)
+    claimer.ask()
+    await asyncio.sleep(0)
+    await scene.store.answer()
+    claimer.hear(A)
+    await asyncio.sleep(0)
+    assert len(scene.store.free) == 2
+    claimer.freed()
+    await scene.store.answer(A)
+    await asyncio.sleep(0)
+    assert len(scene.store.free) == 3, "that claim was under way, and nobody knew yet what it leaves"
+    await scene.store.answer()
