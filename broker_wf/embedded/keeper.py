@@ -13,6 +13,7 @@ import time
 _TERM_PATIENCE_S = 10.0
 _KILL_PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.01
+_MARK_BYTES = 16
 
 
 def start_server(binary: str, config: str, socket: str, lock_fd: int) -> None:
@@ -30,14 +31,18 @@ def start_server(binary: str, config: str, socket: str, lock_fd: int) -> None:
 def keep(users_fd: int, server_fd: int, linger_s: float) -> None:
     """Wait until nobody has used the server for ``linger_s``, then stop it.
 
+    Whoever has come and gone meanwhile has left a mark in the lock's file.
     On return the users' lock is held exclusively: a newcomer waits until ``users_fd`` is closed.
     """
     while True:
         fcntl.flock(users_fd, fcntl.LOCK_EX)
+        mark = os.pread(users_fd, _MARK_BYTES, 0)
         fcntl.flock(users_fd, fcntl.LOCK_UN)
         time.sleep(linger_s)
         if _locked(users_fd):
-            break
+            if os.pread(users_fd, _MARK_BYTES, 0) == mark:
+                break
+            fcntl.flock(users_fd, fcntl.LOCK_UN)
     stop_server(server_fd, signal.SIGTERM, _TERM_PATIENCE_S)
     stop_server(server_fd, signal.SIGKILL, _KILL_PATIENCE_S)
 

@@ -112,6 +112,7 @@ class BundledServer:
         for _ in _pauses(deadline):
             use = LockFile(self._layout.users_lock)
             if use.try_shared() and use.is_current():
+                use.leave_mark()
                 return use
             use.close()
         raise ServerStartError(f"the one before it in {self._layout.directory} does not come to its end")

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from broker_wf.embedded import locks
+from broker_wf.embedded import BundledServer, locks
 from broker_wf.errors import ServerStartError
 from tests.integration.embedded_scene import (
     FORKING,
@@ -99,6 +99,19 @@ def test_the_server_stays_while_one_user_is_left(scene: Scene) -> None:
     stays_until = time.monotonic() + 3 * LINGER_S
     until(lambda: is_free(scene.server_lock) or time.monotonic() > stays_until)
     assert not is_free(scene.server_lock)
+
+
+def test_one_who_comes_and_goes_while_it_lingers_makes_it_linger_anew(scene: Scene) -> None:
+    first, second = (BundledServer(scene.directory, server_binary=None, linger_s=1.0) for _ in range(2))
+    scene.servers += [first, second]
+    first.acquire()
+    first.release()
+    time.sleep(0.6)
+    second.acquire()
+    second.release()
+    left = time.monotonic()
+    until(lambda: is_free(scene.server_lock))
+    assert time.monotonic() - left >= 1.0
 
 
 def test_the_data_survive_an_orderly_stop(scene: Scene) -> None:
