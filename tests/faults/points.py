@@ -51,8 +51,10 @@ class Points:
         """Wrap what a worker calls; for the whole life of this process."""
         self._execute, self._call = worker.execute, connection.Pipe.call_again
         self._call_together, self._ahead = connection.Pipe.call_together, ending.execute_ahead
+        self._call_late = connection.Pipe.call_late
         worker.execute, ending.execute_ahead = self._execute_here, self._execute_ahead_here
         connection.Pipe.call_again = lambda pipe, script, *values: self._call_here(pipe, script, *values)
+        connection.Pipe.call_late = lambda pipe, script, *values: self._call_late_here(pipe, script, *values)
         connection.Pipe.call_together = lambda pipe, script, head, part: self._call_with_others(
             pipe, script, head, part
         )
@@ -81,16 +83,23 @@ class Points:
         return await self._ahead(program, site, delivery, *rest)
 
     def _call_here(self, pipe: Any, script: Script, values: Any, again: Any) -> Awaitable[object]:
-        known = [] if script.name == "claim" else [""] if script.name in ANY_RUN else [_text(values[0])]
-        for run in known:
-            self.reach(f"before {script.name}", run)
-        reply: Any = self._call(pipe, script, values, again)
+        run = "" if script.name in ANY_RUN else _text(values[0])
+        self.reach(f"before {script.name}", run)
+        return self._reaches(self._call(pipe, script, values, again), script, lambda _: [run])
 
+    def _call_late_here(self, pipe: Any, script: Script, values: Any, again: Any) -> Awaitable[object]:
+        """A claim: the runs are those of what it hands out."""
+        return self._reaches(
+            self._call_late(pipe, script, values, again),
+            script,
+            lambda found: [_text(one[b"r"]) for one in _handed(found)],
+        )
+
+    def _reaches(self, reply: Any, script: Script, runs: Callable[[Any], list[str]]) -> Awaitable[object]:
         def came(done: Any) -> None:
             if done.cancelled() or done.exception() is not None:
                 return
-            handed = [_text(one[b"r"]) for one in _handed(done.result())] if script.name == "claim" else known
-            for run in dict.fromkeys(handed):
+            for run in dict.fromkeys(runs(done.result())):
                 self.reach(f"after {script.name}", run)
 
         reply.add_done_callback(came)
