@@ -9,44 +9,19 @@ import pytest
 from redis.exceptions import ResponseError
 
 from broker_wf.broker.connection import Pipe
-from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import load
 from broker_wf.errors import BrokerError
+from tests.unit.broker.answering import Server, pipe_to
 
 COMMITS = load("commits")
-
-
-class Server:
-    """A client that writes down what it is sent, and answers once it may."""
-
-    def __init__(self, *answers: object) -> None:
-        self.sent: list[tuple[Any, ...]] = []
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-        self.answers = list(answers)
-
-    def pipeline(self, transaction: bool) -> Server:
-        self._commands = list[tuple[Any, ...]]()
-        return self
-
-    def execute_command(self, *args: Any) -> object:
-        self._commands.append(args)
-        return self
-
-    async def execute(self, raise_on_error: bool) -> list[object]:
-        commands = self._commands
-        await self.may_answer.wait()
-        self.sent += commands
-        return [self.answers.pop(0) if self.answers else _all_fine(one) for one in commands]
 
 
 def _all_fine(command: tuple[Any, ...]) -> object:
     return [[b"OK", did] for did in command[6::2]]
 
 
-def pipe_to(server: Server) -> Pipe:
-    client: Any = server
-    return Pipe(url="redis://nowhere", client=client, keys=Keys("n"), patience_s=None)
+def server_with(*answers: object) -> Server:
+    return Server(*answers, fine=_all_fine)
 
 
 def ask(pipe: Pipe, *names: str, run: str = "r") -> list[asyncio.Future[Any]]:
@@ -54,7 +29,7 @@ def ask(pipe: Pipe, *names: str, run: str = "r") -> list[asyncio.Future[Any]]:
 
 
 async def test_those_of_one_turn_are_one_command_for_each_run_and_each_gets_its_own_reply() -> None:
-    server = Server()
+    server = server_with()
     pipe = pipe_to(server)
     mine, others = ask(pipe, "a", "b"), ask(pipe, "c", run="s")
     assert await asyncio.gather(*mine, *others) == [[b"OK", "a"], [b"OK", "b"], [b"OK", "c"]]
@@ -62,7 +37,7 @@ async def test_those_of_one_turn_are_one_command_for_each_run_and_each_gets_its_
 
 
 async def test_who_comes_when_it_is_on_its_way_goes_with_the_next_and_more_than_a_hundred_with_another() -> None:
-    server = Server()
+    server = server_with()
     pipe = pipe_to(server)
     server.may_answer.clear()
     first = ask(pipe, "a")
@@ -74,7 +49,7 @@ async def test_who_comes_when_it_is_on_its_way_goes_with_the_next_and_more_than_
 
 
 async def test_one_that_is_cancelled_takes_nobody_along() -> None:
-    server = Server()
+    server = server_with()
     pipe = pipe_to(server)
     server.may_answer.clear()
     gone, stays = ask(pipe, "a", "b")
@@ -85,14 +60,14 @@ async def test_one_that_is_cancelled_takes_nobody_along() -> None:
 
 
 async def test_a_refusal_is_everybodys() -> None:
-    pipe = pipe_to(Server(ResponseError("WRONGTYPE it is another")))
+    pipe = pipe_to(server_with(ResponseError("WRONGTYPE it is another")))
     both = ask(pipe, "a", "b")
     found = await asyncio.gather(*both, return_exceptions=True)
     assert [type(one) for one in found] == [BrokerError, BrokerError]
 
 
 async def test_a_pipe_that_is_closed_cancels_all_of_them() -> None:
-    server = Server()
+    server = server_with()
     client: Any = server
     pipe = pipe_to(server)
     server.may_answer.clear()

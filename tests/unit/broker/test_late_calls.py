@@ -9,36 +9,12 @@ import pytest
 import redis.exceptions
 
 from broker_wf.broker.connection import Pipe
-from broker_wf.broker.keys import Keys
 from broker_wf.broker.script import load
+from tests.unit.broker.answering import Server, pipe_to
 
 CLAIM = load("claim")
 MISSING = redis.exceptions.ResponseError("Function not found")
 FULL = redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
-
-
-class Server:
-    """A client that writes down what it is sent, and answers in turn: an error that is no refusal loses the batch."""
-
-    def __init__(self, *answers: object) -> None:
-        self.sent: list[tuple[Any, ...]] = []
-        self.answers = list(answers)
-
-    def pipeline(self, transaction: bool) -> Server:
-        self._commands = list[tuple[Any, ...]]()
-        return self
-
-    def execute_command(self, *args: Any) -> object:
-        self._commands.append(args)
-        return self
-
-    async def execute(self, raise_on_error: bool) -> list[object]:
-        self.sent += self._commands
-        replies = [self.answers.pop(0) for _ in self._commands]
-        lost = [one for one in replies if isinstance(one, redis.exceptions.ConnectionError)]
-        if lost:
-            raise lost[0]
-        return replies
 
 
 class Asked:
@@ -51,11 +27,6 @@ class Asked:
     def values(self, again: int) -> tuple[object, ...]:
         (self.again if again else self.first).append(self.free)
         return "w", "f", self.free, 0, 0, again, 1000, 2, 1, "+.-", b"\x90"
-
-
-def pipe_to(server: Server) -> Pipe:
-    client: Any = server
-    return Pipe(url="redis://nowhere", client=client, keys=Keys("n"), patience_s=None)
 
 
 def claim(server: Server, asked: Asked, pipe: Pipe | None = None) -> asyncio.Future[Any]:
