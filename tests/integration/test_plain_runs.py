@@ -76,14 +76,43 @@ class Heard(Event):
 class SyncSteps(Workflow):
     @step
     def begin(self, ctx: Context, ev: StartEvent) -> Heard | None:
-        ctx.write_event_to_stream(Heard(thread="begin"))
         ctx.send_event(Heard(thread=threading.current_thread().name))
-        ctx.write_event_to_stream(Heard(thread="begun"))
         return None
 
     @step
     def end(self, ev: Heard) -> StopEvent:
         return StopEvent(result=ev.thread)
+
+
+class Talks(Workflow):
+    @step
+    def begin(self, ctx: Context, ev: StartEvent) -> Hop | Heard:
+        ctx.write_event_to_stream(Heard(thread="begin"))
+        ctx.send_event(Heard(thread=threading.current_thread().name))
+        ctx.write_event_to_stream(Heard(thread="begun"))
+        return Hop(left=0)
+
+    @step
+    def hear(self, ev: Heard) -> None:
+        pass
+
+    @step
+    def end(self, ev: Hop) -> StopEvent:
+        return StopEvent()
+
+
+class Overtaken(SyncSteps):
+    """Its first step still has something to publish when the run ends."""
+
+    ended = threading.Event()
+
+    @step
+    def begin(self, ctx: Context, ev: StartEvent) -> Heard | None:
+        ctx.write_event_to_stream(Heard(thread="begin"))
+        ctx.send_event(Heard(thread="sent"))
+        self.ended.wait(10)
+        ctx.write_event_to_stream(Heard(thread="too late"))
+        return None
 
 
 class FreeFunctions(Workflow):
@@ -165,9 +194,17 @@ async def test_a_step_that_is_not_async_runs_in_a_thread_and_may_send_from_there
 
 
 async def test_what_a_thread_publishes_keeps_its_order(stage: Stage) -> None:
-    handler = (await stage.put_on(SyncSteps)).run()
+    handler = (await stage.put_on(Talks)).run()
     published = [event.thread async for event in handler.stream_events() if isinstance(event, Heard)]
     assert published == ["begin", "begun"]
+
+
+async def test_the_end_of_a_run_waits_for_no_step_that_has_something_to_publish_still(stage: Stage) -> None:
+    Overtaken.ended.clear()
+    handler = (await stage.put_on(Overtaken)).run()
+    assert await within(handler) == "sent"
+    Overtaken.ended.set()
+    assert [event.thread async for event in handler.stream_events() if isinstance(event, Heard)] == ["begin"]
 
 
 async def test_free_functions_are_steps_of_the_workflow_they_name(stage: Stage) -> None:
