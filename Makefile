@@ -119,7 +119,7 @@ bench-full: $(VENV)/.test ## the same with 100,000 items in one run
 	$(BIN)/python -m pip install -q -e '.[fast]'
 	$(BIN)/python -m benchmarks --full
 
-bench-peers: $(VENV)/.test ## chains, fan-outs and 1 MB beside arq, taskiq, celery, dramatiq, docket and BullMQ
+bench-peers: $(VENV)/.test ## chains, fan-outs and 1 MB beside arq, taskiq, celery, dramatiq, docket, BullMQ and DBOS
 	$(BIN)/python -m pip install -q -e '.[fast]'
 	$(BIN)/python -m benchmarks.peers
 

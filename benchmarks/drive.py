@@ -139,9 +139,9 @@ ALL = (chain, single, fan, patient, loop, edits, counts, heavy, long, collects, 
 WORKLOADS = {one.__name__: one for one in ALL}
 
 
-async def main() -> None:
+async def main(first: str = "ready") -> None:
     lines = asyncio.get_running_loop()
-    print("ready", flush=True)
+    print(first, flush=True)
     while line := await lines.run_in_executor(None, sys.stdin.readline):
         workload, size = line.split()
         cpu = time.process_time()

@@ -26,6 +26,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "b
 START_S = 30.0
 
 
+class MissingError(Exception):
+    """Something cannot be measured here; says why."""
+
+
 def original_python() -> Path:
     """The interpreter of an environment of its own for the in-process original; made where there is none."""
     python = CACHE / "peer" / "bin" / "python"

@@ -1,4 +1,4 @@
-"""Measure this project beside task queues, round by round; print the table, write peers.json and peers.md."""
+"""Measure this project beside its peers, round by round; print the table, write peers.json and peers.md."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from os import cpu_count, getloadavg
 from pathlib import Path
 from statistics import median
 
-from benchmarks.peers.systems import SYSTEMS, MissingError, ours
-from benchmarks.rig import Driver, commit, server
+from benchmarks.peers.systems import SIZES, SYSTEMS, ours
+from benchmarks.rig import Driver, MissingError, commit, server
 
 OURS = "broker_wf"
-SIZES = {"chain": 1000, "single": 200, "fan": 1000, "carry": 60}
 TITLES = {
     "chain": ("W1 chain of 3, runs/s", "per_s"),
     "single": ("W1L one run at a time, p50 in ms", "p50_ms"),
@@ -31,18 +30,19 @@ Round = dict[str, dict[str, float]]
 Started = AbstractContextManager[tuple[Driver, Mapping[str, str]]]
 
 
-def measured(started: Started, facts: dict[str, str]) -> Round:
+def measured(started: Started, sizes: Mapping[str, int], facts: dict[str, str]) -> Round:
     """Every workload once, warmed up."""
     with started as (driver, versions):
         facts.update(versions)
-        for workload in SIZES:
-            driver.run(workload, 20)
-        return {workload: driver.run(workload, size) for workload, size in SIZES.items()}
+        for workload, size in sizes.items():
+            driver.run(workload, min(20, size // 3))
+        return {workload: driver.run(workload, size) for workload, size in sizes.items()}
 
 
 def rounds_of(count: int, names: Iterable[str], facts: dict[str, str]) -> dict[str, list[Round]]:
     """All systems in turn, round after round. Those that fail are left out from then on; ``facts`` says why."""
     wanted = {one.name: one for one in SYSTEMS if one.name in set(names)}
+    sizes = {OURS: SIZES, **{name: system.sizes for name, system in wanted.items()}}
     with server(port=True) as url:
         starts = {OURS: partial(ours, url)}
         for name, system in wanted.items():
@@ -55,7 +55,7 @@ def rounds_of(count: int, names: Iterable[str], facts: dict[str, str]) -> dict[s
         for number in range(count):
             for name in list(starts):
                 try:
-                    found[name].append(measured(starts[name](), facts))
+                    found[name].append(measured(starts[name](), sizes[name], facts))
                 except (MissingError, SystemExit) as error:
                     facts[name] = f"skipped: {error}"
                     del starts[name]
@@ -71,9 +71,11 @@ def markdown(found: Mapping[str, list[Round]]) -> str:
         cells: list[str] = []
         for name in names:
             value = median(one[workload][field] for one in found[name])
-            shown = f"{value:,.2f}" if field == "p50_ms" else f"{value:,.0f}"
+            shown = f"{value:,.2f}" if field == "p50_ms" else f"{value:,.{int(value < 10)}f}"
             cells.append(shown if name == OURS else f"{shown} ({ratio(found, workload, name):.2f} ×)")
         lines.append(f"| {title} | {' | '.join(cells)} |")
+    fewer = [one for one in SYSTEMS if one.name in found and one.sizes != SIZES]
+    lines += [f"\nSizes: {listed(one.sizes)} for {one.name}, {listed(SIZES)} for the others." for one in fewer]
     lines += ["", "| goal | ratio | holds |", "|---|---|---|"]
     for workload, name, least in GOALS:
         if name in found:
@@ -83,6 +85,11 @@ def markdown(found: Mapping[str, list[Round]]) -> str:
         else:
             lines.append(f"| {TITLES[workload][0]}: ≥ {least:g} × {name} | | not measured |")
     return "\n".join(lines)
+
+
+def listed(sizes: Mapping[str, int]) -> str:
+    """What a round of each workload consists of."""
+    return ", ".join(f"{workload} {size:,}" for workload, size in sizes.items())
 
 
 def ratio(found: Mapping[str, list[Round]], workload: str, name: str) -> float:
@@ -98,7 +105,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     asked.add_argument("rounds", nargs="?", type=int, default=3)
     asked.add_argument("directory", nargs="?", type=Path, default=Path("build/benchmarks"))
-    asked.add_argument("--only", action="append", help="a queue; may be given several times")
+    asked.add_argument("--only", action="append", help="a peer; may be given several times")
     given = asked.parse_args()
     began, busy, facts = time.monotonic(), getloadavg()[0], dict[str, str]()
     found = rounds_of(given.rounds, given.only or [one.name for one in SYSTEMS], facts)

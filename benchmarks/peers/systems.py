@@ -1,4 +1,4 @@
-"""The queues: what each needs, and how its driver and its two worker processes are started."""
+"""The peers: what each needs, and how its driver and its two worker processes are started."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ import sys
 import venv
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.rig import CACHE, START_S, Driver, workers
+from benchmarks.peers.postgres import postgres, programs
+from benchmarks.rig import CACHE, START_S, Driver, MissingError, workers
 from benchmarks.rig import HERE as OURS
 
 HERE = Path(__file__).parent
-
-
-class MissingError(Exception):
-    """A queue cannot be measured here; says why."""
+SIZES: Mapping[str, int] = {"chain": 1000, "single": 200, "fan": 1000, "carry": 60}
 
 
 @dataclass(frozen=True)
 class System:
-    """A queue.
+    """A queue, or another engine of workflows.
 
     Attributes:
         needs: what is installed.
         work: the command of a worker, behind the environment's `bin`.
-        copies: how often it is started: 1 where it makes two processes itself.
+        copies: how often it is started: 1 where it makes two processes itself, 0 where the driver executes.
+        node: runs on node.
+        postgres: gets a PostgreSQL of its own instead of the Redis of all.
+        sizes: how much it does of each workload; fewer where it takes seconds for what others do in one.
     """
 
     name: str
     needs: tuple[str, ...]
-    work: tuple[str, ...]
+    work: tuple[str, ...] = ()
     copies: int = 1
     node: bool = False
+    postgres: bool = False
+    sizes: Mapping[str, int] = field(default_factory=lambda: SIZES)
 
     @property
     def home(self) -> Path:
@@ -50,6 +53,8 @@ class System:
         Raises:
             MissingError: it cannot be made.
         """
+        if self.postgres:
+            programs()
         if self.node:
             if shutil.which("node") is None or shutil.which("npm") is None:
                 raise MissingError("node and npm are not on PATH")
@@ -67,9 +72,15 @@ class System:
     @contextmanager
     def ready(self, url: str) -> Iterator[tuple[Driver, Mapping[str, str]]]:
         """Its driver and workers; what versions they are of."""
-        environment = {**os.environ, "BENCH_URL": url, "BENCH_MODULES": str(self.home), "PYTHONPATH": str(HERE)}
         script = f"{self.name}_peer.{'mjs' if self.node else 'py'}"
         with ExitStack() as stack:
+            environment = {
+                **os.environ,
+                "BENCH_URL": stack.enter_context(postgres()) if self.postgres else url,
+                "BENCH_MODULES": str(self.home),
+                "BENCH_ENGINE": "original",
+                "PYTHONPATH": f"{HERE}{os.pathsep}{OURS}",
+            }
             for _ in range(self.copies):
                 started = subprocess.Popen(
                     self.command(self.work),
@@ -107,6 +118,14 @@ SYSTEMS = (
     System("dramatiq", ("dramatiq[redis]",), ("dramatiq", "dramatiq_peer", "--processes", "2", "--threads", "8")),
     System("docket", ("pydocket",), ("python", "docket_peer.py", "work"), copies=2),
     System("bullmq", ("bullmq", "ioredis"), ("bullmq_peer.mjs", "work"), copies=2, node=True),
+    System(
+        "dbos",
+        # Its newest, 0.7.0, asks for any dbos from 2.18 on, and does not start with 3.
+        ("llama-agents-dbos", "dbos<3"),
+        copies=0,
+        postgres=True,
+        sizes={"chain": 60, "single": 15, "fan": 100, "carry": 12},
+    ),
 )
 
 
