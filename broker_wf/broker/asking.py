@@ -36,6 +36,9 @@ class Asking:
         frail_at: crashes after which a delivery is frail: one more makes it poison.
         frail_free: the worker holds no frail delivery; it may have one at a time.
         order: which priority comes first: ``+`` high, ``.`` none, ``-`` low.
+        along_ms: how long the blocked read may take that it goes along with, or in whose claim's place it is, under the
+            same fence; 0: there is none.
+        again: the reply to a claim under this fence is not known.
     """
 
     worker: WorkerId
@@ -48,11 +51,14 @@ class Asking:
     frail_at: int = 2
     frail_free: bool = True
     order: str = "+.-"
+    along_ms: int = 0
+    again: bool = False
 
     def arguments(self, *, again: bool) -> tuple[object, ...]:
         """Of the script; ``again``: the reply to this very claim was lost."""
-        head = (self.worker, self.fence, self.free, self.held, self.waited, int(again))
-        return (*head, self.lease_ms, self.frail_at, int(self.frail_free), self.order, self.serves)
+        head = (self.worker, self.fence, self.free, self.held, self.waited, int(again or self.again))
+        rest = self.lease_ms, self.frail_at, int(self.frail_free), self.order, self.along_ms, self.serves
+        return *head, *rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.changes import ChangeQueue
+from broker_wf.broker.claims import ClaimStore
 from broker_wf.broker.clients import RedisClient
 from broker_wf.broker.connection import Pipe, Timeouts, async_client
 from broker_wf.broker.context_state import ContextStateStore
@@ -39,6 +40,7 @@ class Broker:
     pipe: Pipe
     admission: Admission
     runs: RunStore
+    claims: ClaimStore
     deliveries: DeliveryStore
     blobs: BlobStore
     waits: WaitStore
@@ -96,6 +98,7 @@ async def open_broker(
         pipe=pipe,
         admission=admission,
         runs=runs,
+        claims=ClaimStore(pipe),
         deliveries=DeliveryStore(pipe, blobs),
         blobs=blobs,
         waits=WaitStore(pipe, blobs),

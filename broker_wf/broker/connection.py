@@ -143,7 +143,7 @@ def call_sync(client: SyncClient, keys: Keys, script: Script, *values: object) -
     Raises:
         redis-py's ConnectionError or TimeoutError: the script may or may not have run.
     """
-    call = ("FCALL", script.function, 1, keys.tag, *script.argv(values))
+    call = script.command(keys.tag, values)
     try:
         raw = client.execute_command(*call)
     except ResponseError as error:
@@ -202,13 +202,13 @@ class Pipe:
 
     def call_again(self, script: Script, values: tuple[object, ...], again: tuple[object, ...]) -> Awaitable[object]:
         """As :meth:`call`, with other arguments for the repetition."""
-        first = self._command(script, values)
-        return self._add(Call.of(first, first if again is values else self._command(script, again), script))
+        first = script.command(self.keys.tag, values)
+        return self._add(Call.of(first, first if again is values else script.command(self.keys.tag, again), script))
 
     def call_late(self, script: Script, values: Values, again: Values) -> Awaitable[object]:
         """As :meth:`call_again`, behind all that is asked for before it is sent; then the arguments are asked for."""
-        command = self._command
-        return self._add(LateCall.by(lambda: command(script, values()), lambda: command(script, again()), script))
+        command, tag = script.command, self.keys.tag
+        return self._add(LateCall.by(lambda: command(tag, values()), lambda: command(tag, again()), script))
 
     def call_together(self, script: Script, head: tuple[object, ...], part: tuple[Argument, ...]) -> Awaitable[object]:
         """As :meth:`call`, of a script that does something for several: for all who ask before it is sent, 100 at most.
@@ -218,7 +218,7 @@ class Pipe:
         key = script.name, *head
         shared = self._open.get(key)
         if shared is None or shared.sent or len(shared.parts) == TOGETHER:
-            shared = self._open[key] = SharedCall.by(self._command(script, (*head, ())), script)
+            shared = self._open[key] = SharedCall.by(script.command(self.keys.tag, (*head, ())), script)
             self._add(shared)
         return shared.add(part)
 
@@ -245,9 +245,6 @@ class Pipe:
         for call in self._waiting:
             call.reply.cancel()
         await drop_client(self.client)
-
-    def _command(self, script: Script, values: tuple[object, ...]) -> tuple[Argument, ...]:
-        return "FCALL", script.function, 1, self.keys.tag, *script.argv(values)
 
     def _add(self, call: Call) -> Awaitable[object]:
         self._waiting.append(call)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from broker_wf.broker.asking import Asking, Claimed
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.leased import Acknowledged, LeasedCall, call_leased, sent_events
@@ -99,27 +98,10 @@ class FailurePlan:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStore:
-    """Claim, effects, commit, fail, release: one script each."""
+    """Effects, commit, fail, release: one script each."""
 
     pipe: Pipe
     blobs: BlobStore
-
-    def claim(self, asking: Callable[[], Asking]) -> Coroutine[object, object, Claimed]:
-        """Lease up to ``asking.free`` deliveries. A claim whose reply was lost gives the same ones again.
-
-        Asked for at the call, so that it goes out with what this tick has asked for before.
-
-        Args:
-            asking: called when the claim goes out: what is ended by the commits before it counts.
-        """
-        made = list[Asking]()
-
-        def first() -> tuple[object, ...]:
-            made.append(asking())
-            return made[0].arguments(again=False)
-
-        reply = self.pipe.call_late(load("claim"), first, lambda: made[0].arguments(again=True))
-        return _claimed(reply, made)
 
     async def apply(
         self, delivery: Delivery, effects: Sequence[Planned], *, busy: bool, sent: Callable[[], None]
@@ -358,26 +340,6 @@ def _with_refs(plan: Plan, blobs: tuple[Blob, ...]) -> Plan:
     if blobs:
         plan["refs"] = [blob.hash for blob in blobs]
     return plan
-
-
-async def _claimed(reply: Awaitable[object], made: Sequence[Asking]) -> Claimed:
-    found, capped = cast("tuple[list[dict[bytes, object]], int]", await reply)
-    (asked,) = made
-    deliveries = tuple(_readable(found, asked.fence))
-    return Claimed(deliveries=deliveries, capped=capped == 1, is_all=len(found) == asked.free)
-
-
-def _readable(found: list[dict[bytes, object]], fence: Fence) -> Iterator[Delivery]:
-    """Those of a claim that can be read; the lease of any other runs out, and makes it poison in the end.
-
-    Whoever is given it first says so, and nobody who is given it after that.
-    """
-    for one in found:
-        try:
-            yield delivery_of(one, fence)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            level = logging.DEBUG if one.get(b"c") else logging.ERROR
-            log.log(level, "a delivery cannot be read (%s: %s): %r", type(error).__name__, error, one.get(b"d"))
 
 
 def ended_of(reply: list[object]) -> Ended:

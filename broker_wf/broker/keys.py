@@ -201,7 +201,13 @@ _ALL = (
     _family("dead", "STREAM", "", Life.NAMESPACE, "dead letters, the last 10,000"),
     _family("roster", "ZSET", "", Life.NAMESPACE, "worker id -> last heard of"),
     _family("worker", "STRING", "worker", Life.PROCESS, "what people want to know of a worker"),
-    _family("claimed", "STRING", "worker", Life.PROCESS, "the worker's last claim, should its reply be lost"),
+    _family(
+        "claimed",
+        "STRING",
+        "worker",
+        Life.PROCESS,
+        "the worker's last claim, should its reply be lost; with `+read`: that which went along with a blocked read",
+    ),
     _family("seal", "STRING", "", Life.PROCESS, "when something was last written that had to be durable"),
     _family("inbox", "LIST", "process", Life.PROCESS, "messages for one process: ends of runs, grants, stops"),
     _family(

@@ -67,6 +67,10 @@ class Script:
         """The command that gives it to a server; refused where that has it already."""
         return "FUNCTION", "LOAD", self.text
 
+    def command(self, tag: str, values: tuple[object, ...]) -> tuple[bytes | str | int, ...]:
+        """The command that calls it, in the partition of this tag."""
+        return "FCALL", self.function, 1, tag, *self.argv(values)
+
     def argv(self, values: tuple[object, ...]) -> list[bytes | str | int]:
         """The arguments as Redis takes them; bytes for a packed one are packed already.
 

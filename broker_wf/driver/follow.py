@@ -21,6 +21,8 @@ from broker_wf.errors import BrokerError, RunNotFoundError
 log = logging.getLogger("broker_wf.driver")
 
 _LOOKED_AT_ONCE = 200
+_TURNS = 8
+"""Of the event loop, from the end of a run to where what its handler's waiter submits next is sent."""
 
 Resubmit = Callable[[], Awaitable[object]]
 
@@ -167,8 +169,9 @@ class Follow:
         if doubted:
             await asyncio.gather(*(self.look(run_id) for run_id in doubted))
         elif came:
-            # Who waits for these goes on before the next read.
-            await self.clock.sleep_ms(0)
+            # Who waits for these goes on before the next read, and what they submit then goes out.
+            for _ in range(_TURNS):
+                await self.clock.sleep_ms(0)
 
     @property
     def _is_firm(self) -> bool:

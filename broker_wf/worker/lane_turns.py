@@ -37,6 +37,11 @@ class LaneTurns:
         if lane in self._base:
             self._rang[lane] = self._base[lane]
 
+    def answered(self, lane: Lane) -> None:
+        """A bell of this lane was heard, and what is :meth:`brought` next was claimed then."""
+        self.rang(lane)
+        self._asked.add(lane)
+
     def pass_on(self) -> list[Lane]:
         """The lanes whose bells were heard and not answered yet; somebody else is to hear them."""
         passed, self._rang = list(self._rang), {}

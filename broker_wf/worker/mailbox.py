@@ -16,10 +16,14 @@ from broker_wf.broker.packing import message_of
 from broker_wf.core.clock import Clock, SystemClock
 from broker_wf.core.ids import Lane, WorkerId
 from broker_wf.errors import BrokerError
+from broker_wf.worker.claimer import Claimer
 
 log = logging.getLogger("broker_wf.worker")
 
 Message = Mapping[str, str]
+
+_TURNS = 2
+"""Of the event loop, after which the claim that a bell has asked for is sent, or the commit of what is quick."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,16 +31,14 @@ class Mailbox:
     """Waits at the bells while there is a free place, and for messages always.
 
     Attributes:
-        on_bell: there may be work in this lane; None: in any, for a wait has timed out.
+        claimer: is told of bells, and that a wait has timed out; its claim goes along with a read.
         on_message: a grant of the lock, or that a run has ended.
-        is_full: no place is free; then no bell is listened to.
     """
 
     broker: Broker
     worker: WorkerId
-    on_bell: Callable[[Lane | None], None]
+    claimer: Claimer
     on_message: Callable[[Message], None]
-    is_full: Callable[[], bool]
     clock: Clock = field(default_factory=SystemClock)
     _bells: dict[str, Lane] = field(default_factory=dict[str, Lane])
     _client: RedisClient | None = None
@@ -55,7 +57,7 @@ class Mailbox:
                 await self.close()
                 await self.clock.sleep_ms(round(wait_ms * random.uniform(0.5, 1.0)))
                 wait_ms = min(wait_ms * 2, 2000)
-                self.on_bell(None)
+                self.claimer.hear(None)
 
     def hear(self, lanes: Iterable[Lane]) -> None:
         """Wait at the bells of these lanes from the next read on."""
@@ -94,19 +96,29 @@ class Mailbox:
         if self._client is None:
             self._client = blocked_client(self.broker)
         inbox = self.broker.keys.of("inbox", self.worker)
-        self._deaf = self.is_full()
+        self._deaf = self.claimer.is_full
         bells = () if self._deaf else self._bells
-        raw = await self._client.execute_command("BLPOP", inbox, *bells, self.broker.timeouts.block_ms / 1000)
-        if raw is None:
-            self.on_bell(None)
-            return
-        key, value = cast("tuple[bytes, bytes]", raw)
+        batch = self._client.pipeline(transaction=False)
+        batch.execute_command("BLPOP", inbox, *bells, self.broker.timeouts.block_ms / 1000)
+        # Done by the server when the read has ended, and answered with it.
+        claim = self.claimer.along()
+        if claim is not None:
+            batch.execute_command(*claim)
+        raw, *claimed = await batch.execute(raise_on_error=False)
+        key, value = (b"", b"") if raw is None or isinstance(raw, Exception) else cast("tuple[bytes, bytes]", raw)
+        lane = self._bells.get(key.decode())
+        has_claimed = bool(claimed) and self.claimer.came(claimed[0], lane)
+        if isinstance(raw, Exception):
+            raise raw
         if key.decode() == inbox:
             self._take(value)
-        else:
-            self.on_bell(self._bells.get(key.decode()))
-            # The claim that this has asked for goes out before the next read.
-            await self.clock.sleep_ms(0)
+        if not has_claimed and (claimed or key.decode() != inbox):
+            self.claimer.hear(lane)
+        if key:
+            # What is quick is committed before the next read, so that a claim can go along with that again.
+            await self.claimer.rest()
+            for _ in range(_TURNS):
+                await self.clock.sleep_ms(0)
 
     def _take(self, raw: bytes) -> None:
         message = message_of(raw)

@@ -83,11 +83,13 @@ class Worker:
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=STEP_THREADS)
         self._grants, self._turns = Grants(), Turns(_AT_ONCE)
         self._claimer = Claimer(
-            store=broker.deliveries,
+            store=broker.claims,
             worker=self.id,
+            read_ms=settings.block_ms + settings.socket_timeout_ms,
             concurrency=settings.concurrency,
             lease_ms=settings.lease_ms,
             held=self._held,
+            is_idle=lambda: self._held() == 0 and self._slots.away == 0,
             frail_at=max(1, settings.max_crashes - 1),
             holds_frail=self._holds_frail,
             start=self._start_delivery,
@@ -99,9 +101,8 @@ class Worker:
         self._mailbox = Mailbox(
             broker=broker,
             worker=self.id,
-            on_bell=self._claimer.hear,
+            claimer=self._claimer,
             on_message=self._take_message,
-            is_full=lambda: self._claimer.is_full,
         )
         self._sweeper = Sweeper(broker=broker, settings=settings, on_work=self._claimer.ask, groups=self._served.groups)
         keeper = LeaseProcess if apart else LeaseThread

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
-from broker_wf.broker import connection
+from broker_wf.broker import claims, connection
 from broker_wf.broker.packing import unpack
 from broker_wf.broker.script import Script
 from broker_wf.engine import ending
@@ -51,10 +51,11 @@ class Points:
         """Wrap what a worker calls; for the whole life of this process."""
         self._execute, self._call = worker.execute, connection.Pipe.call_again
         self._call_together, self._ahead = connection.Pipe.call_together, ending.execute_ahead
-        self._call_late = connection.Pipe.call_late
+        self._call_late, self._came = connection.Pipe.call_late, claims.ClaimStore.came
         worker.execute, ending.execute_ahead = self._execute_here, self._execute_ahead_here
         connection.Pipe.call_again = lambda pipe, script, *values: self._call_here(pipe, script, *values)
         connection.Pipe.call_late = lambda pipe, script, *values: self._call_late_here(pipe, script, *values)
+        claims.ClaimStore.came = lambda store, asking, reply: self._came_here(store, asking, reply)
         connection.Pipe.call_together = lambda pipe, script, head, part: self._call_with_others(
             pipe, script, head, part
         )
@@ -92,8 +93,14 @@ class Points:
         return self._reaches(
             self._call_late(pipe, script, values, again),
             script,
-            lambda found: [_text(one[b"r"]) for one in _handed(found)],
+            _runs_of,
         )
+
+    def _came_here(self, store: Any, asking: Any, reply: Any) -> Any:
+        """One that has gone along with a blocked read."""
+        for run in dict.fromkeys(_runs_of(reply)):
+            self.reach("after claim", run)
+        return self._came(store, asking, reply)
 
     def _reaches(self, reply: Any, script: Script, runs: Callable[[Any], list[str]]) -> Awaitable[object]:
         def came(done: Any) -> None:
@@ -115,8 +122,9 @@ class Points:
         return reply
 
 
-def _handed(reply: Any) -> list[dict[bytes, Any]]:
-    return cast(Any, unpack(reply) if isinstance(reply, bytes) else reply)[0]
+def _runs_of(reply: Any) -> list[str]:
+    handed = cast(Any, unpack(reply) if isinstance(reply, bytes) else reply)[0]
+    return [_text(one[b"r"]) for one in handed]
 
 
 def _text(value: Any) -> str:

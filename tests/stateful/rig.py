@@ -130,9 +130,23 @@ class Rig:
         return Fence(f"f{self.fences}")
 
     def claim(
-        self, worker: str, free: int = 1000, *, held: int = 0, waited: int = 4, frail_free: bool = True
+        self,
+        worker: str,
+        free: int = 1000,
+        *,
+        held: int = 0,
+        waited: int = 4,
+        frail_free: bool = True,
     ) -> tuple[Delivery, ...]:
-        asking = Asking(
+        return self.claim_by(self.asking(worker, free, held=held, waited=waited, frail_free=frail_free))
+
+    def claim_by(self, asking: Asking) -> tuple[Delivery, ...]:
+        return self.run(self._claim(asking))
+
+    def asking(
+        self, worker: str, free: int = 1000, *, held: int = 0, waited: int = 4, frail_free: bool = True
+    ) -> Asking:
+        return Asking(
             worker=WorkerId(worker),
             fence=self.fence(),
             free=free,
@@ -143,10 +157,9 @@ class Rig:
             frail_free=frail_free,
             serves=self.serves,
         )
-        return self.run(self._claim(asking))
 
     async def _claim(self, asking: Asking) -> tuple[Delivery, ...]:
-        claimed = await self.broker.deliveries.claim(lambda: asking)
+        claimed = await self.broker.claims.claim(lambda: asking)
         self.left_some = claimed.capped
         return claimed.deliveries
 

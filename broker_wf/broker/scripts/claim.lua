@@ -11,15 +11,19 @@
 --! arg frail_at int  crashes after which a delivery is frail: one more makes it poison
 --! arg frail_free int  1: the worker holds no frail delivery
 --! arg order     str  which priorities come first, where work has one: of '+-', '.' stands for what has none
+--! arg along    int   ms that the blocked read may take that it goes along with, or in whose claim's place it is; 0: by itself
 --! arg serves   pack  list of {lane, digest, {step = num_workers}, {step = num_workers_per_run}}
 --! reply pack {list of deliveries, 1 if work was left behind though there were places}
 
 local claim = { worker = worker, nonce = nonce, lease_ms = lease_ms, now = now_ms(), free = free, held = held,
   waited = waited, frail_at = frail_at, frail_free = frail_free == 1, runs = {}, out = {}, refs = {}, capped = 0 }
 
--- What the claim took whose reply was lost.
+-- What goes along with a blocked read may be executed long after another was in its place: it is one claim, done once.
+local kept_key = claimed_key(worker .. (along > 0 and '+read' or ''))
+
+-- What was taken under this nonce before, for a reply that was lost or is not known.
 local function taken_before()
-  local kept = redis.call('GET', claimed_key(worker))
+  local kept = redis.call('GET', kept_key)
   local whole, found = pcall(cmsgpack.unpack, kept or '')
   kept = whole and type(found) == 'table' and found or { '', {} }
   if kept[1] ~= nonce then return false end
@@ -27,6 +31,8 @@ local function taken_before()
     local rec, run = load_record(ref[1], ref[2]), run_of(claim, ref[1])
     if run and rec and rec.st == 'l' and rec.n == nonce then
       claim.out[#claim.out + 1] = handed(run, ref[1], ref[2], rec)
+      claim.refs[#claim.refs + 1] = ref
+      claim.frail_free = claim.frail_free and rec.c < frail_at
     end
   end
   return true
@@ -48,7 +54,10 @@ local function kinds_of(ready)
   return kinds
 end
 
-if again == 1 and taken_before() then return cmsgpack.pack({ claim.out, 0 }) end
+local in_place = again == 1 and along > 0
+if (again == 1 or along > 0) and taken_before() and not in_place then return cmsgpack.pack({ claim.out, 0 }) end
+-- Who asks in the place of another wants what has come since, too.
+claim.free = claim.free - #claim.out
 claim.leased = { records = {}, watched = {}, queued = {} }
 for _, one in ipairs(serves) do
   claim.per_run = one[4]
@@ -69,5 +78,7 @@ write_leases(claim.leased)
 for rid, run in pairs(claim.runs) do
   if run and run.notes then notes().publish(run, rid, claim.now) end
 end
-if #claim.refs > 0 then redis.call('SET', claimed_key(worker), cmsgpack.pack({ nonce, claim.refs }), 'PX', lease_ms) end
+if #claim.refs > 0 or in_place then
+  redis.call('SET', kept_key, cmsgpack.pack({ nonce, claim.refs }), 'PX', math.max(lease_ms, along))
+end
 return cmsgpack.pack({ claim.out, claim.capped })

@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from broker_wf.broker.asking import Asking, Claimed, Serving
-from broker_wf.broker.deliveries import DeliveryStore
+from broker_wf.broker.claims import ClaimStore
+from broker_wf.broker.clients import Argument
 from broker_wf.broker.packing import unpack
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Digest, Lane, WorkerId
@@ -25,10 +26,14 @@ class Store:
     Attributes:
         asked: the lanes of each claim that was sent, in order.
         free: what each claim that was sent asked for.
+        sent: each claim that was sent by itself.
+        along: each that was to go along with a read.
     """
 
     asked: list[list[str]] = field(default_factory=list[list[str]])
     free: list[int] = field(default_factory=list[int])
+    sent: list[Asking] = field(default_factory=list[Asking])
+    along: list[Asking] = field(default_factory=list[Asking])
     may_send: asyncio.Event = field(default_factory=asyncio.Event)
     replies: list[asyncio.Future[list[Lane]]] = field(default_factory=list[asyncio.Future[list[Lane]]])
     capped: bool = False
@@ -39,12 +44,21 @@ class Store:
     async def claim(self, asking: Callable[[], Asking]) -> Claimed:
         await self.may_send.wait()
         asked = asking()
+        self.sent.append(asked)
         self.free.append(asked.free)
         self.asked.append([one[0].decode() for one in cast("list[list[bytes]]", unpack(asked.serves))])
         self.replies.append(reply := asyncio.get_running_loop().create_future())
         lanes = await reply
         found: Any = tuple(_Given(lane) for lane in lanes)
         return Claimed(deliveries=found, capped=self.capped, is_all=len(lanes) == asked.free)
+
+    def command(self, asking: Asking) -> tuple[Argument, ...]:
+        self.along.append(asking)
+        return ("claim",)
+
+    def came(self, asking: Asking, reply: list[Lane]) -> Claimed:
+        found: Any = tuple(_Given(lane) for lane in reply)
+        return Claimed(deliveries=found, capped=self.capped, is_all=len(reply) == asking.free)
 
     async def answer(self, *lanes: Lane) -> None:
         self.replies[-1].set_result(list(lanes))
@@ -64,14 +78,17 @@ class Scene:
     store: Store = field(default_factory=Store)
     held: list[Delivery] = field(default_factory=list[Delivery])
     passed_on: list[Lane] = field(default_factory=list[Lane])
+    may_be_idle: bool = True
 
     def claimer(self, concurrency: int = 1) -> Claimer:
         made = Claimer(
-            store=cast("DeliveryStore", self.store),
+            store=cast("ClaimStore", self.store),
             worker=WorkerId("w"),
             concurrency=concurrency,
             lease_ms=1000,
+            read_ms=7000,
             held=lambda: len(self.held),
+            is_idle=lambda: not self.held and self.may_be_idle,
             frail_at=2,
             holds_frail=lambda: False,
             start=self.held.append,
@@ -187,3 +204,108 @@ async def test_a_bell_is_answered_whatever_the_last_claim_has_left() -> None:
     await asyncio.sleep(0)
     assert len(scene.store.free) == 3, "that claim was under way, and nobody knew yet what it leaves"
     await scene.store.answer()
+
+
+async def test_the_claim_of_an_idle_worker_goes_along_with_its_read_and_needs_no_other() -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=16)
+    assert claimer.along() == ("claim",)
+    (waiting,) = scene.store.along
+    assert (waiting.free, claimer.promised, waiting.along_ms, waiting.again) == (4, 4, 7000, False)
+    assert claimer.came([B], B)
+    claimer.freed()
+    await asyncio.sleep(0)
+    assert (len(scene.held), claimer.promised, scene.store.sent, scene.passed_on) == (1, 0, [], [])
+
+
+async def test_where_it_has_brought_all_that_it_asked_for_another_one_follows() -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=16)
+    claimer.along()
+    assert claimer.came([A, A, A, A], A)
+    await asyncio.sleep(0.01)
+    assert scene.store.free == [12]
+
+
+@pytest.mark.parametrize(
+    "why", ["it executes something", "it owes a slot", "a claim is under way", "one waits", "closed"]
+)
+async def test_none_goes_along_where(why: str) -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=16)
+    if why == "it executes something":
+        scene.held.append(cast("Delivery", _Given(A)))
+    elif why == "it owes a slot":
+        scene.may_be_idle = False
+    elif why == "a claim is under way":
+        claimer.ask()
+    elif why == "one waits":
+        claimer.along()
+    else:
+        await claimer.close()
+    assert claimer.along() is None
+
+
+async def test_one_that_is_asked_for_takes_the_place_of_one_that_waits() -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=16)
+    claimer.along()
+    claimer.ask()
+    await asyncio.sleep(0)
+    (waiting,), (sent,) = scene.store.along, scene.store.sent
+    assert (sent.fence, sent.free, sent.along_ms, sent.again) == (waiting.fence, 16, 7000, True)
+    assert not claimer.came([A], A), "the other one gives what this has taken"
+    assert (scene.held, claimer.promised) == ([], 16)
+    await scene.store.answer(A)
+    claimer.ask()
+    await asyncio.sleep(0)
+    assert [one.again for one in scene.store.sent] == [True, False]
+    assert scene.store.sent[1].fence != waiting.fence
+
+
+async def test_one_that_is_sent_after_the_other_has_come_is_one_by_itself() -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=16)
+    claimer.along()
+    scene.store.may_send.clear()
+    claimer.ask()
+    await asyncio.sleep(0)
+    assert claimer.came([A], A)
+    scene.store.may_send.set()
+    await asyncio.sleep(0.01)
+    assert [(one.free, one.along_ms, one.again) for one in scene.store.sent] == [(15, 0, False)]
+
+
+async def test_what_it_has_taken_is_asked_for_again_where_its_reply_is_not_known() -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=16)
+    claimer.along()
+    assert not claimer.came(ConnectionError("lost"), None)
+    assert claimer.along() is None
+    claimer.hear(None)
+    await asyncio.sleep(0)
+    assert [one.fence for one in scene.store.sent] == [scene.store.along[0].fence]
+
+
+async def test_a_worker_that_closes_takes_its_claim_back_and_begins_what_that_had_taken() -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=16)
+    claimer.along()
+    closing = asyncio.create_task(claimer.close())
+    await asyncio.sleep(0.01)
+    assert [(one.free, one.again) for one in scene.store.sent] == [(0, True)]
+    await scene.store.answer(A)
+    await closing
+    assert (len(scene.held), len(scene.store.sent)) == (1, 1)
+
+
+async def test_other_lanes_are_asked_at_once_though_a_claim_waits() -> None:
+    scene = Scene()
+    claimer = scene.claimer(concurrency=16)
+    claimer.along()
+    claimer.serve([Serving(lane=B, digest=Digest("9f"), limits={}, per_run={})])
+    await asyncio.sleep(0)
+    assert scene.store.asked == [["b"]]
+    await scene.store.answer()
+    await claimer.rest()
+    assert claimer.along() == ("claim",)

@@ -86,3 +86,20 @@ def test_other_lanes_may_be_served_while_a_claim_is_under_way() -> None:
     assert made.pass_on() == ["a"]
     made.serve([])
     assert asked(made) == []
+
+
+def test_a_bell_is_answered_by_a_claim_that_was_done_when_it_was_heard() -> None:
+    made = turns(A, B)
+    made.next()
+    made.answered(B)
+    made.brought([], everything=False)
+    assert made.pass_on() == []
+
+
+def test_it_is_not_by_one_that_other_lanes_have_filled_nor_by_one_of_other_lanes() -> None:
+    made = turns(A, B)
+    made.next()
+    made.answered(B)
+    made.answered(C)
+    made.brought([A], everything=True)
+    assert made.pass_on() == [B]
