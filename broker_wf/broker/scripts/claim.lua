@@ -62,7 +62,7 @@ claim.leased = { records = {}, watched = {}, queued = {} }
 for _, one in ipairs(serves) do
   claim.per_run = one[4]
   if base_lane(one[1]) == one[1] then free_overdue_places(one[1], one[3], claim.now) end
-  local pairs_here = redis.call('ZRANGE', ready_key(one[1]), 0, 127)
+  local pairs_here = redis.call('ZRANGE', ready_key(one[1]), '0', '127')
   for _, kind in ipairs(kinds_of(pairs_here)) do
     for _, pair in ipairs(pairs_here) do
       if claim.free <= 0 then break end
@@ -79,6 +79,6 @@ for rid, run in pairs(claim.runs) do
   if run and run.notes then notes().publish(run, rid, claim.now) end
 end
 if #claim.refs > 0 or in_place then
-  redis.call('SET', kept_key, cmsgpack.pack({ nonce, claim.refs }), 'PX', math.max(lease_ms, along))
+  redis.call('SET', kept_key, cmsgpack.pack({ nonce, claim.refs }), 'PX', decimal(math.max(lease_ms, along)))
 end
 return cmsgpack.pack({ claim.out, claim.capped })

@@ -6,7 +6,7 @@
 --! reply '' (it was not held) | 'ok' | 'yours' | 'queued', see lib/lock.lua
 
 if redis.call('HGET', lock_key(rid), 'token') ~= token then
-  for _, item in ipairs(redis.call('LRANGE', lockers_key(rid), 0, -1)) do
+  for _, item in ipairs(redis.call('LRANGE', lockers_key(rid), '0', '-1')) do
     if cmsgpack.unpack(item).token == token then redis.call('LREM', lockers_key(rid), 1, item) end
   end
   return ''

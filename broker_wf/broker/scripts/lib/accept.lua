@@ -48,8 +48,11 @@ local function accept(rid, plan, now)
     unkept = plan.unkept, trace = plan.trace, tags = plan.tags, token = plan.token, fairness = plan.fairness,
     priority = plan.priority, rank = rank_of(plan), start = plan.start, max_runs = plan.max_runs }
   local written, read = {}, {}
-  for name, value in pairs(record) do written[#written + 1], written[#written + 2] = name, value end
-  for i, name in ipairs(RUN_FIELDS) do read[i] = record[name] and tostring(record[name]) or false end
+  for name, value in pairs(record) do
+    if type(value) == 'number' then record[name] = decimal(value) end
+    written[#written + 1], written[#written + 2] = name, record[name]
+  end
+  for i, name in ipairs(RUN_FIELDS) do read[i] = record[name] or false end
   redis.call('HSET', run_key(rid), unpack(written))
   if plan.rerun_of then accept_rerun(rid, plan.rerun_of) end
   for key, value in pairs(plan.state) do redis.call('HSET', state_key(rid), key, '1:' .. value) end

@@ -1,8 +1,15 @@
 -- Time is the server's, in milliseconds since the epoch.
 
 -- A whole number as it is written. Redis needs three times as long for a number of Lua's, of which it writes all digits.
-local function decimal(number)
-  return string.format('%.0f', number)
+local decimal
+do
+  local last, text = nil, nil
+
+  -- The same one is written several times in a call: this moment.
+  decimal = function(number)
+    if number ~= last then last, text = number, string.format('%d', number) end
+    return text
+  end
 end
 
 local function now_ms()

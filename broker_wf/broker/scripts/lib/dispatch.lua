@@ -26,7 +26,7 @@ local function ring(lane, count)
 end
 
 local function make_ready(lane, pair)
-  if redis.call('ZADD', ready_key(lane), 'NX', 0, pair) == 1 then expire_private(lane, ready_key(lane)) end
+  if redis.call('ZADD', ready_key(lane), 'NX', '0', pair) == 1 then expire_private(lane, ready_key(lane)) end
 end
 
 -- Wake others for what one worker should not keep to itself.

@@ -10,7 +10,7 @@
 
 local READ = {
   hash = function(key) return redis.call('HGETALL', key) end,
-  list = function(key) return redis.call('LRANGE', key, 0, -1) end,
+  list = function(key) return redis.call('LRANGE', key, '0', '-1') end,
   set = function(key) return redis.call('SMEMBERS', key) end,
 }
 

@@ -3,7 +3,7 @@
 --! key feed STREAM
 -- The ordered list of events a run publishes. Ids are '<seq>-0', seq from 1 without gaps.
 
-local FEED_CAP = 10000
+local FEED_CAP = '10000'
 
 -- The attempt and the worker that publish something, for people.
 local function publisher(rec)
@@ -12,11 +12,11 @@ end
 
 -- by: see publisher. mark: one more field, for people: 'w' if a waiter asks it.
 local function append_feed(rid, name, payload, step, now, by, mark)
-  local seq = redis.call('HINCRBY', run_key(rid), 'seq', 1)
+  local seq = redis.call('HINCRBY', run_key(rid), 'seq', '1')
   local entry = { 't', name, 'p', payload, 's', step or '', 'at', decimal(now) }
   if by then entry[9], entry[10] = 'b', by end
   if mark then entry[#entry + 1], entry[#entry + 2] = mark, '' end
-  redis.call('XADD', feed_key(rid), 'MAXLEN', '~', FEED_CAP, string.format('%.0f-0', seq), unpack(entry))
+  redis.call('XADD', feed_key(rid), 'MAXLEN', '~', FEED_CAP, string.format('%d-0', seq), unpack(entry))
   publish_blobs(rid, payload)
   return seq
 end

@@ -13,7 +13,7 @@ local function handed(run, rid, did, rec)
   if rec.j and rec.j ~= 'slots' then
     local key = batch_key(rid, rec.j, rec.s)
     given.size = redis.call('LLEN', key)
-    if given.size <= INLINE_BATCH then given.batch = redis.call('LRANGE', key, 0, -1) end
+    if given.size <= INLINE_BATCH then given.batch = redis.call('LRANGE', key, '0', '-1') end
   end
   if rec.q then
     given.waits = rec.q.w and redis.call('HGETALL', waits_key(rid, did)) or nil

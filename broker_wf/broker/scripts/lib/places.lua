@@ -5,9 +5,9 @@
 
 local function unheld_places(lane, step, limit, now)
   local key = running_key(base_lane(lane), step)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. now)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. decimal(now))
   local used, free = {}, {}
-  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+  for _, member in ipairs(redis.call('ZRANGE', key, '0', '-1')) do
     used[tonumber(string.match(member, '^%d+')) or 0] = true
   end
   for place = 1, limit do
@@ -29,7 +29,7 @@ end
 
 local function hold_place(run, rid, did, rec, until_ms)
   local lane = base_lane(lane_of(run, rec))
-  redis.call('ZADD', running_key(lane, rec.s), until_ms, place_member(rid, did, rec))
+  redis.call('ZADD', running_key(lane, rec.s), decimal(until_ms), place_member(rid, did, rec))
   expire_private(lane, running_key(lane, rec.s))
 end
 
@@ -71,6 +71,6 @@ end
 -- A place whose holder has gone without a word, its run ended before, is nobody's when its time is over.
 local function free_overdue_places(lane, limits, now)
   for step in pairs(limits) do
-    if redis.call('ZREMRANGEBYSCORE', running_key(lane, step), '-inf', '(' .. now) > 0 then unpark(lane, step) end
+    if redis.call('ZREMRANGEBYSCORE', running_key(lane, step), '-inf', '(' .. decimal(now)) > 0 then unpark(lane, step) end
   end
 end

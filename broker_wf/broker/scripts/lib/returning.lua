@@ -24,7 +24,7 @@ end
 
 local function reserve(lane, step, rid, did, now)
   local key = returning_key(base_lane(lane), step)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. now)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. decimal(now))
   redis.call('ZADD', key, now + RESERVED_MS, rid .. '|' .. did)
   redis.call('PEXPIRE', key, 2 * RESERVED_MS)
 end

@@ -149,7 +149,7 @@ local function serve(claim, lane, digest, limits, pair)
   if exhausted then
     redis.call('ZREM', ready_key(lane), pair)
   else
-    redis.call('ZADD', ready_key(lane), 'XX', claim.now, pair)
+    redis.call('ZADD', ready_key(lane), 'XX', decimal(claim.now), pair)
     if claim.free > 0 then claim.capped = 1 end
     -- The bell that was meant for another may have been heard by who needed none, and is full by now.
     local is_left = claim.free <= 0 or claim.waited > 0

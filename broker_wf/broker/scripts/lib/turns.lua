@@ -76,7 +76,7 @@ do
   -- Takes back the turns of runs that have ended or that nobody can execute. Returns how many.
   take_back_turns = function(workflow, now)
     local taken = 0
-    for _, rid in ipairs(redis.call('ZRANGE', admitted_runs_key(workflow), 0, -1)) do
+    for _, rid in ipairs(redis.call('ZRANGE', admitted_runs_key(workflow), '0', '-1')) do
       local run = load_run(rid)
       if not run or run.status ~= 'running' or is_abandoned(run, now) then
         taken = taken + redis.call('ZREM', admitted_runs_key(workflow), rid)

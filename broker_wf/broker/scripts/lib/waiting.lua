@@ -15,7 +15,7 @@ end
 -- Goes through the early events that a wait may take: visit(item, packed item, the waiter) until it says true.
 local function each_early(rid, did, wait, visit)
   local ref, names = cmsgpack.pack({ did, wait.id }), set_of(wait)
-  for _, raw in ipairs(redis.call('LRANGE', early_key(rid), 0, -1)) do
+  for _, raw in ipairs(redis.call('LRANGE', early_key(rid), '0', '-1')) do
     local item = cmsgpack.unpack(raw)
     if names[item[2]] and (not item[4] or item[4][ref]) and visit(item, raw, ref) then return end
   end
