@@ -265,6 +265,10 @@ class Pipe:
             except asyncio.CancelledError:
                 self._waiting = batch + self._waiting
                 raise
+            except Exception as error:
+                # A fault of ours: who waits for a reply is to hear of it, and others to go on.
+                log.exception("calls that could not be made")
+                self._fail(batch, error)
             # Whoever was answered may ask for more: it goes with what has waited meanwhile.
             await self.clock.sleep_ms(0)
 

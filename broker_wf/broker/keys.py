@@ -80,6 +80,7 @@ _ALL = (
     _family("staged", "LIST", "run token", Life.LIVE, "deliveries of a large fan-out, put down before its commit"),
     _family("aux", "SET", "run", Life.LIVE, "further keys of the run, dropped at its end"),
     _family("state", "HASH", "run", Life.RUN, "Context: top-level key -> '<version>:<value>'"),
+    _family("arriving", "HASH", "token", Life.PROCESS, "blobs of a run that is about to be submitted; lives 2 min"),
     _family(
         "blob",
         "HASH",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.leased import asked_fields
 from broker_wf.broker.packing import pack
-from broker_wf.broker.plans import route_map
+from broker_wf.broker.plans import Plan, route_map
 from broker_wf.broker.script import load
 from broker_wf.broker.snapshots import RunContent
 from broker_wf.core.ids import Digest, DriverId, EventId, EventName, Lane, RunId, WorkflowName
@@ -103,6 +104,10 @@ class RunState:
     start_hash: str
 
 
+_ARRIVES_WITHIN_MS = 120_000
+"""So long what a run is to begin with is kept without it: a driver may die before the run is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunStore:
     """Runs, seen by drivers."""
@@ -129,8 +134,26 @@ class RunStore:
             "payload": submission.payload.payload,
             "routes": {submission.route.name: route_map(submission.route)},
         }
-        call = self.pipe.firm.call(load("submit"), begin.run_id, plan, _parts(submission.payload))
-        return self._status(await call, begin, submission.parent)
+        reply = await self._submitted(begin.run_id, plan, _parts(submission.payload))
+        return self._status(reply, begin, submission.parent)
+
+    async def _submitted(self, run_id: RunId, plan: Plan, parts: list[bytes]) -> object:
+        """The reply, whatever it says. Large parts are put down in front of the script, which only moves them."""
+        if not parts:
+            return await self.pipe.firm.call(load("submit"), run_id, plan)
+        pipe, token = self.pipe.firm, secrets.token_hex(8)
+        key = pipe.keys.of("arriving", token)
+        while True:
+            puts = pipe.command("HSET", key, *parts), pipe.command("PEXPIRE", key, _ARRIVES_WITHIN_MS)
+            try:
+                reply = cast("list[object]", await pipe.call(load("submit"), run_id, {**plan, "arriving": token}))
+            finally:
+                put = await asyncio.gather(*puts, return_exceptions=True)
+            if reply[0] != b"NO_PARTS":
+                return reply
+            for error in put:
+                if isinstance(error, BaseException):
+                    raise error
 
     async def submit_again(
         self, begin: Beginning, rerun_of: RunId, payload: bytes, routes: Mapping[bytes, Mapping[bytes, object]]
@@ -138,7 +161,7 @@ class RunStore:
         """Accept a run that begins as another one did, whose blobs it has. Returns and raises as :meth:`submit`."""
         given = {"payload": payload, "routes": routes, "rerun_of": rerun_of}
         plan: dict[str, object] = {**self._accepted(begin), **given}
-        return self._status(await self.pipe.firm.call(load("submit"), begin.run_id, plan, ()), begin, None)
+        return self._status(await self.pipe.firm.call(load("submit"), begin.run_id, plan), begin, None)
 
     async def restore(
         self, begin: Beginning, content: RunContent, *, rerun_of: RunId | None = None, start: bytes | None = None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import pytest
+import redis.asyncio as aredis
 
 from broker_wf import Context, Workflow, step
-from broker_wf.errors import LimitExceededError
+from broker_wf.broker.clients import Argument
+from broker_wf.broker.connection import Pipe
+from broker_wf.broker.script import Script
+from broker_wf.errors import BrokerError, LimitExceededError
 from broker_wf.events import HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
 from tests.integration.large import Chain, Data, Held, Text, published
 from tests.integration.stage import Stage, until, within
@@ -198,3 +202,61 @@ async def test_a_submit_that_attaches_finds_the_same_start_event(stage: Stage) -
     assert await within(first) == 2_000_000
     second = stage.flow(Length).run(data=bytes(data), run_id="the-same")
     assert await within(second) == 2_000_000
+
+
+async def arriving(stage: Stage) -> list[bytes]:
+    async with aredis.Redis.from_url(stage.url) as client:
+        return [key async for key in client.scan_iter(match=stage.keys.of("arriving", "*"))]
+
+
+async def test_what_a_run_begins_with_arrives_in_front_of_it_and_stays_with_it_alone(stage: Stage) -> None:
+    flow, data = await stage.put_on(Length), os.urandom(2_000_000)
+    for _ in range(2):  # the second one is refused: there is such a run
+        assert await within(flow.run(data=data, run_id="once")) == 2_000_000
+    assert await arriving(stage) == []
+
+
+async def test_what_has_gone_before_its_run_came_is_put_down_again(
+    cluster: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the server is away for minutes in between."""
+    flow, put, puts = await cluster.put_on(Length), Pipe.command, list[object]()
+
+    def command(pipe: Pipe, *args: Argument) -> Awaitable[object]:
+        if ":arriving:" not in str(args[1]):
+            return put(pipe, *args)
+        puts.append(args[0])
+        return put(pipe, "UNLINK", args[1]) if puts == ["HSET", "PEXPIRE"] else put(pipe, *args)
+
+    monkeypatch.setattr(Pipe, "command", command)
+    assert await within(flow.run(data=os.urandom(2_000_000))) == 2_000_000
+    assert puts == ["HSET", "PEXPIRE"] * 2
+
+
+async def test_what_cannot_be_put_down_keeps_the_run_from_being_submitted(
+    cluster: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow, put = await cluster.put_on(Length), Pipe.command
+
+    def command(pipe: Pipe, *args: Argument) -> Awaitable[object]:
+        return put(pipe, "HSET", args[1]) if args[0] == "HSET" else put(pipe, *args)
+
+    monkeypatch.setattr(Pipe, "command", command)
+    with pytest.raises(BrokerError, match="wrong number of arguments"):
+        await within(flow.run(data=os.urandom(2_000_000)))
+
+
+async def test_it_expires_where_no_run_comes(cluster: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, call = await cluster.put_on(Length), Pipe.call
+
+    def refused(pipe: Pipe, script: Script, *values: object) -> Awaitable[object]:
+        if script.name == "submit":
+            raise BrokerError("the driver is dead")
+        return call(pipe, script, *values)
+
+    monkeypatch.setattr(Pipe, "call", refused)
+    with pytest.raises(BrokerError, match="dead"):
+        await within(flow.run(data=os.urandom(2_000_000)))
+    (key,) = await arriving(cluster)
+    async with aredis.Redis.from_url(cluster.url) as client:
+        assert 0 < await client.pttl(key) <= 120_000

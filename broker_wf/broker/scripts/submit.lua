@@ -4,15 +4,17 @@
 --! arg rid   str
 --! arg plan  pack  workflow, lane, digest, timeout_ms, keep_ms, keep_failed_ms, window, queued_check_ms, inbox,
 --!                 start_name, start_hash, payload, routes, state {key = value}, max_live_runs, exposed or nil, trace or nil, unkept or nil, app_version,
---!                max_runs or nil, parent (a run) or nil, rerun_of or nil, tags, delay_ms, on_conflict, token, each or nil
---! arg parts rest  of what the payload refers to: hash, encoded part, the next hash …
---! reply {'OK'} | {'EXISTS', status, same start event?} | {'FULL', live runs} | {'GONE', the parent's status}
+--!                max_runs or nil, parent (a run) or nil, rerun_of or nil, tags, delay_ms, on_conflict, token, each or nil,
+--!                arriving (token of what its payload refers to) or nil
+--! reply {'OK'} | {'NO_PARTS'} | {'EXISTS', status, same start event?} | {'FULL', live runs} | {'GONE', the parent's status}
 
 local now = now_ms()
 
 -- Guards.
 local refused = not_accepted(rid, plan)
+if refused and plan.arriving then redis.call('UNLINK', arriving_key(plan.arriving)) end
 if refused then return refused end
+if plan.arriving and redis.call('EXISTS', arriving_key(plan.arriving)) == 0 then return { 'NO_PARTS' } end
 if plan.parent then
   local status = redis.call('HGET', run_key(plan.parent), 'status') or 'missing'
   if status ~= 'running' then return { 'GONE', status } end
@@ -26,7 +28,7 @@ if before then
 end
 plan.start = cmsgpack.pack({ plan.payload, plan.routes, plan.state })
 local run = accept(rid, plan, now)
-keep_blobs(rid, parts)
+if plan.arriving then take_arrived(rid, plan.arriving) end
 publish_blobs(rid, plan.payload)
 if plan.parent then
   add_child(plan.parent, rid)

@@ -26,7 +26,7 @@ class Asked:
 
     def values(self, again: int) -> tuple[object, ...]:
         (self.again if again else self.first).append(self.free)
-        return "w", "f", self.free, 0, 0, again, 1000, 2, 1, "+.-", b"\x90"
+        return "w", "f", self.free, 0, 0, again, 1000, 2, 1, "+.-", 0, b"\x90"
 
 
 def claim(server: Server, asked: Asked, pipe: Pipe | None = None) -> asyncio.Future[Any]:
@@ -87,3 +87,12 @@ async def test_one_that_is_sent_is_not_held_up_by_what_comes_then() -> None:
     assert await claim(server, asked, pipe) == "done"
     assert await pipe.call(load("release"), []) == "released"
     assert (len(asked.first), asked.again) == (1, [])
+
+
+async def test_one_whose_arguments_cannot_be_made_fails_and_the_next_ones_go_on() -> None:
+    server, asked = Server("done"), Asked()
+    pipe = pipe_to(server)
+    failing = asyncio.ensure_future(pipe.call_late(CLAIM, lambda: (1 / 0,), lambda: ()))
+    with pytest.raises(ZeroDivisionError):
+        await failing
+    assert await claim(server, asked, pipe) == "done"

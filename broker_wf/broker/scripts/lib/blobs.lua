@@ -1,4 +1,5 @@
---! key blob HASH
+--! key blob     HASH
+--! key arriving HASH
 -- Large parts of a run's events: hash of the content -> encoded part. Payloads refer to them in a table behind their
 -- first byte, which is as wire/envelope.py writes it, with 8 more if they are signed. 'p' .. hash marks a blob that the feed or a dead letter refers to: it
 -- is kept as long as the run is, the others until the run ends.
@@ -12,6 +13,12 @@ end
 -- parts: hash, encoded part, the next hash …
 local function keep_blobs(rid, parts)
   for i = 1, #parts, 2 do keep_blob(rid, parts[i], parts[i + 1]) end
+end
+
+-- What was put down for a new run becomes its blobs as it is: Lua would copy and hash each byte.
+local function take_arrived(rid, token)
+  redis.call('RENAME', arriving_key(token), blob_key(rid))
+  redis.call('PERSIST', blob_key(rid))
 end
 
 -- Why a script must refuse payloads that refer to these blobs: nil, or {word}.
