@@ -6,17 +6,21 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload
 
-from broker_wf.collect import Collect
 from broker_wf.core.ids import StepName
-from broker_wf.core.signature import Signature, is_event_class, read_signature
-from broker_wf.core.spec import EventClass, Intake, StepSpec
-from broker_wf.core.validation import check_graph_check_names
+from broker_wf.core.signature import EventClass, Signature, is_event_class, read_signature
 from broker_wf.errors import WorkflowValidationError
 from broker_wf.events import StepFailedEvent
-from broker_wf.resource import ResourceDefinition
-from broker_wf.retry_policy import RetryPolicy
+from broker_wf.later import Later
+
+if TYPE_CHECKING:
+    from broker_wf.collect import Collect
+    from broker_wf.core import spec, validation
+    from broker_wf.resource import ResourceDefinition
+    from broker_wf.retry_policy import RetryPolicy
+else:  # A class of steps is written without what its instances are made of.
+    spec, validation = Later("broker_wf.core.spec"), Later("broker_wf.core.validation")
 
 WorkflowGraphCheck = Literal["reachability", "terminal_event", "dead_end"]
 StepGraphCheck = Literal["reachability", "dead_end"]
@@ -83,8 +87,7 @@ class TakesSteps(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Options:
+class _Options(NamedTuple):
     """Arguments of ``@step``."""
 
     num_workers: int | None
@@ -107,7 +110,8 @@ class _Options:
                 raise WorkflowValidationError(f"{name} must be an integer greater than 0")
         if self.timeout is not None and not self.timeout > 0:
             raise WorkflowValidationError("timeout must be a number of seconds greater than 0, or None")
-        check_graph_check_names(self.skip_graph_checks)
+        if self.skip_graph_checks:
+            validation.check_graph_check_names(self.skip_graph_checks)
 
 
 @overload
@@ -324,7 +328,7 @@ def steps_of(workflow: object) -> dict[StepName, Callable[..., object]]:
     return {n: cast("Callable[..., object]", f) for n, f in found.items() if step_config(f) is not None}
 
 
-def step_spec(name: str, function: Callable[..., object], config: StepConfig) -> StepSpec:
+def step_spec(name: str, function: Callable[..., object], config: StepConfig) -> spec.StepSpec:
     """Turn what the decorator found out into the facts the engine works with.
 
     Args:
@@ -336,7 +340,7 @@ def step_spec(name: str, function: Callable[..., object], config: StepConfig) ->
     returns = signature.returns
     handled = config.catch_error_for_steps
     foreign = (t for t in (*returns.bare, *returns.listed) if not is_event_class(t))
-    return StepSpec(
+    return spec.StepSpec(
         name=StepName(name),
         function=function,
         is_async=inspect.iscoroutinefunction(function),
@@ -363,10 +367,10 @@ def step_spec(name: str, function: Callable[..., object], config: StepConfig) ->
     )
 
 
-def _intake(signature: Signature) -> Intake:
+def _intake(signature: Signature) -> spec.Intake:
     if signature.collect is not None:
-        return Intake.COLLECTION
-    return Intake.SLOTS if len(signature.slots) > 1 else Intake.SINGLE
+        return spec.Intake.COLLECTION
+    return spec.Intake.SLOTS if len(signature.slots) > 1 else spec.Intake.SINGLE
 
 
 def _only_events(types: tuple[object, ...]) -> tuple[EventClass, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import string
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
@@ -11,37 +9,38 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from pydantic import BaseModel, ValidationError
 
-from broker_wf.configuration import current_settings
 from broker_wf.context.context import Context
 from broker_wf.core.class_names import class_path, qualified_name
 from broker_wf.core.ids import RunId, StepName, WorkflowName
-from broker_wf.core.resource_checks import config_problems, refuse, resource_problems
 from broker_wf.core.run_ids import checked_run_id, new_run_id
-from broker_wf.core.run_options import NO_OPTIONS, checked_options
-from broker_wf.core.spec import StepSpec, WorkflowSpec
-from broker_wf.core.spec_builder import build_spec, events_of, state_type
-from broker_wf.core.validation import check_classes, check_graph_check_names, validate
 from broker_wf.decorators import step_config, step_spec, steps_of
 from broker_wf.errors import WorkflowRuntimeError, WorkflowValidationError
 from broker_wf.events import Event, StartEvent
 from broker_wf.later import Later
-from broker_wf.plugins import get_current_runtime
-from broker_wf.resource import ResourceManager
-from broker_wf.settings import Settings
 from broker_wf.types import StartT, StopT
 
 if TYPE_CHECKING:
-    from broker_wf import launching, programs
+    import asyncio
+    import logging
+
+    from broker_wf import configuration, launching, plugins, programs, resource
+    from broker_wf.core import resource_checks, run_options, spec_builder, validation
+    from broker_wf.core.spec import StepSpec, WorkflowSpec
     from broker_wf.engine import tracing
     from broker_wf.engine.program import Program
     from broker_wf.handler import WorkflowHandler
     from broker_wf.representation import drawing
+    from broker_wf.resource import ResourceManager
+    from broker_wf.settings import Settings
     from broker_wf.wire.registry import EventRegistry
-else:  # To define a workflow takes none of what runs it.
+else:  # To define a workflow takes none of what checks it, once there is one, and runs it.
+    asyncio, logging = Later("asyncio"), Later("logging")
+    configuration, plugins = Later("broker_wf.configuration"), Later("broker_wf.plugins")
+    resource, resource_checks = Later("broker_wf.resource"), Later("broker_wf.core.resource_checks")
+    run_options, spec_builder = Later("broker_wf.core.run_options"), Later("broker_wf.core.spec_builder")
+    validation = Later("broker_wf.core.validation")
     launching, programs = Later("broker_wf.launching"), Later("broker_wf.programs")
     tracing, drawing = Later("broker_wf.engine.tracing"), Later("broker_wf.representation.drawing")
-
-log = logging.getLogger("broker_wf")
 
 _NAME_CHARACTERS_REFUSED = frozenset("{}|/#@:,\"'\\") | frozenset(string.whitespace)
 
@@ -99,11 +98,11 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
             raise WorkflowValidationError("num_concurrent_runs must be an integer greater than 0 or None")
         if workflow_name is not None:
             _check_name(workflow_name)
-        check_graph_check_names(skip_graph_checks or ())
+        validation.check_graph_check_names(skip_graph_checks or ())
         self._timeout = timeout
         self._disable_validation = disable_validation
         self._verbose = verbose
-        self._resource_manager = resource_manager or ResourceManager()
+        self._resource_manager = resource_manager or resource.ResourceManager()
         self._num_concurrent_runs = num_concurrent_runs
         self._workflow_name = workflow_name
         self._skip_graph_checks = tuple(skip_graph_checks or ())
@@ -111,7 +110,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         self._specs: dict[int, WorkflowSpec] = {}
         self._programs: dict[tuple[bool, int], Program] = {}
         self._validated: tuple[int, bool] | None = None
-        check_classes(self._steps(), type(self).__name__)
+        validation.check_classes(self._steps(), type(self).__name__)
 
     @classmethod
     def add_step(cls, func: Callable[..., object]) -> None:
@@ -154,7 +153,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
     @property
     def events(self) -> list[type[Event]]:
         """All event classes of the steps' signatures."""
-        return events_of(self._steps())
+        return spec_builder.events_of(self._steps())
 
     @property
     def serializer(self) -> object:
@@ -171,7 +170,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
     @property
     def runtime(self) -> object:
         """As given to the constructor, or the one there is."""
-        return self._runtime or get_current_runtime()
+        return self._runtime or plugins.get_current_runtime()
 
     @property
     def spec(self) -> WorkflowSpec:
@@ -179,7 +178,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         version = len(self._added_steps())
         spec = self._specs.get(version)
         if spec is None:
-            spec = self._specs[version] = build_spec(
+            spec = self._specs[version] = spec_builder.build_spec(
                 name=WorkflowName(self.workflow_name),
                 class_path=class_path(self._defining_class()),
                 steps=self._steps(),
@@ -194,7 +193,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         Raises:
             ValueError: the ``Context[S]`` annotations do not agree.
         """
-        return state_type(self._steps())
+        return spec_builder.state_type(self._steps())
 
     def program(self, *, is_open: bool = False) -> Program:
         """What a worker needs to execute the workflow's steps on this instance.
@@ -219,11 +218,12 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
             WorkflowValidationError: anything else that is wrong; each kind of fault with all its cases.
         """
         steps = self._steps()
-        asks_person = validate(steps, type(self).__name__, self._skip_graph_checks)
+        asks_person = validation.validate(steps, type(self).__name__, self._skip_graph_checks)
         if validate_resource_configs:
-            refuse("Resource config", config_problems(steps))
+            resource_checks.refuse("Resource config", resource_checks.config_problems(steps))
         if validate_resources:
-            refuse("Resource", asyncio.run(resource_problems(steps, self._resource_manager)))
+            made = resource_checks.resource_problems(steps, self._resource_manager)
+            resource_checks.refuse("Resource", asyncio.run(made))
         return asks_person
 
     def run(
@@ -253,7 +253,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         self._validate_once()
         given_id = kwargs.pop("run_id", None)
         run_id = new_run_id() if given_id is None else checked_run_id(given_id)
-        options = checked_options(kwargs.pop("run_options", NO_OPTIONS))
+        options = run_options.checked_options(kwargs.pop("run_options", run_options.NO_OPTIONS))
         settings = launching.settings_here(self._broker)
         program = self._program_for(settings)
         saved = launching.saved_run(ctx)
@@ -312,7 +312,9 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
             if not isinstance(given, StartEvent):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ValueError("The 'start_event' argument must be an instance of 'StartEvent'.")
             if kwargs:
-                log.warning("keyword arguments beside start_event are ignored: %s", ", ".join(kwargs))
+                logging.getLogger("broker_wf").warning(
+                    "keyword arguments beside start_event are ignored: %s", ", ".join(kwargs)
+                )
             return given
         start_class = self.start_event_class
         try:
@@ -343,7 +345,7 @@ class Workflow(Generic[StartT, StopT], metaclass=WorkflowMeta):
         return programs.new_program(
             self.spec,
             self._registry(self.spec, is_open=is_open),
-            current_settings(self._broker),
+            configuration.current_settings(self._broker),
             self._resource_manager,
             verbose=self._verbose,
         )

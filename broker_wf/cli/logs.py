@@ -7,6 +7,7 @@ import logging
 import sys
 from datetime import datetime, timezone
 
+from broker_wf.context.run_logger import run_logger
 from broker_wf.worker.log_fields import log_fields
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -21,8 +22,7 @@ def set_up_logs(level: str, style: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     handler.setLevel(level)
-    of_runs = logging.getLogger("broker_wf.run")
-    of_runs.setLevel(min(of_runs.level, root.level))
+    run_logger.setLevel(min(run_logger.level, root.level))
     logging.captureWarnings(capture=True)
 
 

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
-from broker_wf.context.backend import ContextBackend, DefinesState, RunBackend
 from broker_wf.context.checks import check_progress, check_wait
-from broker_wf.context.json_serializer import JsonSerializer
-from broker_wf.context.saved import Saved, Writer, read, written
 from broker_wf.context.state_store import MODEL_T, InMemoryStateStore, StateStore, create_cleared_state
 from broker_wf.errors import ContextStateError, WorkflowRuntimeError
 from broker_wf.events import Event, StopEvent
-from broker_wf.retry_policy import RetryInfo
+from broker_wf.later import Later
+
+if TYPE_CHECKING:
+    import asyncio
+    import logging
+
+    from broker_wf.context import json_serializer, run_logger
+    from broker_wf.context import saved as saving
+    from broker_wf.context.backend import ContextBackend, DefinesState, RunBackend
+    from broker_wf.retry_policy import RetryInfo
+else:  # A context is annotated where a workflow is defined, and made where one runs.
+    asyncio, run_logger = Later("asyncio"), Later("broker_wf.context.run_logger")
+    json_serializer, saving = Later("broker_wf.context.json_serializer"), Later("broker_wf.context.saved")
 
 EVENT_T = TypeVar("EVENT_T", bound=Event)
 RESULT_T = TypeVar("RESULT_T")
 
-_logger = logging.getLogger("broker_wf.run")
-if _logger.level == logging.NOTSET:
-    _logger.setLevel(logging.INFO)
 
-
-@dataclass
 class BeforeRun:
     """The context of a run to come. Its store becomes the state of that run."""
 
-    workflow: DefinesState
-    saved: Saved | None = None
+    def __init__(self, workflow: DefinesState, saved: saving.Saved | None = None) -> None:
+        self.workflow = workflow
+        self.saved = saved
 
     @cached_property
     def store(self) -> InMemoryStateStore[Any]:
@@ -45,21 +47,19 @@ class BeforeRun:
         saved = self.saved.state if self.saved is not None else None
         return InMemoryStateStore(create_cleared_state(self.workflow.get_state_class()) if saved is None else saved)
 
-    def written(self, writer: Writer, *, include_state: bool) -> dict[str, Any]:
+    def written(self, writer: saving.Writer, *, include_state: bool) -> dict[str, Any]:
         """The context as ``Context.to_dict`` gives it."""
         run = self.saved.run if self.saved is not None else None
-        return written(self.store.state if include_state else None, run, writer)
+        return saving.written(self.store.state if include_state else None, run, writer)
 
 
-@dataclass(frozen=True)
-class InStep:
+class InStep(NamedTuple):
     """The context that a step was given."""
 
     backend: ContextBackend
 
 
-@dataclass(frozen=True)
-class InRun:
+class InRun(NamedTuple):
     """The context that a handler holds."""
 
     backend: RunBackend
@@ -97,8 +97,8 @@ class Context(Generic[MODEL_T]):
         self.serializer = serializer if serializer is not None else getattr(workflow, "serializer", None)
         saved = None
         if previous_context is not None:
-            reader = self.serializer or JsonSerializer(allowed_types=workflow.saved_types())
-            saved = read(previous_context, workflow.get_state_class(), cast("Writer", reader))
+            reader = self.serializer or json_serializer.JsonSerializer(allowed_types=workflow.saved_types())
+            saved = saving.read(previous_context, workflow.get_state_class(), cast("saving.Writer", reader))
         self.face: Face = BeforeRun(workflow, saved)
 
     @classmethod
@@ -167,13 +167,13 @@ class Context(Generic[MODEL_T]):
             ValueError: a value of the state has no encoding.
             ContextStateError: called within a step; or right after ``attach``, before the run was found.
         """
-        writer = cast("Writer", serializer or self.serializer or JsonSerializer())
+        writer = cast("saving.Writer", serializer or self.serializer or json_serializer.JsonSerializer())
         match self.face:
             case BeforeRun() as before:
                 return before.written(writer, include_state=include_state)
             case InRun(backend):
                 saved = backend.saved(include_state=include_state)
-                return written(saved.state, saved.run, writer)
+                return saving.written(saved.state, saved.run, writer)
             case InStep():
                 raise ContextStateError("to_dict is only available from handler code, not from within steps.")
 
@@ -361,7 +361,7 @@ class Context(Generic[MODEL_T]):
         So are the lines of any other logger that a step, or what it calls, writes to, as far as its level lets them
         through.
         """
-        return _logger
+        return run_logger.run_logger
 
     def _in_step(self, method: str) -> ContextBackend:
         match self.face:

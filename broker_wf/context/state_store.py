@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from copy import Error as CopyError
 from copy import deepcopy
-from typing import Any, Generic, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypeVar
 
-from broker_wf.context import changes
 from broker_wf.context.paths import MAX_DEPTH, get_by_path, set_by_path, split_path
 from broker_wf.events import DictLikeModel
 from broker_wf.events.dict_like import is_dict_like
+from broker_wf.later import Later
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from broker_wf.context import changes
+else:  # To name a state takes neither.
+    asyncio, changes = Later("asyncio"), Later("broker_wf.context.changes")
 
 __all__ = [
     "MAX_DEPTH",

@@ -15,14 +15,19 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Union, cast, get_args, get_origin, get_type_hints
 
-from broker_wf.collect import All, Collect, Take
-from broker_wf.core.spec import EventClass, Slot
 from broker_wf.errors import WorkflowValidationError
 from broker_wf.events import Event
-from broker_wf.resource import ResourceDefinition, descriptor_in
+from broker_wf.later import Later
 
+if TYPE_CHECKING:
+    from broker_wf import collect as collecting
+    from broker_wf import resource
+else:  # Few steps collect, or have resources; who writes one that does has imported them.
+    collecting, resource = Later("broker_wf.collect"), Later("broker_wf.resource")
+
+EventClass = type[Event]
 Scopes = Sequence[Mapping[str, object]]
 """Names that annotations may use besides those of the function's module; the first that suffices counts."""
 
@@ -30,8 +35,19 @@ _ITERATORS = (AsyncIterator, AsyncIterable, AsyncGenerator)
 _NO_EVENT = "Step signature must have at least one parameter annotated as type Event"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Returns:
+class Slot(NamedTuple):
+    """An event parameter of a step.
+
+    Attributes:
+        parameter: its name in the signature.
+        types: the classes it accepts; for a collection those of its members.
+    """
+
+    parameter: str
+    types: tuple[EventClass, ...]
+
+
+class Returns(NamedTuple):
     """A return annotation, taken apart.
 
     Attributes:
@@ -57,11 +73,11 @@ class Signature:
     """
 
     slots: tuple[Slot, ...]
-    collect: Collect | None
+    collect: collecting.Collect | None
     returns: Returns
     context_parameter: str | None
     state_type: type | None
-    resources: tuple[ResourceDefinition, ...]
+    resources: tuple[resource.ResourceDefinition, ...]
 
 
 def read_signature(function: Callable[..., object], scopes: Scopes = ({},)) -> Signature:
@@ -74,13 +90,13 @@ def read_signature(function: Callable[..., object], scopes: Scopes = ({},)) -> S
     _refuse_iterators(function, hints.get("return"))
     context_parameter: str | None = None
     state_type: type | None = None
-    resources: list[ResourceDefinition] = []
-    slots: list[tuple[Slot, Collect | None]] = []
+    resources: list[resource.ResourceDefinition] = []
+    slots: list[tuple[Slot, collecting.Collect | None]] = []
     for name, annotation in _parameters(function, hints):
         if _is_context(annotation):
             context_parameter, state_type = name, next(iter(get_args(annotation)), None)
-        elif (resource := _resource(name, annotation, scopes)) is not None:
-            resources.append(resource)
+        elif (needed := _needed(name, annotation, scopes)) is not None:
+            resources.append(needed)
         elif (slot := _slot(name, annotation)) is not None:
             slots.append(slot)
     return Signature(
@@ -143,31 +159,31 @@ def _is_context(annotation: object) -> bool:
     return getattr(get_origin(annotation) or annotation, "__name__", None) == "Context"
 
 
-def _resource(name: str, annotation: object, scopes: Scopes) -> ResourceDefinition | None:
-    descriptor = descriptor_in(annotation)
+def _needed(name: str, annotation: object, scopes: Scopes) -> resource.ResourceDefinition | None:
+    descriptor = resource.descriptor_in(annotation) if get_origin(annotation) is Annotated else None
     if descriptor is None:
         return None
     wanted = get_args(annotation)[0]
     descriptor.set_type_annotation(wanted)
     # Kept as long as the resource: what the callers' frames hold would be kept alive with it.
     descriptor.set_localns(dict(scopes[0]))
-    return ResourceDefinition(name=name, resource=descriptor, type_annotation=wanted)
+    return resource.ResourceDefinition(name=name, resource=descriptor, type_annotation=wanted)
 
 
-def _slot(name: str, annotation: object) -> tuple[Slot, Collect | None] | None:
+def _slot(name: str, annotation: object) -> tuple[Slot, collecting.Collect | None] | None:
     """Read an event parameter; None if it is none."""
-    marker: Collect | None = None
+    marker: collecting.Collect | None = None
     if get_origin(annotation) is Annotated:
         inner, *marks = get_args(annotation)
-        marker = next((m for m in marks if isinstance(m, Collect)), None)
+        marker = next((m for m in marks if isinstance(m, collecting.Collect)), None)
         if marker is None:
             return None
         annotation = _without_none(inner)
     if get_origin(annotation) is list:
         members = _events(m for argument in get_args(annotation) for m in _members(argument))
         if members:
-            marker = marker or Collect()
-            if not isinstance(marker.cardinality, (All, Take)):
+            marker = marker or collecting.Collect()
+            if not isinstance(marker.cardinality, (collecting.All, collecting.Take)):
                 raise WorkflowValidationError(f"Collect cardinality on {name!r} must be All() or Take(n).")
             return Slot(parameter=name, types=members), marker
     if marker is not None:
@@ -190,7 +206,7 @@ def is_event_class(candidate: object) -> bool:
     return isinstance(candidate, type) and get_origin(candidate) is None and issubclass(candidate, Event)
 
 
-def _checked_intake(slots: Sequence[tuple[Slot, Collect | None]]) -> Collect | None:
+def _checked_intake(slots: Sequence[tuple[Slot, collecting.Collect | None]]) -> collecting.Collect | None:
     if not slots:
         raise WorkflowValidationError(_NO_EVENT)
     lists = [slot.parameter for slot, marker in slots if marker is not None]

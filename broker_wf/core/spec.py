@@ -10,11 +10,10 @@ from functools import cached_property
 
 from broker_wf.collect import Cardinality
 from broker_wf.core.ids import Digest, EventName, StepName, WorkflowName
-from broker_wf.events import Event, StopEvent
+from broker_wf.core.signature import EventClass, Slot
+from broker_wf.events import StopEvent
 from broker_wf.resource import ResourceDefinition
 from broker_wf.retry_policy import RetryPolicy
-
-EventClass = type[Event]
 
 
 class Intake(Enum):
@@ -26,19 +25,6 @@ class Intake(Enum):
     """Several event parameters: a delivery starts when each slot has one event."""
     COLLECTION = "collection"
     """A ``list[E]`` parameter: a delivery starts when the collection closes, or has ``Take(n)`` members."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """An event parameter of a step.
-
-    Attributes:
-        parameter: its name in the signature.
-        types: the classes it accepts; for a collection those of its members.
-    """
-
-    parameter: str
-    types: tuple[EventClass, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,10 @@ THEIRS = "owed to the signatures of the original"
 ADAPTER = ("asked", "context", "handler", "inside", "resources", "seeds", "steps", "store", "workflow")
 # Where a module is imported when it is first used. Beside it the import stands for types; the contracts count that too.
 LATER = {
+    "broker_wf/context/context.py": "asyncio, and what saves a context, where one is only annotated",
+    "broker_wf/context/state_store.py": "asyncio, where a state is only named",
+    "broker_wf/core/signature.py": "resources and collections, which few steps have",
+    "broker_wf/decorators.py": "what the steps of an instance are made of, and checked with",
     "broker_wf/handler.py": "what a notebook shows of a run",
     "broker_wf/home.py": "the worker and the bundled server, where the server is given and workers execute elsewhere",
     "broker_wf/workflow.py": "all that runs a workflow, where one is only defined: an import is to take 150 ms at most",

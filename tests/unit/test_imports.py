@@ -22,13 +22,55 @@ flow = Flow()
 """
 RUNS = {"redis", "msgpack", "broker_wf.broker", "broker_wf.engine", "broker_wf.worker", "broker_wf.driver"}
 SHOWS = {"broker_wf.representation", "broker_wf.inspector"}
+PYDANTIC = """
+from pydantic import BaseModel
+
+class Model(BaseModel):
+    field: int
+"""
+WRITES = {
+    "broker_wf",
+    "broker_wf.context",
+    "broker_wf.context.checks",
+    "broker_wf.context.context",
+    "broker_wf.context.paths",
+    "broker_wf.context.state_store",
+    "broker_wf.core",
+    "broker_wf.core.class_names",
+    "broker_wf.core.ids",
+    "broker_wf.core.run_ids",
+    "broker_wf.core.signature",
+    "broker_wf.decorators",
+    "broker_wf.errors",
+    "broker_wf.events",
+    "broker_wf.events.dict_like",
+    "broker_wf.later",
+    "broker_wf.types",
+    "broker_wf.workflow",
+}
+
+
+def modules(program: str) -> set[str]:
+    """What a fresh process has loaded after the program."""
+    told = f"{program}\nimport sys\nprint(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    return set(ended.stdout.split())
 
 
 def loaded(program: str, names: set[str]) -> set[str]:
     """Those of the modules that a fresh process has loaded after the program."""
-    told = f"{program}\nimport sys\nprint(*sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
-    return names & set(ended.stdout.split())
+    return names & modules(program)
+
+
+def test_what_a_workflow_is_written_with_loads_nothing_beside_pydantic() -> None:
+    ours = modules("from broker_wf import Context, Workflow, catch_error, step") - modules(PYDANTIC)
+    assert {name for name in ours if not name.startswith("pydantic")} == WRITES
+
+
+def test_steps_without_resources_and_collections_are_written_without_these() -> None:
+    steps = DEFINE.removesuffix("flow = Flow()\n")
+    unused = {"asyncio", "broker_wf.resource", "broker_wf.collect", "broker_wf.retry_policy", "broker_wf.core.spec"}
+    assert loaded(steps, unused) == set()
 
 
 @pytest.mark.parametrize("program", ["import broker_wf", DEFINE])
