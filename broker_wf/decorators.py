@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload
 
+from broker_wf import events
 from broker_wf.core.ids import StepName
 from broker_wf.core.signature import EventClass, Signature, is_event_class, read_signature
 from broker_wf.errors import WorkflowValidationError
-from broker_wf.events import StepFailedEvent
 from broker_wf.later import Later
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def catch_error(
 
     def decorate(function: F) -> F:
         config = _make_step(function, _HANDLER, _scopes(function, inspect.currentframe()))
-        if config.accepted_events != [StepFailedEvent]:
+        if config.accepted_events != [events.StepFailedEvent]:
             raise WorkflowValidationError(
                 f"@catch_error handler '{function.__name__}' must accept StepFailedEvent as its event parameter."
             )

@@ -172,7 +172,8 @@ def _written_name(value: object) -> str:
 
 def _own_classes() -> dict[str, type[Any]]:
     """The library's events and states, by every name they may be written under."""
-    own = [one for one in vars(events).values() if isinstance(one, type) and issubclass(one, events.Event)]
+    named = [getattr(events, name) for name in events.__all__]
+    own = [one for one in named if isinstance(one, type) and issubclass(one, events.Event)]
     return {name: cls for cls in (*own, DictState) for name in _names_of(cls)}
 
 

@@ -148,8 +148,8 @@ def can_travel(cls: type) -> bool:
 
 def _library_classes() -> list[type]:
     """Give the events of the library and the classes of others that it vouches for."""
-    own = [cls for cls in cast("Mapping[str, object]", vars(events)).values() if is_class(cls)]
-    kept = [cls for cls in own if issubclass(cls, Event) and cls.__module__.startswith(events.__name__)]
+    own = [cls for cls in (getattr(events, name) for name in events.__all__) if is_class(cls)]
+    kept = [cls for cls in own if issubclass(cls, Event)]
     return [*kept, *sorted({*TEXT_CLASSES, SecretStr, SecretBytes}, key=qualified_name)]
 
 

@@ -16,6 +16,7 @@ LATER = {
     "broker_wf/context/state_store.py": "asyncio, where a state is only named",
     "broker_wf/core/signature.py": "resources and collections, which few steps have",
     "broker_wf/decorators.py": "what the steps of an instance are made of, and checked with",
+    "broker_wf/events/__init__.py": "the events of the engine, and what holds events, where none of them is named",
     "broker_wf/handler.py": "what a notebook shows of a run",
     "broker_wf/home.py": "the worker and the bundled server, where the server is given and workers execute elsewhere",
     "broker_wf/workflow.py": "all that runs a workflow, where one is only defined: an import is to take 150 ms at most",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
 import pytest
 
-from broker_wf import workflow
+from broker_wf import events, workflow
+from broker_wf.events import StepState, UnhandledEvent, UnreconstructedException
 
 DEFINE = """
 from broker_wf import Context, Workflow, step
@@ -89,3 +91,18 @@ def test_what_begins_runs_for_workers_elsewhere_loads_no_worker_and_no_drawing()
 def test_a_name_is_looked_for_in_the_module_itself() -> None:
     with pytest.raises(AttributeError, match=r"broker_wf\.launching.*nothing"):
         _ = workflow.launching.nothing
+
+
+def test_an_event_of_the_engine_is_known_under_its_name_before_anything_has_asked_for_it() -> None:
+    event = UnhandledEvent(event_type="E", qualified_name="app.E", idle=True)
+    for known in (UnhandledEvent, StepState, UnreconstructedException):
+        assert known.__module__ == "broker_wf.events"
+    program = f"import pickle\nassert pickle.loads({pickle.dumps(event)!r}).event_type == 'E'"
+    assert loaded(program, {"broker_wf.events.engine"}) == {"broker_wf.events.engine"}
+
+
+def test_events_name_all_that_they_have() -> None:
+    program = "from broker_wf.events import *\nassert StepState and SerializableEvent and issubclass(StopEvent, Event)"
+    assert loaded(program, {"broker_wf.events.nested"}) == {"broker_wf.events.nested"}
+    with pytest.raises(AttributeError, match=r"broker_wf\.events.*nothing"):
+        _ = events.nothing
