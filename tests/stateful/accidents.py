@@ -10,10 +10,11 @@ from hypothesis.stateful import precondition, rule
 
 from broker_wf.broker.deliveries import Ended
 from broker_wf.core.outcome import Written
+from tests.stateful.acts import one_of
 from tests.stateful.flow import Done, Task
 from tests.stateful.model import Run
 from tests.stateful.rig import Saved
-from tests.stateful.twins import Twins, one_of
+from tests.stateful.twins import Twins
 
 
 @dataclass(frozen=True, slots=True)

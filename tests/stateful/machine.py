@@ -11,11 +11,12 @@ from broker_wf.core.outcome import Effect, Sent, StateSet, Written
 from broker_wf.errors import RunConflictError
 from broker_wf.events import Event, StopEvent
 from tests.stateful.accidents import Accidents
+from tests.stateful.acts import in_place, one_of
 from tests.stateful.flow import Answer, Both, Done, Item, Left, Loose, Part, Piece, Right, Task
 from tests.stateful.model import Run
 from tests.stateful.rig import LATER_MS
 from tests.stateful.together import committed_in_one_go, committed_together
-from tests.stateful.twins import TIMEOUTS, WORKERS, one_of
+from tests.stateful.twins import TIMEOUTS, WORKERS
 
 KINDS: tuple[type[Event], ...] = (Task, Both, Left, Right, Loose, Item, Part, Piece, Done, Answer)
 MEMBERS: dict[str, type[Event]] = {"work": Done, "shape": Piece, "merge": Done}
@@ -52,6 +53,11 @@ class Scripts(Accidents):
     @rule(worker=st.sampled_from(WORKERS), free=st.sampled_from([1, 2, 1000]), greedy=st.booleans())
     def claim_some(self, worker: str, free: int, greedy: bool) -> None:
         self.claimed(worker, free, greedy=greedy)
+
+    @running
+    @rule(worker=st.sampled_from(WORKERS), free=st.sampled_from([1, 2, 1000]))
+    def claim_in_place_of_one_that_went_along(self, worker: str, free: int) -> None:
+        self.claimed(worker, free, way=in_place)
 
     @running
     @rule(worker=st.sampled_from(WORKERS))

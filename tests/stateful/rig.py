@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
 
@@ -130,23 +130,9 @@ class Rig:
         return Fence(f"f{self.fences}")
 
     def claim(
-        self,
-        worker: str,
-        free: int = 1000,
-        *,
-        held: int = 0,
-        waited: int = 4,
-        frail_free: bool = True,
+        self, worker: str, free: int = 1000, *, held: int = 0, waited: int = 4, frail_free: bool = True, **more: Any
     ) -> tuple[Delivery, ...]:
-        return self.claim_by(self.asking(worker, free, held=held, waited=waited, frail_free=frail_free))
-
-    def claim_by(self, asking: Asking) -> tuple[Delivery, ...]:
-        return self.run(self._claim(asking))
-
-    def asking(
-        self, worker: str, free: int = 1000, *, held: int = 0, waited: int = 4, frail_free: bool = True
-    ) -> Asking:
-        return Asking(
+        asking = Asking(
             worker=WorkerId(worker),
             fence=self.fence(),
             free=free,
@@ -157,6 +143,7 @@ class Rig:
             frail_free=frail_free,
             serves=self.serves,
         )
+        return self.run(self._claim(replace(asking, **more)))
 
     async def _claim(self, asking: Asking) -> tuple[Delivery, ...]:
         claimed = await self.broker.claims.claim(lambda: asking)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import msgpack
 import pytest
@@ -18,6 +18,7 @@ from broker_wf.core.outcome import CollectDecision, Effect, Sent, StateSet, Writ
 from broker_wf.errors import LeaseLostError, RunEndedError
 from broker_wf.events import Event
 from broker_wf.wire.envelope import PLAIN_HEAD
+from tests.stateful.acts import one_of
 from tests.stateful.flow import LIMIT, Answer
 from tests.stateful.model import MAX_CRASHES, Run, Waiter
 from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig, Truth
@@ -25,12 +26,7 @@ from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig, Truth
 WORKERS = ("w1", "w2")
 TIMEOUTS: dict[str, int | None] = {"soon": LATER_MS, "later": 2 * LATER_MS, "never": None}
 """Of waiters, by id."""
-T = TypeVar("T")
-
-
-def one_of(choices: Sequence[T], n: int) -> list[T]:
-    """One of them, or none where there is none."""
-    return [choices[n % len(choices)]] if choices else []
+Claims = Callable[..., tuple[Delivery, ...]]
 
 
 class Twins(RuleBasedStateMachine):
@@ -62,12 +58,14 @@ class Twins(RuleBasedStateMachine):
         finally:
             self.rig.close()
 
-    def claimed(self, worker: str, free: int = 1000, *, greedy: bool = True) -> tuple[Delivery, ...]:
+    def claimed(
+        self, worker: str, n: int = 1000, *, greedy: bool = True, way: Claims = Rig.claim
+    ) -> Sequence[Delivery]:
         """Claim as a worker does: it has at most one delivery at a time that may be poison."""
         mine = [one for one in self.held() if self.holders[one.fence] == worker]
         frail_free = not any(one.crashes >= FRAIL_AT for one in mine)
-        found = self.rig.claim(worker, free, waited=4 if greedy else 0, frail_free=frail_free)
-        assert len(found) <= free
+        found = way(self.rig, worker, n, waited=4 if greedy else 0, frail_free=frail_free)
+        assert len(found) <= n
         frail = [one for one in found if one.crashes >= FRAIL_AT]
         assert len(frail) <= frail_free
         for delivery in found:
