@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from broker_wf.broker import connection, deliveries, script
+from broker_wf.broker import claims, connection, deliveries, script
 from broker_wf.broker.packing import unpack
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import Fence
@@ -101,14 +101,14 @@ def mutated(name: str) -> Iterator[None]:
                 source = replace(source, body=source.body.replace(old, new))
         return source
 
-    kept = claimer.new_fence, deliveries.delivery_of, connection.Pipe.call_again
+    kept = claimer.new_fence, deliveries.delivery_of, claims.delivery_of, connection.Pipe.call_again
     try:
         script._read = read
         _forget()
         _BESIDE.get(name, _nothing)()
         yield
     finally:
-        claimer.new_fence, deliveries.delivery_of, connection.Pipe.call_again = kept
+        claimer.new_fence, deliveries.delivery_of, claims.delivery_of, connection.Pipe.call_again = kept
         going_on.new_fence = claimer.new_fence
         script._read = original
         _forget()
@@ -129,7 +129,7 @@ def _nonces_of_attempts() -> None:
         made = original(found, fence, kept)
         return replace(made, fence=Fence(f"{made.attempt}.{made.crashes}"))
 
-    deliveries.delivery_of = delivery_of
+    deliveries.delivery_of = claims.delivery_of = delivery_of
 
 
 def _last_event_later() -> None:
