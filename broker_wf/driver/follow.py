@@ -22,7 +22,7 @@ log = logging.getLogger("broker_wf.driver")
 
 _LOOKED_AT_ONCE = 200
 _TURNS = 8
-"""Of the event loop, from the end of a run to where what its handler's waiter submits next is sent."""
+"""Of the event loop, from the end of one run to where what its handler's waiter submits next is sent."""
 
 Resubmit = Callable[[], Awaitable[object]]
 
@@ -169,8 +169,8 @@ class Follow:
         if doubted:
             await asyncio.gather(*(self.look(run_id) for run_id in doubted))
         elif came:
-            # Who waits for these goes on before the next read, and what they submit then goes out.
-            for _ in range(_TURNS):
+            # Who waits for these goes on before the next read; of few also what they submit goes out.
+            for _ in range(max(1, _TURNS // len(came))):
                 await self.clock.sleep_ms(0)
 
     @property
