@@ -95,6 +95,10 @@ class Claimer:
         """Whether no delivery can be taken: no place is free, or claiming has ended."""
         return not self._open or self.held() >= self.concurrency
 
+    @property
+    def _is_under_way(self) -> bool:
+        return self._asking is not None and not self._asking.done()
+
     def hear(self, lane: Lane | None) -> None:
         """A bell of this lane, or there may be work in any."""
         if lane is not None:
@@ -115,7 +119,7 @@ class Claimer:
         ``waited``: how often in a row this worker has left work to others, who have not come for it.
         """
         self._found_all = False
-        if self._asking is not None and not self._asking.done():
+        if self._is_under_way:
             self._asked_again = True
             return
         self.missed = self.is_full
@@ -134,8 +138,7 @@ class Claimer:
         It asks for little, and waits until a bell is heard. Whatever else would claim before that takes its place,
         under its fence: the server does it once, whichever comes first.
         """
-        is_under_way = self._along is not None or (self._asking is not None and not self._asking.done())
-        if is_under_way or self.is_full or not self.is_idle():
+        if self._along is not None or self._is_under_way or self.is_full or not self.is_idle():
             return None
         self._along = replace(self._goes_out(0, _MOST_ALONG), along_ms=self.read_ms)
         return self.store.command(self._along)
@@ -189,7 +192,7 @@ class Claimer:
         self._open = False
         if self._more_later is not None:
             self._more_later.cancel()
-        if self._along is not None and (self._asking is None or self._asking.done()):
+        if self._along is not None and not self._is_under_way:
             self._begin(0)
         if self._asking is not None and not self._asking.done():
             await asyncio.wait([self._asking], timeout=2.0)
