@@ -110,7 +110,7 @@ def test_prometheus_reads_the_measures_and_has_the_alerts(served: Stack, prometh
             found = httpx.get(
                 f"{served.url_of('prometheus', 9090)}/api/v1/query", params={"query": "broker_wf_workers"}
             )
-            return found.json()["data"]["result"]
+            return found.raise_for_status().json()["data"]["result"]  # 503 while it is starting.
         return []
 
     wait_until(lambda: bool(workers()) and workers()[0]["value"][1] == "1", "it has counted the worker", timeout_s=90)
