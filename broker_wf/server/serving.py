@@ -16,6 +16,9 @@ from broker_wf.server.service import Service
 DRAIN_S = 10
 """How long requests may go on after a stop was asked for; streams let go at once."""
 
+KEEP_ALIVE_S = 75
+"""How long a connection may be idle: longer than clients and proxies leave theirs, for who asks on one that is just
+being closed finds it reset and does not know whether he was heard."""
 
 _MOST_FILES = 65_536
 
@@ -55,6 +58,7 @@ def server_for(
         "port": port,
         "root_path": service.options.root_path,
         "timeout_graceful_shutdown": DRAIN_S,
+        "timeout_keep_alive": KEEP_ALIVE_S,
         "h11_max_incomplete_event_size": 2 * service.options.max_header_bytes,
         "server_header": False,
         **(config or {}),

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,8 @@ from tests.integration.console import Console, until
 from tests.servers import free_port
 
 FLOWS = "tests.apps.answering:flows"
+CLIENTS_IDLE_S = 5.5
+"""A little more than httpx and uvicorn keep an idle connection for if nobody says otherwise."""
 
 
 def serve(console: Console, *arguments: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
@@ -60,6 +63,18 @@ async def test_without_keepalive_a_run_is_answered_at_its_end_and_by_its_status(
         answer = await running
     assert (answer.status_code, answer.json()["status"]) == (500, "cancelled")
     assert answer.content.startswith(b"{")
+    assert console.end(process, signal.SIGTERM).code == 0
+
+
+async def test_a_connection_may_be_idle_for_longer_than_clients_leave_theirs(console: Console) -> None:
+    process, url = serve(console)
+    with closing(HTTPConnection(url.removeprefix("http://"), timeout=30)) as ask:
+        for idle_s in (CLIENTS_IDLE_S, 0):
+            ask.request("GET", "/livez")
+            answer = ask.getresponse()
+            assert (answer.status, answer.read() != b"") == (200, True)
+            assert ask.sock is not None, "it hangs up after each answer"
+            await asyncio.sleep(idle_s)
     assert console.end(process, signal.SIGTERM).code == 0
 
 
