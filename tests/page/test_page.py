@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import cast
 
 import pytest
 import redis
-from playwright.async_api import Locator, Page, Response, expect
+from playwright.async_api import Locator, Page, Response, Route, expect
 
 from tests.apps.shown import FLOWS, Asking, Failing, Flaky, Spread
 from tests.page.conftest import PATIENCE_MS, SERVED, Site
@@ -132,6 +133,26 @@ async def test_a_question_is_answered_in_the_inbox(site: Site) -> None:
     await expect(page.locator("h1 + .status")).to_have_text("completed")
     await expect(page.locator("main")).to_contain_text("go <b>on</b>")
     assert (await site.run(run_id))["result"] == {"granted": True, "remark": "go <b>on</b>"}
+
+
+async def test_what_changes_while_the_list_is_on_its_way_is_not_taken_for_the_list(site: Site) -> None:
+    """Who chose all runs shown chose one of three, for a change was told before the list came."""
+    page, there = site.page, asyncio.Event()
+    ids = [await site.start(Asking, amount=number + 1) for number in range(2)]
+
+    async def late(route: Route) -> None:
+        await there.wait()
+        await route.continue_()
+
+    await page.route("**/api/v1/runs?*", late)
+    await site.go("runs")
+    await expect(page.locator(".link")).to_have_text("Live")
+    ids.append(await site.start(Asking, amount=3))
+    await asyncio.sleep(1.5)
+    await expect(page.get_by_label("Choose all live runs shown")).to_be_disabled()
+    there.set()
+    await page.get_by_label("Choose all live runs shown").check()
+    await expect(page.locator(".bulk").get_by_role("button", name="Cancel 3 runs")).to_be_visible()
 
 
 async def test_runs_are_cancelled_one_by_one_and_together_after_a_question(site: Site) -> None:

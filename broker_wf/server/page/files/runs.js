@@ -24,7 +24,7 @@ const isBad = (run) => run.status === "failed" || run.status === "timed_out";
 export function runs({ main, given, signal }) {
   const wanted = { q: given.get("q") ?? "", workflow: given.get("workflow") ?? "", status: given.get("status") ?? "", since: given.get("since") ?? "", longer: given.get("longer") ?? "" };
   const chosen = new Set();
-  let known = [], next = null, asked = 0, loading = false;
+  let known = [], next = null, asked = 0, loading = false, loaded = false, missed = false;
 
   const search = h("input", { type: "search", placeholder: "Id, workflow, tag=value, error:text", title: "Part of an id or a workflow's name; tag=value; error: and what stands in the error", "aria-label": "Search runs by id or workflow", value: wanted.q, spellcheck: "false" });
   const flows = h("select", { "aria-label": "Workflow" }, h("option", { value: "" }, "All workflows"));
@@ -76,7 +76,9 @@ export function runs({ main, given, signal }) {
       if (mine !== asked) return;
       known = page.runs;
       next = page.next;
+      loaded = true;
       draw();
+      if (missed) { missed = false; load(); }
     } catch (error) { failed(error); } finally { if (mine === asked) loading = false; }
   }
 
@@ -121,6 +123,8 @@ export function runs({ main, given, signal }) {
 
   // What has changed stands in front: a list that is newest first gets it there.
   function merge(changes) {
+    // What has changed is not the list: until that is there, nothing is shown that could be taken for it, and chosen.
+    if (!loaded) { missed = true; return; }
     const fresh = new Map(changes.map((run) => [run.run_id, run]));
     const place = (run) => Date.parse(run.ended_at ?? run.created_at);
     const merged = known.map((run) => fresh.get(run.run_id) ?? run).filter((run) => asWanted(wanted.q).error || fits(run));
