@@ -145,7 +145,7 @@ def put_back(tree: object, rows: Sequence[Reference], value_of: Callable[[Refere
 
 def hash_of(body: bytes | memoryview) -> bytes:
     """What a blob is known by: the hash of its content before compression."""
-    return hashlib.blake2b(body, digest_size=_HASH_BYTES).digest()
+    return hashlib.sha256(body).digest()[:_HASH_BYTES]
 
 
 def _copied(tree: object) -> object:
