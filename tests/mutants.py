@@ -41,12 +41,15 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("lib/waits", "elseif hash ~= theirs then", "elseif false then"),
         ("lib/waits", "if value == '?' then return redis.call('HGETALL'", "if true then return redis.call('HGETALL'"),
     ),
-    "places are not freed": (("lib/places", "ZREM', running_key(base, rec.s)", "ZSCORE', running_key(base, rec.s)"),),
+    "places are not freed": (
+        ("lib/places", "ZREM', running_key(base, rec.s)", "ZSCORE', running_key(base, rec.s)"),
+        ("lib/end", "redis.call('ZREM', key, unpack(members))", "redis.call('ZSCORE', key, members[1])"),
+    ),
     "collected events are counted and not named": (
         ("lib/buffers", "if not head or cmsgpack.unpack(head)[1] ~= used[1] then", "if not head then"),
     ),
     "work streams are trimmed": (
-        ("lib/dispatch", "'XADD', place.key, '*', 'r'", "'XADD', place.key, 'MAXLEN', 2, '*', 'r'"),
+        ("lib/dispatch", "'XADD', place.key, '*', 'd'", "'XADD', place.key, 'MAXLEN', 2, '*', 'd'"),
     ),
     "groups begin at the end": (
         ("register", "g[4], '0', 'MKSTREAM'", "g[4], '$', 'MKSTREAM'"),

@@ -14,11 +14,12 @@ from broker_wf.broker.context_state import ContextStateStore
 from broker_wf.broker.deliveries import DeliveryStore
 from broker_wf.broker.feed import FeedStore
 from broker_wf.broker.keys import Keys
+from broker_wf.broker.kinds import RunLimits
 from broker_wf.broker.letters import LetterStore
 from broker_wf.broker.logs import LogStore
 from broker_wf.broker.reruns import RerunStore
 from broker_wf.broker.roster import RosterStore
-from broker_wf.broker.runs import RunLimits, RunStore
+from broker_wf.broker.runs import RunStore
 from broker_wf.broker.schedule import ScheduleStore
 from broker_wf.broker.seal import seal_of
 from broker_wf.broker.server_check import Admission, check_server

@@ -63,6 +63,7 @@ class SharedCall(Call):
     """One command that does the same for several; its reply is a list with theirs."""
 
     parts: list[asyncio.Future[object]] = field(default_factory=list[asyncio.Future[object]])
+    _more: list[Argument] = field(default_factory=list[Argument])
 
     @classmethod
     def by(cls, args: tuple[Argument, ...], script: Script) -> SharedCall:
@@ -73,10 +74,16 @@ class SharedCall(Call):
 
     def add(self, args: tuple[Argument, ...]) -> asyncio.Future[object]:
         """One more."""
-        self.args = self.again = (*self.args, *args)
+        self._more += args
         part: asyncio.Future[object] = self.reply.get_loop().create_future()
         self.parts.append(part)
         return part
+
+    def command(self) -> tuple[Argument, ...]:
+        """What is sent now: nobody joins in any more."""
+        if not self.sent:
+            self.args = self.again = (*self.args, *self._more)
+        return self.args
 
     def _share(self, reply: asyncio.Future[object]) -> None:
         """What came is for each of them."""

@@ -10,6 +10,7 @@ from typing import cast
 from broker_wf.broker.asking import Asking, Claimed
 from broker_wf.broker.clients import Argument
 from broker_wf.broker.connection import Pipe
+from broker_wf.broker.packing import unpack
 from broker_wf.broker.plans import delivery_of
 from broker_wf.broker.script import load
 from broker_wf.core.delivery import Delivery
@@ -69,5 +70,12 @@ def _readable(found: list[dict[bytes, object]], fence: Fence) -> Iterator[Delive
         try:
             yield delivery_of(one, fence)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            level = logging.DEBUG if one.get(b"c") else logging.ERROR
+            level = logging.DEBUG if _has_crashed(one) else logging.ERROR
             log.log(level, "a delivery cannot be read (%s: %s): %r", type(error).__name__, error, one.get(b"d"))
+
+
+def _has_crashed(found: dict[bytes, object]) -> bool:
+    try:
+        return bool(cast("dict[bytes, object]", unpack(cast(bytes, found[b"c"])))[b"c"])
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from broker_wf.broker.changes import Changed, ChangeQueue
 from broker_wf.broker.connection import Pipe
+from broker_wf.broker.leased import Acknowledged
 from broker_wf.broker.script import load
 from broker_wf.core.delivery import Delivery
 from broker_wf.core.ids import RunId, WorkerId
@@ -16,7 +17,7 @@ from broker_wf.errors import LeaseLostError, RunNotFoundError
 
 @dataclass(frozen=True, slots=True)
 class Versioned:
-    """A state value, encoded, and how often its key was written. Version 0: the key does not exist."""
+    """A state value, encoded, and its version, which no other value of the key has had. 0: the key does not exist."""
 
     version: int
     value: bytes | None
@@ -59,9 +60,17 @@ class ContextStateStore:
             raise RunNotFoundError(run_id)
         return done == 1
 
-    def change(self, delivery: Delivery, plan: Mapping[str, object]) -> Awaitable[Changed]:
-        """Change a number, list or set where it stands; see :class:`ChangeQueue`."""
-        return self.changes.put(delivery, plan)
+    async def change(self, delivery: Delivery, plan: Mapping[str, object], acked: Acknowledged) -> Changed:
+        """Change a number, list or set where it stands; see :class:`ChangeQueue`.
+
+        Args:
+            acked: takes note of what is done.
+        """
+        asked_at = acked.asking()
+        done = await self.changes.put(delivery, plan)
+        if done.word in ("ok", "seen", "yours", "queued"):
+            acked.change(cast(str, plan["id"]), asked_at)
+        return done
 
     async def change_from_outside(self, run_id: RunId, plan: Mapping[str, object]) -> Changed:
         """Change a number, list or set where it stands, from outside a step; see :class:`ChangeQueue`."""

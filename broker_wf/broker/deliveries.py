@@ -104,11 +104,18 @@ class DeliveryStore:
     blobs: BlobStore
 
     async def apply(
-        self, delivery: Delivery, effects: Sequence[Planned], *, busy: bool, sent: Callable[[], None]
+        self,
+        delivery: Delivery,
+        effects: Sequence[Planned],
+        acked: Acknowledged,
+        *,
+        busy: bool,
+        sent: Callable[[], None],
     ) -> tuple[Ended, list[str]]:
         """Apply effects, in order, each once; 500 in a script.
 
         Args:
+            acked: takes note of what is done.
             sent: called whenever some are on their way and not yet answered.
 
         Returns:
@@ -121,10 +128,15 @@ class DeliveryStore:
             blobs = tuple(blobs_of(part).values())
             plans, refs = [one.plan for one in part], [blob.hash for blob in blobs]
             values: tuple[object, ...] = (delivery.fence, int(busy), plans, refs, dict[str, object]())
+            asked_at = acked.asking()
             reply = await self._call("effect", delivery, values, blobs, sent, lambda some=part: sent_events(some))
             if reply[0] != b"OK":
                 return ended_of(reply), []
-            words += [word.decode() for word in cast("list[bytes]", reply[1])]
+            told = [word.decode() for word in cast("list[bytes]", reply[1])]
+            done = [plan["id"] for plan, word in zip(plans, told, strict=True) if word in ("ok", "seen")]
+            if done:
+                acked.effect(cast(str, done[-1]), asked_at)
+            words += told
         return Ended.DONE, words
 
     async def commit(
@@ -210,6 +222,7 @@ class DeliveryStore:
             part: Plan = {"nonce": delivery.fence, "token": token, "part": start, "items": items}
             if inner is not None:
                 part["m"] = inner
+            asked_at = acked.asking()
             raw = await self.pipe.call(load("stage"), delivery.run_id, delivery.id, part)
             words = cast("list[object]", raw)
             if words[0] == b"WAITED_FOR":
@@ -217,7 +230,7 @@ class DeliveryStore:
             ended = ended_of(words)
             if ended is not Ended.DONE:
                 return ended
-            acked.effect = f"{token}:{start}"
+            acked.effect(f"{token}:{start}", asked_at)
         joined = [
             (one, e.route)
             for one, e in zip(emits, commit.emissions, strict=True)
@@ -225,7 +238,8 @@ class DeliveryStore:
         ]
         plan["staged"], plan["output"] = token, commit.emissions[-1].route.name
         plan["emits"] = [one for one, _ in joined]
-        plan["routes"] = {route.name: {**route_map(route), "to": []} for _, route in joined}
+        routes: Plan = {route.name: {**route_map(route), "to": []} for _, route in joined}
+        plan["routes"] = pack(routes)
         return None
 
     async def fail(
@@ -328,7 +342,7 @@ def _is_simple(link: Link, effects: Sequence[Planned], acked: Acknowledged) -> b
     """Whether it only hands on events, and a few."""
     commit = link.commit
     has_more = effects or commit.decisions or commit.asked or commit.opening or commit.stop or link.planned.blobs
-    return not has_more and len(commit.emissions) <= _FEW and acked.effect is None and acked.change is None
+    return not has_more and len(commit.emissions) <= _FEW and not acked.effects and not acked.changes
 
 
 def _linked(link: Link) -> tuple[bytes, bytes, bytes]:

@@ -79,7 +79,7 @@ class Gone:
     _early: list[bytes] = field(default_factory=list[bytes])
     _sent: set[bytes] = field(default_factory=set[bytes])
 
-    def begin(self, routes: Plan, name: bytes, payload: bytes) -> None:
+    def begin(self, routes: bytes, name: bytes, payload: bytes) -> None:
         """Hand the start event on."""
         self._emit(routes, b"0", name, payload, None)
 
@@ -98,7 +98,7 @@ class Gone:
 
     def _goes(self, one: Entry, ended: set[bytes]) -> bool:
         if one.kind == b"s":
-            name, payload, routes = cast("tuple[bytes, bytes, Plan]", one.plan)
+            name, payload, routes = cast("tuple[bytes, bytes, bytes]", one.plan)
             self._emit(routes, one.id, name, payload, None, from_outside=True)
             return True
         # What a delivery that is executed again has sent by call it will send again.
@@ -130,7 +130,7 @@ class Gone:
             if outer is not None and outer in self._collections:
                 self._collections[outer].open.add(inner)
         for event, name, payload in cast("list[tuple[bytes, bytes, bytes]]", plan[b"emits"]):
-            self._emit(cast(Plan, plan[b"routes"]), event, name, payload, inner)
+            self._emit(cast(bytes, plan[b"routes"]), event, name, payload, inner)
         self._leave(outer, delivery)
         if opens is not None:
             self._leave(inner, b"")
@@ -142,11 +142,11 @@ class Gone:
             if one[b"kind"] == b"send" and event not in self._sent:
                 self._sent.add(event)
                 name, payload = cast(bytes, one[b"name"]), cast(bytes, one[b"payload"])
-                self._emit(cast(Plan, one[b"routes"]), event, name, payload, None)
+                self._emit(cast(bytes, one[b"routes"]), event, name, payload, None)
 
     def _emit(
         self,
-        routes: Plan,
+        routes: bytes,
         event: bytes,
         name: bytes,
         payload: bytes,
@@ -155,7 +155,7 @@ class Gone:
         from_outside: bool = False,
     ) -> None:
         """As ``lib/emit.lua``. What only waiters take is kept for those to come, unless it came from outside."""
-        route = cast("Plan | None", routes.get(name))
+        route = cast("Plan | None", cast(Plan, unpack(routes)).get(name))
         if route is None:
             return
         if route.get(b"keep") and not from_outside:

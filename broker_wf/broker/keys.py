@@ -66,7 +66,7 @@ _ALL = (
         "HASH",
         "run",
         Life.RUN,
-        "the run's record: status, workflow, lane, digest, times, result or error",
+        "the run's record: status, what it has in common with others, times, result or error",
     ),
     _family("live", "HASH", "run", Life.LIVE, "delivery id -> record; live and not in the backlog"),
     _family("done", "HASH", "run", Life.RUN, "delivery id -> step, worker, start, end, attempt, outcome, nonce"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, cast
 
 from broker_wf.broker.blobs import BlobStore
 from broker_wf.broker.connection import Pipe
@@ -20,25 +20,58 @@ Hashes = Mapping[str, Mapping[str, bytes]]
 """Event id -> field -> hash of its value."""
 
 
+class Connected(Protocol):
+    """Who knows how many connections have been made so far."""
+
+    connections: int
+
+
+class _Once:
+    connections = 1
+
+
 @dataclass(slots=True)
 class Acknowledged:
-    """The last of what the server has said it did for an execution that still goes on.
+    """What servers have said they did for an execution that still goes on: of each connection the last.
 
-    A server that has lost the end of its log has lost these first; the script that ends the attempt asks for them.
+    A server that has lost the end of its log has lost that first, and the replica that takes its place may never have
+    had it; the script that ends the attempt asks for it. What was told over one connection says nothing of what was
+    told over the one before: the last of each is kept, and by itself what may have been told over either.
 
     Attributes:
-        effect: id of an effect, or of a part that was staged.
-        change: id of a change of the state.
+        link: what is asked for over.
+        effects: ids of effects, and of parts that were staged.
+        changes: ids of changes of the state.
     """
 
-    effect: str | None = None
-    change: str | None = None
+    link: Connected = field(default_factory=_Once)
+    effects: dict[int | str, str] = field(default_factory=dict[int | str, str])
+    changes: dict[int | str, str] = field(default_factory=dict[int | str, str])
+
+    def asking(self) -> int:
+        """Something is about to be asked for: the number to note it with."""
+        return self.link.connections
+
+    def effect(self, id_: str, asked_at: int) -> None:
+        """What was asked for at this number is done."""
+        self._note(self.effects, id_, asked_at)
+
+    def change(self, id_: str, asked_at: int) -> None:
+        """Likewise."""
+        self._note(self.changes, id_, asked_at)
+
+    def lost(self, token: str) -> None:
+        """A lock is not held any more. The lease may be: then the server is to find that it has forgotten something."""
+        self.changes[token] = token
+
+    def _note(self, into: dict[int | str, str], id_: str, asked_at: int) -> None:
+        into[asked_at if asked_at == self.link.connections else id_] = id_
 
     def as_plan(self) -> Plan:
         """What goes into the plan of that script: nothing for most."""
-        known = {"effect": self.effect, "change": self.change}
-        known = {name: id_ for name, id_ in known.items() if id_ is not None}
-        return {"knows": known} if known else {}
+        if not self.effects and not self.changes:
+            return {}
+        return {"knows": {"effects": list(self.effects.values()), "changes": list(self.changes.values())}}
 
 
 @dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)

@@ -32,11 +32,18 @@ def moved_state(state: Mapping[str, bytes], move: Move) -> dict[str, bytes]:
     return {key: move(value, name_of_key(key)) for key, value in state.items()}
 
 
-def moved_start(raw: bytes, move: Move) -> bytes:
+def moved_start(start: Mapping[str, bytes], move: Move) -> dict[str, bytes]:
     """What a run's record keeps of its beginning, for another run."""
-    payload, routes, state = cast("tuple[bytes, object, dict[bytes, bytes]]", unpack(raw))
-    values = {key.decode(): value for key, value in dict(state or {}).items()}
-    return pack([move(payload), routes, moved_state(values, move)])
+    made = {"start": move(start["start"])}
+    if "first_state" in start:
+        made["first_state"] = pack(moved_state(state_of(start), move))
+    return made
+
+
+def state_of(start: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The first state of a run, by what its record keeps of its beginning."""
+    found = cast("dict[bytes, bytes]", unpack(start["first_state"])) if "first_state" in start else {}
+    return {key.decode(): value for key, value in found.items()}
 
 
 def moved(value: object, move: Move) -> object:

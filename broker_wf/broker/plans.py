@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
-from broker_wf.broker.packing import unpack
+import msgpack
+
+from broker_wf.broker.packing import pack, unpack
 from broker_wf.core.commit import Recovery, StepCommit
 from broker_wf.core.delivery import BufferSnapshot, Delivery, Waiter, WaitState
 from broker_wf.core.ids import CollectionId, DeliveryId, EventName, Fence, Lane, RunId, StepName, WorkflowName
@@ -108,7 +111,7 @@ def effect_map(effect: Effect, ids: EffectIds, codec: Codec) -> Planned:
                 "id": ids.next("send", target, payload),
                 "name": route.name,
                 "payload": payload,
-                "routes": {route.name: route_map(route)},
+                "routes": packed_routes((route,)),
             }
             return Planned(plan, blobs, event)
         case Written(event=event):
@@ -157,7 +160,7 @@ def commit_map(commit: StepCommit, effects: Sequence[Planned], codec: Codec) -> 
         "nonce": commit.delivery.fence,
         "effects": [one.plan for one in effects],
         "decisions": [decision_map(one, payloads) for one in commit.decisions],
-        "routes": routes_of(e.route for e in commit.emissions),
+        "routes": packed_routes([e.route for e in commit.emissions]),
         "emits": [[e.id, e.route.name, payloads.of(e.event)] for e in commit.emissions],
     }
     if commit.asked:
@@ -183,7 +186,7 @@ def recovery_map(recovery: Recovery, codec: Codec) -> tuple[list[object], tuple[
         EncodeError, LimitExceededError: the event cannot travel.
     """
     emission, (payload, blobs) = recovery.emission, codec.encode_event(recovery.emission.event)
-    routes = routes_of((emission.route,))
+    routes = packed_routes((emission.route,))
     return [emission.id, emission.route.name, payload, routes, dict(recovery.counts)], blobs
 
 
@@ -192,9 +195,29 @@ def blobs_of(planned: Iterable[Planned]) -> dict[bytes, Blob]:
     return {blob.hash: blob for one in planned for blob in one.blobs}
 
 
-def routes_of(routes: Iterable[Route]) -> Plan:
-    """Each route once, by the name of its event."""
-    return {route.name: route_map(route) for route in routes}
+def packed_routes(routes: Iterable[Route]) -> bytes:
+    """Each route once, by the name of its event: packed, for scripts remember it as it is."""
+    each = {route.name: route for route in routes}
+    return b"".join((_heads(len(each)), *map(_packed_route, each.values())))
+
+
+@cache
+def _heads(count: int) -> bytes:
+    return msgpack.Packer().pack_map_header(count)  # pyright: ignore[reportReturnType]
+
+
+_PACKED: dict[int, tuple[Route, bytes]] = {}
+_MOST_PACKED = 10_000
+
+
+def _packed_route(route: Route) -> bytes:
+    """Its name and what stands under it. A router has one object for each route."""
+    found = _PACKED.get(id(route))
+    if found is None:
+        if len(_PACKED) >= _MOST_PACKED:
+            _PACKED.clear()
+        found = _PACKED[id(route)] = route, pack(route.name) + pack(route_map(route))
+    return found[1]
 
 
 def event_label(event: Event) -> str:
@@ -205,14 +228,16 @@ def event_label(event: Event) -> str:
 def delivery_of(raw: Mapping[bytes, object], fence: Fence, kept: int = 0) -> Delivery:
     """One element of a claim's reply, or what a commit's reply leaves to its worker."""
     # Made for each execution: what most of them do not have is not looked at twice.
-    text, number, either = (cast("Mapping[bytes, bytes]", raw), cast("Mapping[bytes, int]", raw), raw.get)
-    collection, joins = text.get(b"m"), text.get(b"j")
-    batch, buffers, recoveries, waits = (either(name) for name in _SELDOM)
+    given = cast("Mapping[bytes, bytes]", raw)
+    record = cast("Mapping[bytes, object]", unpack(given[b"c"]))
+    text, number, either = cast("Mapping[bytes, bytes]", record), cast("Mapping[bytes, int]", record), raw.get
+    collection, joins, recoveries = text.get(b"m"), text.get(b"j"), record.get(b"r")
+    batch, buffers, waits = (either(name) for name in _SELDOM)
     return Delivery(
-        run_id=RunId(text[b"r"].decode()),
-        workflow=WorkflowName(text[b"w"].decode()),
-        lane=Lane(text[b"q"].decode()),
-        id=DeliveryId(text[b"d"].decode()),
+        run_id=RunId(given[b"r"].decode()),
+        workflow=WorkflowName(given[b"w"].decode()),
+        lane=Lane(given[b"q"].decode()),
+        id=DeliveryId(given[b"d"].decode()),
         step=StepName(text[b"s"].decode()),
         event=EventName(text[b"t"].decode()),
         payload=text[b"p"],
@@ -222,23 +247,23 @@ def delivery_of(raw: Mapping[bytes, object], fence: Fence, kept: int = 0) -> Del
         collection=None if collection is None else CollectionId(collection.decode()),
         joins=None if joins is None else joins.decode(),
         batch=None if batch is None else tuple(cast("list[bytes]", batch)),
-        batch_size=number.get(b"size", 0),
+        batch_size=cast(int, either(b"size", 0)),
         first_started_ms=number[b"f"],
         started_ms=number[b"x"],
         last_error=text.get(b"g"),
-        timeout_ms=number.get(b"dl", 0),
+        timeout_ms=cast(int, either(b"dl", 0)),
         place=number.get(b"l"),
         buffers=buffers_of(buffers) if buffers else {},
         recoveries={StepName(_text(k)): cast(int, n) for k, n in _mapping(recoveries).items()} if recoveries else {},
         last_slot=number.get(b"v", 0),
-        trace=text.get(b"tr"),
+        trace=given.get(b"tr"),
         waiters=_waiters_of(cast("list[bytes]", waits)) if waits else {},
         remembers=b"once" in raw,
         kept=kept,
     )
 
 
-_SELDOM = (b"batch", b"buffers", b"rc", b"waits")
+_SELDOM = (b"batch", b"buffers", b"waits")
 
 
 def buffers_of(raw: object) -> dict[str, BufferSnapshot]:

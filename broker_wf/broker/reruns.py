@@ -9,11 +9,12 @@ from typing import cast
 
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.kept import Gone, entries_of
-from broker_wf.broker.moving import moved_parts, moved_start, moved_state
+from broker_wf.broker.kinds import spread
+from broker_wf.broker.moving import moved_parts, moved_start, moved_state, state_of
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.roster import RosterStore
-from broker_wf.broker.runs import Beginning, RunStore
-from broker_wf.broker.snapshots import FLAGS, Part, Record, RunContent, part_of, records_in
+from broker_wf.broker.runs import Again, Beginning, RunStore
+from broker_wf.broker.snapshots import FLAGS, START_FIELDS, Part, Record, RunContent, part_of, records_in
 from broker_wf.core.ids import Digest, DriverId, EventName, Lane, RunId, WorkflowName
 from broker_wf.core.run_options import Priority, RunOptions
 from broker_wf.errors import NothingToRerunError, RunNotFoundError
@@ -98,16 +99,11 @@ class RerunStore:
             NothingToRerunError: its start event is not known, or nobody takes such an event any more.
         """
         old = await self._old(run_id)
-        if old.start is None:
+        if not old.start:
             raise NothingToRerunError(run_id, "it went on from a saved context, and its start event is not known")
         start = self._moved_start(old, run_id, new_id)
-        payload, routes, state = cast(
-            "tuple[bytes, dict[bytes, dict[bytes, object]], dict[bytes, bytes]]", unpack(start)
-        )
-        first = dict(state or {})
-        begin = old.begin(new_id, {key.decode(): value for key, value in first.items()}, old.text("start_hash"))
-        name = old.text("start_name").encode()
-        return await self.runs.submit_again(begin, run_id, payload, {name: old.route_now(routes[name])})
+        begin = old.begin(new_id, state_of(start), old.text("start_hash"))
+        return await self.runs.submit_again(begin, run_id, start["start"], old.routes_now())
 
     async def unfinished(self, run_id: RunId, new_id: RunId, step: str | None = None) -> str:
         """Begin a run that goes on where another one has failed, timed out or was cancelled, once per new id.
@@ -144,12 +140,11 @@ class RerunStore:
         Returns and raises as :meth:`whole`.
         """
         old = await self._old(run_id)
-        if old.start is None or "unkept" in old.fields:
+        if not old.start or "unkept" in old.fields:
             raise NothingToRerunError(run_id, f"what had become of {step!r} is not kept: {_NOT_KEPT}")
         entries = entries_of(await self._kept(run_id))
         gone = Gone(step=step.encode(), born_ms=int(old.fields["ended_ms"]))
-        payload, routes, _ = cast("tuple[bytes, dict[bytes, object], object]", old.start)
-        gone.begin(routes, old.fields["start_name"], payload)
+        gone.begin(old.fields["routes"], old.fields["start_name"], old.start["start"])
         gone.go_through(entries)
         content = RunContent(used_ms=0, flags=old.flags, parts=gone.parts())
         if step not in content.steps:
@@ -160,17 +155,18 @@ class RerunStore:
         return await self._going_on(old, run_id, new_id, content, f"{step}:{given}")
 
     async def _going_on(self, old: _Old, run_id: RunId, new_id: RunId, content: RunContent, start_hash: str) -> str:
-        state, start = await self._state(run_id), self._moved_start(old, run_id, new_id)
+        state = await self._state(run_id)
         if self.signer is not None:
             move = self.signer.move(run_id, new_id)
             content = replace(content, parts=moved_parts(content.parts, move))
             state = moved_state(state, move)
         begin = old.begin(new_id, state, start_hash)
-        return await self.runs.restore(begin, content, rerun_of=run_id, start=start or None)
+        again = Again(run_id=run_id, routes=old.fields["routes"], start=self._moved_start(old, run_id, new_id))
+        return await self.runs.restore(begin, content, again=again)
 
-    def _moved_start(self, old: _Old, run_id: RunId, new_id: RunId) -> bytes:
-        """What its record keeps of its start event, for the new run; empty: nothing."""
-        start = old.fields.get("start", b"")
+    def _moved_start(self, old: _Old, run_id: RunId, new_id: RunId) -> Mapping[str, bytes]:
+        """What its record keeps of its beginning, for the new run; empty: nothing."""
+        start = old.start
         return start if self.signer is None or not start else moved_start(start, self.signer.move(run_id, new_id))
 
     async def _kept(self, run_id: RunId) -> list[bytes]:
@@ -182,7 +178,7 @@ class RerunStore:
         return {key: value.partition(b":")[2] for key, value in _fields(raw).items()}
 
     async def _old(self, run_id: RunId) -> _Old:
-        fields = _fields(await self.pipe.command("HGETALL", self.pipe.keys.of("run", run_id)))
+        fields = spread(_fields(await self.pipe.command("HGETALL", self.pipe.keys.of("run", run_id))))
         if "status" not in fields:
             raise RunNotFoundError(run_id)
         if fields["status"] == b"running":
@@ -196,8 +192,7 @@ class RerunStore:
         return _Old(fields, found[0] if found else None, _facts(found[1]) if found else {})
 
     def _must_have_key(self, run_id: RunId, fields: Fields) -> None:
-        start = cast("list[bytes]", unpack(fields["start"])) if "start" in fields else [b""]
-        if self.signer is None and is_signed(start[0]):
+        if self.signer is None and is_signed(fields.get("start", b"")):
             why = "its events are signed for it alone, and this process has no BROKER_WF_SIGNING_KEY to sign them again"
             raise NothingToRerunError(run_id, why)
 
@@ -211,8 +206,9 @@ class _Old:
     facts: Mapping[bytes, object] = field(default_factory=dict[bytes, object])
 
     @property
-    def start(self) -> object:
-        return unpack(self.fields["start"]) if "start" in self.fields else None
+    def start(self) -> dict[str, bytes]:
+        """The fields that keep what it began with; empty: none do."""
+        return {name: self.fields[name] for name in START_FIELDS if name in self.fields and "start" in self.fields}
 
     @property
     def flags(self) -> dict[str, bytes]:
@@ -248,20 +244,22 @@ class _Old:
         if gone:
             raise NothingToRerunError(run_id, f"its workflow has no step {', '.join(gone)} any more")
 
-    def route_now(self, route: Mapping[bytes, object]) -> Mapping[bytes, object]:
-        """Who takes its start event now.
+    def routes_now(self) -> bytes:
+        """Who takes its start event now, packed.
 
         Raises:
             NothingToRerunError: nobody does.
         """
         if not self.facts or self.digest == self.text("digest"):
-            return route
+            return self.fields["routes"]
         if self.facts.get(b"start") != self.fields["start_name"]:
             now = cast(bytes, self.facts.get(b"start", b"")).decode()
             raise NothingToRerunError(
                 self.text("workflow"), f"it began with {self.text('start_name')}; its workflow begins with {now} now"
             )
-        return {**route, b"to": self.facts.get(b"start_to") or []}
+        name = self.fields["start_name"]
+        route = cast("dict[bytes, dict[bytes, object]]", unpack(self.fields["routes"]))[name]
+        return pack({name: {**route, b"to": self.facts.get(b"start_to") or []}})
 
     def _steps(self) -> set[object]:
         return {cast("dict[bytes, object]", one)[b"name"] for one in cast("list[object]", self.facts[b"steps"])}

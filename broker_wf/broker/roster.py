@@ -14,7 +14,7 @@ from broker_wf.core.routing import stream_event
 from broker_wf.core.spec import Intake, WorkflowSpec
 from broker_wf.errors import ServerRefusedError, WorkflowConflictError
 
-PROTOCOL = 1
+PROTOCOL = 2
 _WITH_PRIORITY = tuple(f"#{one}" for one in PRIORITIES)
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from broker_wf.broker.connection import Pipe
+from broker_wf.broker.kinds import RunLimits, packed_kind
 from broker_wf.broker.leased import asked_fields
 from broker_wf.broker.packing import pack
-from broker_wf.broker.plans import Plan, route_map
+from broker_wf.broker.plans import Plan, packed_routes
 from broker_wf.broker.script import load
-from broker_wf.broker.snapshots import RunContent
+from broker_wf.broker.snapshots import START_FIELDS, RunContent
 from broker_wf.core.ids import Digest, DriverId, EventId, EventName, Lane, RunId, WorkflowName
 from broker_wf.core.routing import Route
 from broker_wf.core.run_options import NO_OPTIONS, RunOptions
@@ -76,15 +77,17 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunLimits:
-    """What the namespace's settings say of runs. Milliseconds."""
+class Again:
+    """A run that has ended, and that another one does again.
 
-    keep_ms: int
-    keep_failed_ms: int
-    window: int
-    queued_check_ms: int
-    max_live_runs: int
-    keep_steps: bool = True
+    Attributes:
+        routes: of its start event, packed.
+        start: the fields of its record that keep what it began with.
+    """
+
+    run_id: RunId
+    routes: bytes
+    start: Mapping[str, bytes]
 
 
 @dataclass(frozen=TYPE_CHECKING, slots=True, kw_only=True)
@@ -104,6 +107,7 @@ class RunState:
     start_hash: str
 
 
+_NOTHING = pack({})
 _ARRIVES_WITHIN_MS = 120_000
 """So long what a run is to begin with is kept without it: a driver may die before the run is there."""
 
@@ -128,25 +132,24 @@ class RunStore:
             RunEndedError: the parent has ended; nothing was written.
         """
         begin = submission.begin
-        plan = {
-            **self._accepted(begin),
-            **({} if submission.parent is None else {"parent": submission.parent}),
-            "payload": submission.payload.payload,
-            "routes": {submission.route.name: route_map(submission.route)},
-        }
-        reply = await self._submitted(begin.run_id, plan, _parts(submission.payload))
+        kind = self._kind(begin, packed_routes((submission.route,)))
+        plan = _chosen(begin)
+        if submission.parent is not None:
+            plan["parent"] = submission.parent
+        values = (begin.run_id, kind, submission.payload.payload, begin.start_hash, begin.inbox)
+        reply = await self._submitted(values, plan, _parts(submission.payload))
         return self._status(reply, begin, submission.parent)
 
-    async def _submitted(self, run_id: RunId, plan: Plan, parts: list[bytes]) -> object:
+    async def _submitted(self, values: tuple[object, ...], plan: Plan, parts: list[bytes]) -> object:
         """The reply, whatever it says. Large parts are put down in front of the script, which only moves them."""
         if not parts:
-            return await self.pipe.firm.call(load("submit"), run_id, plan)
+            return await self.pipe.firm.call(load("submit"), *values, plan or _NOTHING)
         pipe, token = self.pipe.firm, secrets.token_hex(8)
         key = pipe.keys.of("arriving", token)
         while True:
             puts = pipe.command("HSET", key, *parts), pipe.command("PEXPIRE", key, _ARRIVES_WITHIN_MS)
             try:
-                reply = cast("list[object]", await pipe.call(load("submit"), run_id, {**plan, "arriving": token}))
+                reply = cast("list[object]", await pipe.call(load("submit"), *values, {**plan, "arriving": token}))
             finally:
                 put = await asyncio.gather(*puts, return_exceptions=True)
             if reply[0] != b"NO_PARTS":
@@ -155,30 +158,31 @@ class RunStore:
                 if isinstance(error, BaseException):
                     raise error
 
-    async def submit_again(
-        self, begin: Beginning, rerun_of: RunId, payload: bytes, routes: Mapping[bytes, Mapping[bytes, object]]
-    ) -> str:
+    async def submit_again(self, begin: Beginning, rerun_of: RunId, payload: bytes, routes: bytes) -> str:
         """Accept a run that begins as another one did, whose blobs it has. Returns and raises as :meth:`submit`."""
-        given = {"payload": payload, "routes": routes, "rerun_of": rerun_of}
-        plan: dict[str, object] = {**self._accepted(begin), **given}
-        return self._status(await self.pipe.firm.call(load("submit"), begin.run_id, plan), begin, None)
+        values = (begin.run_id, self._kind(begin, routes), payload, begin.start_hash, begin.inbox)
+        plan: Plan = {**_chosen(begin), "rerun_of": rerun_of}
+        return self._status(await self.pipe.firm.call(load("submit"), *values, plan), begin, None)
 
-    async def restore(
-        self, begin: Beginning, content: RunContent, *, rerun_of: RunId | None = None, start: bytes | None = None
-    ) -> str:
+    async def restore(self, begin: Beginning, content: RunContent, *, again: Again | None = None) -> str:
         """Accept a run that goes on where another one was, once. Returns and raises as :meth:`submit`.
 
         Args:
-            rerun_of: that other one, if it has ended and this is its rerun.
-            start: what the record keeps of its start event.
+            again: that other one, if it has ended and this is its rerun.
         """
-        given = {"rerun_of": rerun_of, "start": start}
-        plan = {
-            **self._accepted(begin),
-            **{name: value for name, value in given.items() if value is not None},
-            **content.plan(self.pipe.keys, begin.run_id),
+        plan: Plan = {**_chosen(begin), **content.plan(self.pipe.keys, begin.run_id)}
+        plan.update({"start_hash": begin.start_hash, "inbox": begin.inbox})
+        # What it begins with is not what it goes on from.
+        record = {
+            name: value for name, value in cast("Plan", plan.get("record", {})).items() if name not in START_FIELDS
         }
-        return self._status(await self.pipe.firm.call(load("restore"), begin.run_id, plan), begin, None)
+        routes = _NOTHING
+        if again is not None:
+            routes, plan["rerun_of"] = again.routes, again.run_id
+            record.update(again.start)
+        plan["record"] = record
+        values = (begin.run_id, self._kind(begin, routes), plan)
+        return self._status(await self.pipe.firm.call(load("restore"), *values), begin, None)
 
     def _status(self, raw: object, begin: Beginning, parent: RunId | None) -> str:
         reply = cast("list[object]", raw)
@@ -192,33 +196,9 @@ class RunStore:
             return cast(bytes, reply[1]).decode()
         return "running"
 
-    def _accepted(self, begin: Beginning) -> dict[str, object]:
-        limits = self.limits
-        # In the process that has begun it nobody could do it again.
-        is_kept = limits.keep_steps and "@" not in begin.lane
-        given = {
-            "max_runs": begin.max_runs,
-            "exposed": 1 if begin.exposed else None,
-            "trace": begin.trace,
-            "unkept": None if is_kept else 1,
-            **_chosen(begin),
-        }
-        return {
-            **{name: value for name, value in given.items() if value is not None},
-            "workflow": begin.workflow,
-            "lane": begin.lane,
-            "digest": begin.digest,
-            "timeout_ms": begin.timeout_ms,
-            "keep_ms": limits.keep_ms,
-            "keep_failed_ms": limits.keep_failed_ms,
-            "window": limits.window,
-            "queued_check_ms": limits.queued_check_ms,
-            "max_live_runs": limits.max_live_runs,
-            "inbox": begin.inbox,
-            "start_name": begin.start_name,
-            "start_hash": begin.start_hash,
-            "state": dict(begin.state),
-        }
+    def _kind(self, begin: Beginning, routes: bytes) -> bytes:
+        names = (begin.workflow, begin.lane, begin.digest, begin.start_name)
+        return packed_kind(self.limits, *names, begin.timeout_ms, begin.max_runs, routes)
 
     async def attach(self, run_id: RunId, inbox: DriverId | None, *, firmly: bool = False) -> RunState:
         """How a run stands; its end comes to ``inbox`` too.
@@ -299,7 +279,7 @@ class RunStore:
             RunNotFoundError: no such run.
             RunEndedError: it has ended; nothing was written.
         """
-        values = (run_id, event_id, route.name, encoded.payload, {route.name: route_map(route)})
+        values = (run_id, event_id, route.name, encoded.payload, packed_routes((route,)))
         asked, hashes = set[str](), dict[str, dict[str, bytes]]()
         while True:
             reply = cast("list[bytes]", await self.pipe.firm.call(load("send"), *values, hashes, _parts(encoded)))
@@ -314,23 +294,41 @@ class RunStore:
         raise RunEndedError(run_id, reply[1].decode())
 
 
-def _chosen(begin: Beginning) -> dict[str, object]:
-    """What was said of the run; nothing of what is as usual."""
+def _chosen(begin: Beginning) -> Plan:
+    """What was said of the run, as ``lib/accept.lua`` reads it; nothing of what is as usual."""
     options = begin.options
+    if options is NO_OPTIONS and not (begin.exposed or begin.state or begin.trace):
+        return {}
     if options.fairness_key is not None and begin.max_runs is None:
         raise RunOptionError(
             f"workflow {begin.workflow!r} has no num_concurrent_runs: its runs wait for no turns, so that "
             f"fairness_key has nothing to decide; give the workflow num_concurrent_runs, or leave the key out"
         )
-    restarts = options.on_conflict == "restart"
-    return {
+    token = (begin.token or secrets.token_hex(8)) if options.on_conflict == "restart" else None
+    priority = None if options.priority == "normal" else options.priority
+    record = {
+        "exposed": "1" if begin.exposed else None,
+        "trace": begin.trace,
+        "first_state": pack(dict(begin.state)) if begin.state else None,
         "tags": pack(dict(options.tags)) if options.tags else None,
-        "delay_ms": options.delay_ms or None,
-        "on_conflict": None if options.on_conflict == "fail" else options.on_conflict,
-        "token": (begin.token or secrets.token_hex(8)) if restarts else None,
-        "priority": None if options.priority == "normal" else options.priority,
+        "token": token,
+        "priority": priority,
+        # One process has no streams for priorities.
+        "rank": None if priority is None or "@" in begin.lane else f"#{priority}",
         "fairness": options.fairness_key,
     }
+    plan = {
+        "record": _given(record),
+        "state": dict(begin.state),
+        "delay_ms": options.delay_ms or None,
+        "on_conflict": None if options.on_conflict == "fail" else options.on_conflict,
+        "token": token,
+    }
+    return {name: value for name, value in _given(plan).items() if value != {}}
+
+
+def _given(values: Mapping[str, object]) -> Plan:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _parts(event: Encoded) -> list[bytes]:

@@ -46,11 +46,13 @@ class Admission:
 
     Attributes:
         changes: how often it was another process than before.
+        connections: how many have been made, or begun.
     """
 
     url: str
     settings: Settings
     changes: int = 0
+    connections: int = 0
     _run_id: str | None = None
 
     async def admit(self, connection: NewConnection) -> None:
@@ -60,6 +62,7 @@ class Admission:
             UnfitServerError: :func:`check_server` would refuse it now.
             ServerLoadingError: not yet.
         """
+        self.connections += 1
         await connection.on_connect()
         if self._run_id is None:
             return

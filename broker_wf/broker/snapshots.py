@@ -11,6 +11,7 @@ import msgpack
 
 from broker_wf.broker.connection import FAILED, Pipe, Timeouts, call_sync, sync_client
 from broker_wf.broker.keys import Keys
+from broker_wf.broker.kinds import spread
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.broker.script import load
 from broker_wf.core.ids import RunId
@@ -20,6 +21,8 @@ from broker_wf.wire.blobs import Blob, Encoded
 FORMAT = 1
 _START = "start"
 """The family of a run that has not begun: its start event, and nothing else."""
+START_FIELDS = ("start", "first_state")
+"""Fields of a run's record: what it began with."""
 FLAGS = ("buffers", "recovered", "waits", "unkept")
 """Fields of a run's record that say what it has used."""
 _ONLY_THERE = frozenset({"inside", "numbers"})
@@ -180,7 +183,7 @@ def parse_export(keys: Keys, run_id: RunId, reply: object) -> RunExport | None:
     if not reply:
         return None
     status, now, record, state, parts = cast("tuple[bytes, bytes, list[bytes], list[bytes], list[list[object]]]", reply)
-    fields = {name.decode(): value for name, value in zip(record[::2], record[1::2], strict=True)}
+    fields = spread({name.decode(): value for name, value in zip(record[::2], record[1::2], strict=True)})
     at_ms = int(fields.get("ended_ms", now))
     left_ms = int(fields["deadline_ms"]) - at_ms if "deadline_ms" in fields else None
     used_ms = 0 if left_ms is None else max(0, int(fields["timeout_ms"]) - left_ms)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import dataclass, field
-from typing import cast
 
 from broker_wf.broker.deliveries import EFFECTS_AT_ONCE, Ended
 from broker_wf.broker.leased import Acknowledged
@@ -37,7 +36,7 @@ class Effects:
     codec: Codec
     held: bool = False
     ids: EffectIds = field(init=False)
-    acked: Acknowledged = field(default_factory=Acknowledged)
+    acked: Acknowledged = field(init=False)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     _pending: list[_Put] = field(default_factory=list[_Put])
     _free: int = 0
@@ -47,6 +46,7 @@ class Effects:
 
     def __post_init__(self) -> None:
         self.ids = EffectIds(self.delivery)
+        self.acked = Acknowledged(self.site.broker.admission)
 
     def put(self, effect: Effect) -> None:
         """Make an effect; from any thread. It is on its way at the end of this tick.
@@ -147,6 +147,7 @@ class Effects:
                 ended, words = await self.site.broker.deliveries.apply(
                     self.delivery,
                     plans,
+                    self.acked,
                     busy=self.site.is_busy(),
                     sent=self.site.work_made if makes_work else _nothing,
                 )
@@ -158,8 +159,6 @@ class Effects:
                 _refuse(batch, LeaseLostError(self.delivery.id))
                 return
             for one, word in zip(batch, words, strict=True):
-                if word in ("ok", "seen"):
-                    self.acked.effect = cast(str, one.planned.plan["id"])
                 if one.reply is not None and not one.reply.done():
                     one.reply.set_result(word)
 

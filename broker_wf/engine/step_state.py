@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -162,10 +162,7 @@ class StepState:
         return result_of_change(self.codec, done.result)
 
     async def _ask(self, plan: dict[str, object]) -> Changed:
-        done = await self.site.broker.state.change(self.delivery, plan)
-        if done.word in ("ok", "seen", "yours", "queued"):
-            self.effects.acked.change = cast(str, plan["id"])
-        return done
+        return await self.site.broker.state.change(self.delivery, plan, self.effects.acked)
 
     async def _worked_out(self, path: str, change: Change, name: str) -> dict[str, object]:
         first = path.split(".")[0]
@@ -182,8 +179,13 @@ class StepState:
             finally:
                 await asyncio.shield(self._give_back(token, None))
         if done.word == "lost":
-            raise LeaseLostError(self.delivery.id, "the lock of the state was lost; the change was not made")
+            raise self._lock_lost(token, "the lock of the state was lost; the change was not made")
         return done
+
+    def _lock_lost(self, token: str, what: str) -> LeaseLostError:
+        """What leaves the step. If its lease stands, the server has lost the lock, and the step begins again."""
+        self.effects.acked.lost(token)
+        return LeaseLostError(self.delivery.id, what)
 
     async def _change_held(self, path: str, change: Change) -> Any:
         async with self._locked(f"{change.kind}:{path}") as (before, commit):
@@ -321,7 +323,7 @@ class StepState:
         commit.released = True
         word = await self._pass_on(giving, after)
         if word == "lost":
-            raise LeaseLostError(self.delivery.id, "the lock of edit_state was lost; the change was not written")
+            raise self._lock_lost(commit.token, "the lock of edit_state was lost; the change was not written")
         if word == "seen":
             await asyncio.shield(self.site.broker.state.unlock(self.delivery.run_id, commit.token))
 

@@ -9,6 +9,7 @@ from typing import cast
 
 from broker_wf.broker.broker import Broker
 from broker_wf.broker.feed import FeedEntry
+from broker_wf.broker.kinds import spread
 from broker_wf.broker.reruns import tags_of
 from broker_wf.broker.roster import unpacked_facts
 from broker_wf.core.ids import RunId
@@ -114,7 +115,7 @@ class Inspector:
             self._backlog(found),
             self._held(found),
         )
-        fields = mapping(record)
+        fields = spread(mapping(record))
         if "status" not in fields:
             raise RunNotFoundError(run_id)
         tally = Tally()

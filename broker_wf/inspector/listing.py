@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from broker_wf.broker.broker import Broker
+from broker_wf.broker.kinds import FIELD, of_values
 from broker_wf.broker.reruns import tags_of
 from broker_wf.core.ids import RunId
 from broker_wf.errors import AmbiguousRunIdError, RunNotFoundError
@@ -21,7 +22,7 @@ STATUSES = (RUNNING, QUEUED, "completed", "failed", "cancelled", "timed_out")
 
 _FIELDS = (
     "status",
-    "workflow",
+    FIELD,
     "created_ms",
     "started_ms",
     "ended_ms",
@@ -98,7 +99,7 @@ async def _summaries(broker: Broker, places: Sequence[_Place]) -> list[RunSummar
     made: list[RunSummary] = []
     for place, reply in zip(places, replies, strict=True):
         values = cast("list[bytes | None]", reply)
-        fields = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
+        fields = of_values(_FIELDS, values)
         if "status" not in fields:
             continue
         made.append(

@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import cast
 
 from broker_wf.broker.broker import Broker
+from broker_wf.broker.kinds import FIELD, of_values
 from broker_wf.core.ids import RunId
 from broker_wf.inspector.listing import shown_status
 from broker_wf.inspector.records import error_view, moment_of
 from broker_wf.inspector.replies import text
 from broker_wf.inspector.views import ErrorView, moment
 
-_FIELDS = ("status", "workflow", "created_ms", "started_ms", "ended_ms", "later_window", "result", "error")
+_FIELDS = ("status", FIELD, "created_ms", "started_ms", "ended_ms", "later_window", "result", "error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ async def standing_of(broker: Broker, run_id: str) -> Standing | None:
     """How a run stands, by its whole id; None: there is no such run."""
     raw = await broker.pipe.command("HMGET", broker.keys.of("run", run_id), *_FIELDS)
     values = cast("list[bytes | None]", raw)
-    fields = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
+    fields = of_values(_FIELDS, values)
     if "status" not in fields:
         return None
     status = shown_status(fields)

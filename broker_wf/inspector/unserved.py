@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import cast
 
 from broker_wf.broker.broker import Broker
+from broker_wf.broker.kinds import FIELD, of_values
 from broker_wf.inspector.listing import known_workflows
 from broker_wf.inspector.replies import scored, text, texts
 from broker_wf.inspector.views import UnservedView, moment
@@ -29,12 +29,12 @@ async def _of(broker: Broker, workflow: str, alive: set[str]) -> list[UnservedVi
     key = broker.keys.of
     oldest = await broker.pipe.command("ZRANGE", key("live_runs", workflow), 0, _LOOKED_AT - 1, "WITHSCORES")
     runs = scored(oldest)
-    asked = [broker.pipe.command("HMGET", key("run", run_id), "lane", "digest") for run_id, _ in runs]
+    asked = [broker.pipe.command("HGET", key("run", run_id), FIELD) for run_id, _ in runs]
     groups = defaultdict[_Group, list[tuple[str, int]]](list)
     for run, reply in zip(runs, await asyncio.gather(*asked), strict=True):
-        lane, digest = cast("Sequence[bytes | None]", reply)
-        if lane is not None and digest is not None:
-            groups[text(lane), text(digest)].append(run)
+        fields = of_values((FIELD,), (cast("bytes | None", reply),))
+        if fields["lane"]:
+            groups[text(fields["lane"]), text(fields["digest"])].append(run)
     served = await asyncio.gather(*(_is_served(broker, group, alive) for group in groups))
     somebody = bool(alive.intersection(await _serving(broker, workflow)))
     return [

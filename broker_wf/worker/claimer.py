@@ -205,6 +205,8 @@ class Claimer:
             return
         finally:
             self.promised = 0
+        # It is over: the next one goes out with what waits to be sent now.
+        self._asking = None
         self._took(claimed)
 
     def _took(self, claimed: Claimed) -> None:
@@ -221,7 +223,7 @@ class Claimer:
         self._turns.brought([one.lane for one in claimed.deliveries], everything=everything)
         self._found_all = not (everything or claimed.capped or self._asked_again)
         if everything or self._asked_again:
-            asyncio.get_running_loop().call_soon(self.ask)
+            self.ask()
         else:
             self.idle()
 

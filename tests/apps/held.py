@@ -155,30 +155,62 @@ class Between(StartEvent):
     directory: str
 
 
+async def pass_gate(directory: str, name: str) -> None:
+    """Say that one has come, and wait until it is open."""
+    path = Path(directory) / name
+    path.with_suffix(".came").touch()
+    while not path.exists():  # noqa: ASYNC110 - the test opens it
+        await asyncio.sleep(0.01)
+
+
 class Counting(Workflow):
-    """One step that changes the state and publishes, between the gates ``before`` and ``after``; told how it stands."""
+    """One step that changes the state, and behind another gate publishes and changes more; told how it stands."""
 
     @step
     async def begin(self, ctx: Context, ev: Between) -> StopEvent:
-        await self.gate(ev, "before")
+        await pass_gate(ev.directory, "before")
         raised = await ctx.store.increment("raised")
+        await pass_gate(ev.directory, "between")
         ctx.write_event_to_stream(Told(number=raised))
         async with ctx.store.edit_state() as state:
             state.edited = state.get("edited", 0) + 1
         await ctx.store.set("named", raised)
-        await self.gate(ev, "after")
+        await pass_gate(ev.directory, "after")
         return StopEvent(result=[await ctx.store.get(key, 0) for key in ("raised", "edited", "named")])
 
-    async def gate(self, ev: Between, name: str) -> None:
-        """Say that one has come, and wait until it is open."""
-        path = Path(ev.directory) / name
-        path.with_suffix(".came").touch()
-        while not path.exists():  # noqa: ASYNC110 - the test opens it
-            await asyncio.sleep(0.01)
+
+class Edited(Event):
+    pass
+
+
+class Editing(Workflow):
+    """One step that changes the state under its lock, past the gate ``inside``; the next one says what is there."""
+
+    @step
+    async def edit(self, ctx: Context, ev: Between) -> Edited:
+        await pass_gate(ev.directory, "before")
+        async with ctx.store.edit_state() as state:
+            state.edited = state.get("edited", 0) + 1
+            await pass_gate(ev.directory, "inside")
+        return Edited()
+
+    @step
+    async def tell(self, ctx: Context, ev: Edited) -> StopEvent:
+        return StopEvent(result=await ctx.store.get("edited", 0))
+
+
+class EditingAtOnce(Editing):
+    """The same with effects that are held for the commit."""
+
+    @step(atomic=True)
+    async def edit(self, ctx: Context, ev: Between) -> Edited:
+        return await super().edit(ctx, ev)
 
 
 workflows = [
     Counting(timeout=120),
+    Editing(timeout=120),
+    EditingAtOnce(timeout=120),
     Held(timeout=120),
     Lasting(timeout=120),
     Everything(timeout=120),

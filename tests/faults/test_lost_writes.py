@@ -14,6 +14,7 @@ import redis
 from broker_wf.broker.keys import Keys
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
+from tests.apps.held import Counting
 from tests.faults.experiment import meanwhile
 from tests.security.app import Security
 from tests.security.network import PortServer, serving_worker, start_process, wait_for_answer
@@ -101,6 +102,27 @@ async def test_writes_that_a_failover_lost_are_made_again(tmp_path: Path, log: P
             old.kill()
             await close_homes()
     print(f"round {round_}: {len(handlers)} runs right; {behind[0] - behind[1]:,} bytes were lost")
+    assert "Traceback" not in log.read_text()
+
+
+async def test_a_step_that_changes_the_state_before_and_after_a_failover_that_lost_the_first(
+    tmp_path: Path, log: Path
+) -> None:
+    """One master has done the first change, the next one the others alone: the step is executed again."""
+    lasts = {**SETTINGS, "lease_ms": 30_000}  # Beyond the failover.
+    with guarded(tmp_path) as group, serving_worker(group.url, log, app="tests.apps.held:Counting", **lasts):
+        settings = Settings.load(url=group.url, namespace="security", **lasts)
+        handler = Counting(timeout=ENOUGH_S, broker=settings).run(directory=str(tmp_path))
+        await meanwhile((tmp_path / "before.came").exists, "the step to begin")
+        assert asked(group.master(), "WAIT", "1", "10000") == 1, "the replica knows of the lease"
+        with severed(group):
+            (tmp_path / "before").touch()
+            await meanwhile((tmp_path / "between.came").exists, "its first change to be acknowledged")
+            await asyncio.to_thread(group.fail_over)
+        for gate in ("between", "after"):
+            (tmp_path / gate).touch()
+        assert await asyncio.wait_for(handler, ENOUGH_S) == [1, 1, 1]
+        await close_homes()
     assert "Traceback" not in log.read_text()
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from broker_wf import Workflow
 from broker_wf.home import close_homes
-from tests.apps.held import Counting
+from tests.apps.held import Counting, Editing, EditingAtOnce, Everything
 from tests.apps.loads import CHAINS, W1, W2
 from tests.faults.cluster import own_cluster
 from tests.faults.experiment import Experiment, meanwhile, seeds
@@ -20,6 +21,8 @@ from tests.servers import start_server
 
 CHECKER = shutil.which("redis-check-aof")
 TAIL = 4096
+COUNT = 6
+RIGHT = [list(range(COUNT)), sum(range(COUNT))]
 
 
 class TornLog:
@@ -63,6 +66,8 @@ async def torn(records: Records, seed: int, name: str, *, repair: bool, runs: in
     experiment.begin(W1, 10, [f"s{n}" for n in range(runs)], pause_s=pause_s)
     experiment.begin(W2, 6, [f"m{n}" for n in range(runs // 4)])
     experiment.begin(CHAINS, 6, [f"c{n}" for n in range(runs // 4)], pause_s=pause_s)
+    flow = Everything(timeout=300, broker=experiment.cluster.settings)
+    others = [flow.run(count=COUNT, pause_s=experiment.chance.uniform(0, 1)) for _ in range(runs // 4)]
     log = TornLog(experiment, repair=repair)
     for _ in range(3):
         await asyncio.sleep(experiment.chance.uniform(0.2, 0.5))
@@ -71,7 +76,11 @@ async def torn(records: Records, seed: int, name: str, *, repair: bool, runs: in
         kept = await asyncio.to_thread(log.note)
         await asyncio.sleep(1.0)
         await asyncio.to_thread(log.tear, kept)
-    return await experiment.violations(250 if repair else 25)
+    found = await experiment.violations(250 if repair else 25)
+    if not repair:  # What the server cannot read it may never give back.
+        return found
+    told = await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), 60)
+    return found + [f"{one.run_id} gave {its!r}" for one, its in zip(others, told, strict=True) if its != RIGHT]
 
 
 @pytest.mark.skipif(CHECKER is None, reason="no redis-check-aof on PATH")
@@ -83,23 +92,43 @@ async def test_a_server_that_loses_its_last_second_goes_back_in_time_and_on(reco
     assert found == []
 
 
-async def test_what_a_step_did_by_call_before_the_power_went_is_done_when_it_ends(records: Records) -> None:
-    """The server has lost what it had acknowledged to an execution that goes on."""
+@pytest.mark.parametrize("at", ["between", "after"])
+async def test_what_a_step_did_by_call_before_the_power_went_is_done_when_it_ends(records: Records, at: str) -> None:
+    """The server has lost what it had acknowledged to an execution that goes on: all of it, or the first of it."""
     experiment, directory = Experiment(records, "D4 effects are lost"), records.cluster.directory
     await asyncio.to_thread(experiment.workers, 1, 1)
     handler = Counting(timeout=120, broker=experiment.cluster.settings).run(run_id="r", directory=str(directory))
     await meanwhile((directory / "before.came").exists, "the step to begin")
     log = TornLog(experiment, repair=CHECKER is not None)
     kept = await asyncio.to_thread(log.note)
-    records.gate("before")
-    await meanwhile((directory / "after.came").exists, "its effects to be acknowledged")
+    for gate in ("before",) if at == "between" else ("before", "between"):
+        records.gate(gate)
+    await meanwhile((directory / f"{at}.came").exists, "its effects to be acknowledged")
     await asyncio.to_thread(log.tear, kept, 0)
     assert not experiment.cluster.client.exists(experiment.cluster.keys.of("state", "r")), "they are lost"
-    records.gate("after")
+    for gate in ("between", "after"):
+        records.gate(gate)
     assert (await asyncio.wait_for(handler.stop_event_result(), 60)).result == [1, 1, 1]
     told = [await asyncio.wait_for(anext(events), 60) for events in [handler.stream_events()] for _ in range(2)]
     assert [type(one).__name__ for one in told] == ["Told", "StopEvent"]
     assert [one.word for one in records.told() if one.script == "commit"] == ["FORGOTTEN", "OK"]
+
+
+@pytest.mark.parametrize("flow", [Editing, EditingAtOnce])
+async def test_a_step_whose_lock_the_server_has_lost_is_executed_again(records: Records, flow: type[Workflow]) -> None:
+    experiment, directory = Experiment(records, "D4 a lock is lost"), records.cluster.directory
+    await asyncio.to_thread(experiment.workers, 1, 1)
+    handler = flow(timeout=120, broker=experiment.cluster.settings).run(run_id="r", directory=str(directory))
+    await meanwhile((directory / "before.came").exists, "the step to begin")
+    log = TornLog(experiment, repair=CHECKER is not None)
+    kept = await asyncio.to_thread(log.note)
+    records.gate("before")
+    await meanwhile((directory / "inside.came").exists, "it to have the lock")
+    await asyncio.to_thread(log.tear, kept, 0)
+    assert not experiment.cluster.client.exists(experiment.cluster.keys.of("lock", "r")), "it is lost"
+    records.gate("inside")
+    assert await asyncio.wait_for(handler, 60) == 1
+    assert next(one.word for one in records.told() if one.script in ("commit", "fail")) == "FORGOTTEN"
 
 
 SEEDS, BAD = 10, 5

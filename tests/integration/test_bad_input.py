@@ -68,16 +68,17 @@ class UnsendableResult(Workflow):
 
 MALFORMED: list[dict[bytes, bytes]] = [
     {b"x": b"y"},
-    {b"r": b"run", b"e": b"0"},
-    {b"r": b"run", b"e": b"0", b"s": b"end", b"more": b"1"},
-    {b"\xff\xfe": b"\x00\x80", b"e": b"\xff", b"s": b"\xff"},
-    {b"r": b"", b"e": b"", b"t": b""},
+    {b"d": b"run|0"},
+    {b"d": b"0@end"},
+    {b"d": b"run|0@end", b"more": b"1"},
+    {b"\xff\xfe": b"\x00\x80"},
+    {b"d": b""},
 ]
 OF_NO_RUN: list[dict[bytes, bytes]] = [
-    {b"r": b"no-such-run", b"e": b"0", b"s": b"end"},
-    {b"r": b"\xff\xfe", b"e": b"\xc1", b"s": b"\x00"},
-    {b"r": b"", b"e": b"", b"s": b""},
-    {b"r": b"a|b", b"e": b"@@", b"s": b",,"},
+    {b"d": b"no-such-run|0@end"},
+    {b"d": b"\xff\xfe|\xc1@\x00"},
+    {b"d": b"|@"},
+    {b"d": b"a|b|@@@,,"},
 ]
 
 

@@ -112,6 +112,12 @@ class Surplus(Workflow):
         return StopEvent(result=ev.members) if ev.members else None
 
 
+class OfAnotherClass(Workflow):
+    @step
+    async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
+        return StopEvent(result=ctx.collect_events(ev, [Item]))
+
+
 class NothingExpected(Workflow):
     @step
     async def begin(self, ctx: Context, ev: StartEvent) -> StopEvent:
@@ -214,6 +220,11 @@ async def test_surplus_events_of_a_class_are_not_kept(stage: Stage) -> None:
     members = await within(flow.run())
     assert len(set(members)) == 4
     assert members[-1] == 99
+
+
+async def test_an_event_of_a_class_that_is_not_collected_gives_nothing(stage: Stage) -> None:
+    """As the original: no event is kept, and none is waited for."""
+    assert await within((await stage.put_on(OfAnotherClass)).run()) is None
 
 
 async def test_a_collection_of_nothing_is_complete_at_once(stage: Stage) -> None:

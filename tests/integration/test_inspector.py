@@ -11,6 +11,7 @@ import redis
 
 from broker_wf import Context, Workflow, step
 from broker_wf.broker.broker import open_broker
+from broker_wf.broker.kinds import FIELD
 from broker_wf.errors import AmbiguousRunIdError, RunNotFoundError
 from broker_wf.events import Event, StartEvent, StopEvent
 from broker_wf.handler import WorkflowHandler
@@ -271,6 +272,17 @@ async def test_a_run_that_is_kept_no_longer_is_not_listed(cluster: Stage, reader
     assert await reader.ask.runs() == []
     with pytest.raises(RunNotFoundError):
         await reader.ask.run("gone")
+
+
+async def test_a_run_whose_record_was_damaged_is_shown_all_the_same(cluster: Stage, reader: Reader) -> None:
+    flow = await cluster.put_on(Echo)
+    await within(flow.run(run_id="odd"))
+    with redis.Redis.from_url(cluster.url) as client:
+        client.hset(cluster.keys.of("run", "odd"), FIELD, b"\xc1")
+    (listed,) = await reader.ask.runs()
+    shown = await reader.ask.run("odd")
+    assert (listed.workflow, listed.status) == (shown.workflow, shown.status) == ("", "completed")
+    assert (shown.digest, shown.lane) == ("", "")
 
 
 async def test_a_cursor_of_another_kind_is_refused(reader: Reader) -> None:

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from broker_wf import Context, Workflow, catch_error, step
+from broker_wf.broker.kinds import FIELD, spread
 from broker_wf.collect import Collect, Take
 from broker_wf.events import Event, HumanResponseEvent, StartEvent, StepFailedEvent, StopEvent
 from broker_wf.handler import WorkflowHandler
@@ -185,11 +186,12 @@ def end_leases(stage: Stage, handler: WorkflowHandler, *steps: str) -> None:
 async def repeat_entries(stage: Stage, handler: WorkflowHandler) -> None:
     """Put each entry of the members into its stream once more, and wait until claims have met them all."""
     with raw(stage) as client:
-        lane = cast(bytes, client.hget(stage.keys.of("run", handler.run_id), "lane")).decode()
+        kind = cast(bytes, client.hget(stage.keys.of("run", handler.run_id), FIELD))
+        lane = spread({FIELD: kind})["lane"].decode()
         stream = stage.keys.of("work", lane, "Item")
         there = client.xlen(stream)
         for did in live(client, stage, handler, "work"):
-            client.xadd(stream, {"r": handler.run_id, "e": did.removesuffix("@work"), "s": "work"})
+            client.xadd(stream, {"d": f"{handler.run_id}|{did}"})
         client.zadd(stage.keys.of("ready", lane), {"w:Item|work": 0})
         client.rpush(stage.keys.of("bell", lane), "1")
         await until(lambda: client.xlen(stream) == there)

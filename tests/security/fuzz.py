@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from broker_wf.core.ids import Lane
 
 DEEP = 10_000
 LARGE = 5 * 1024 * 1024
+_ENTRY = re.compile(rb"[^|]*\|.*@[^@]*", re.DOTALL)
 
 Put = Callable[[redis.Redis], object]
 
@@ -52,18 +54,18 @@ class Fuzz:
         for n in range(count):
             key = self.keys.of(self.random.choice(["work", "again"]), self.lane, "Piece")
             fields = self._fields(large=n == count // 2)
-            self.unread += [*fields] != [b"r", b"e", b"s"]
+            self.unread += [*fields] != [b"d"] or _ENTRY.fullmatch(fields[b"d"]) is None
             yield lambda client, key=key, fields=fields: client.xadd(key, cast(Any, fields))
 
     def _fields(self, *, large: bool) -> dict[bytes, bytes]:
         if large:
-            return {b"r": b"r" * LARGE, b"e": b"0", b"s": b"work"}
+            return {b"d": b"r" * LARGE + b"|0@work"}
         pick = self.random.randrange(4)
         if pick == 0:
             return {self.garbage() or b"x": self.garbage() for _ in range(self.random.randrange(1, 5))}
         if pick == 1:
-            return {name: self.garbage() for name in self.random.sample([b"r", b"e", b"s"], 2)}
-        return {b"r": self.garbage(), b"e": self.garbage(), b"s": self.random.choice([b"work", self.garbage()])}
+            return {b"d": self.garbage()}
+        return {b"d": b"%s|%s@%s" % (self.garbage(), self.garbage(), self.random.choice([b"work", self.garbage()]))}
 
     def members(self, count: int) -> Iterator[Put]:
         """Members of the sorted sets that are read, due at once; messages; tokens."""

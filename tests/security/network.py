@@ -97,14 +97,16 @@ def until(predicate: object, what: str, within_s: float = ENOUGH_S) -> None:
         time.sleep(0.01)
 
 
-def worker_process(url: str, log: Path, namespace: str = "security", **settings: object) -> subprocess.Popen[bytes]:
+def worker_process(
+    url: str, log: Path, namespace: str = "security", app: str = APP, **settings: object
+) -> subprocess.Popen[bytes]:
     """A real worker; what it says is in a file."""
     variables = {f"BROKER_WF_{name.upper()}": str(value) for name, value in settings.items()}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "BROKER_WF_URL": url, "BROKER_WF_NAMESPACE": namespace}
     with log.open("ab") as sink:
         return subprocess.Popen(
-            [sys.executable, "-m", "broker_wf", "worker", APP],
+            [sys.executable, "-m", "broker_wf", "worker", app],
             env={**environment, **variables},
             cwd=ROOT,
             stdout=sink,
@@ -113,9 +115,11 @@ def worker_process(url: str, log: Path, namespace: str = "security", **settings:
 
 
 @contextmanager
-def serving_worker(url: str, log: Path, namespace: str = "security", **settings: object) -> Iterator[int]:
+def serving_worker(
+    url: str, log: Path, namespace: str = "security", app: str = APP, **settings: object
+) -> Iterator[int]:
     """A worker that has begun to serve; yields its process id."""
-    process = worker_process(url, log, namespace, **settings)
+    process = worker_process(url, log, namespace, app, **settings)
     try:
         until(lambda: " serves " in log.read_text() or process.poll() is not None, "the worker to serve")
         assert process.poll() is None, log.read_text()

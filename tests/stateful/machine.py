@@ -259,9 +259,9 @@ class Scripts(Accidents):
             return
         for run_id in self.one_run(n):
             for did in one_of([*self.runs[run_id].live, *self.runs[run_id].done], n):
-                event_id, _, step = did.rpartition("@")
+                step = did.rpartition("@")[2]
                 group = one_of([g for g in self.rig.groups if g.step == step], n)[0]
-                self.add_entry(group.kind, group.event, step, {"r": run_id, "e": event_id, "s": step})
+                self.add_entry(group.kind, group.event, step, {"d": f"{run_id}|{did}"})
 
     @running
     @rule(n=index, what=st.sampled_from(["trim", "destroy", "delete", "setid", "watch", "queued", "ready", "bell"]))

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from broker_wf.broker.deliveries import Ended
-from broker_wf.broker.leased import Acknowledged
 from broker_wf.core.commit import Opening, Recovery, StepCommit
 from broker_wf.core.outcome import CollectDecision
 from broker_wf.core.routing import Route
 from tests.stateful.flow import COLLECTED
 
 MAX_CRASHES = 3
+
+
+@dataclass(slots=True)
+class Told:
+    """All that an execution was told it had done by call, by id."""
+
+    effects: set[str] = field(default_factory=set[str])
+    changes: set[str] = field(default_factory=set[str])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,11 +107,10 @@ class Run:
             return Ended.DONE
         return Ended.GONE if self.status != "running" else Ended.FENCED
 
-    def forgets(self, did: str, acked: Acknowledged | None) -> bool:
+    def forgets(self, did: str, told: Told | None) -> bool:
         """Whether something is gone that a holder was told it had done."""
-        record, acked = self.live[did], acked or Acknowledged()
-        effects, changes = {acked.effect} - {None}, {acked.change} - {None}
-        return not (effects <= record.effects and changes <= record.changes.keys())
+        record, told = self.live[did], told or Told()
+        return not (told.effects <= record.effects and told.changes <= record.changes.keys())
 
     def claim(self, did: str, fence: str) -> Record:
         record = self.live[did]
@@ -112,13 +118,13 @@ class Run:
         record.state, record.fence, self.begun = "l", fence, True
         return record
 
-    def commit(self, did: str, fence: str, commit: StepCommit, n: int, acked: Acknowledged | None) -> Ended:
+    def commit(self, did: str, fence: str, commit: StepCommit, n: int, told: Told | None) -> Ended:
         refused = self.refusal(did, fence)
         if refused is not None:
             return refused
         if not all(self._stands(one) for one in commit.decisions):
             return Ended.STALE_BUFFER
-        if self.forgets(did, acked):
+        if self.forgets(did, told):
             return Ended.FORGOTTEN
         record = self.live.pop(did)
         for decision in commit.decisions:
@@ -138,11 +144,11 @@ class Run:
             self._close(commit.opening.id)
         return Ended.DONE
 
-    def fail(self, did: str, fence: str, acked: Acknowledged | None, *, delayed: bool, final: bool) -> Ended:
+    def fail(self, did: str, fence: str, told: Told | None, *, delayed: bool, final: bool) -> Ended:
         refused = self.refusal(did, fence)
         if refused is not None:
             return refused
-        if self.forgets(did, acked):
+        if self.forgets(did, told):
             return Ended.FORGOTTEN
         if final:
             self.live.pop(did)
@@ -156,11 +162,11 @@ class Run:
         self._grant()
         return Ended.DONE
 
-    def hand_to_handler(self, did: str, fence: str, recovery: Recovery, n: int, acked: Acknowledged | None) -> Ended:
+    def hand_to_handler(self, did: str, fence: str, recovery: Recovery, n: int, told: Told | None) -> Ended:
         refused = self.refusal(did, fence)
         if refused is not None:
             return refused
-        if self.forgets(did, acked):
+        if self.forgets(did, told):
             return Ended.FORGOTTEN
         record = self.live.pop(did)
         self.done[did] = fence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
 
@@ -15,7 +15,7 @@ from broker_wf.broker.broker import Broker, open_broker
 from broker_wf.broker.changes import Changed
 from broker_wf.broker.deliveries import Ended, FailurePlan, Link, Offer
 from broker_wf.broker.leased import Acknowledged
-from broker_wf.broker.packing import pack, unpack
+from broker_wf.broker.packing import pack
 from broker_wf.broker.plans import EffectIds, Plan, commit_map, effect_map, recovery_map
 from broker_wf.broker.renewal import Renewal
 from broker_wf.broker.roster import groups_of
@@ -36,6 +36,8 @@ from broker_wf.wire.fingerprints import fingerprint
 from broker_wf.wire.state import change_in_place
 from tests.integration.key_audit import problems
 from tests.stateful.flow import COLLECTED, Answer, Loose, program
+from tests.stateful.model import Told
+from tests.stateful.truth import Truth, record_of, truth_of
 
 LEASE_MS = 60_000
 LATER_MS = 3_600_000
@@ -47,17 +49,6 @@ Answers = dict[str, tuple[str, int | None]]
 """By waiter: how it stands, and what it got."""
 Saved = tuple[bytes, int, bytes]
 """A key, how long it lasts, and what it holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """A run as its keys hold it. ``live``, ``backlog`` and ``waiting`` are keyed by delivery id."""
-
-    status: str
-    live: dict[str, dict[str, Any]]
-    backlog: set[str]
-    waiting: dict[str, dict[str, Any]]
-    done: set[str]
 
 
 class Rig:
@@ -76,7 +67,7 @@ class Rig:
         self.serves = pack([[self.lane, self.program.spec.digest, limits, {}]])
         self.fences = 0
         self.kept: list[Delivery] = []
-        self.acked: dict[Fence, Acknowledged] = {}
+        self._known: dict[tuple[str, ...], tuple[Acknowledged, Told]] = {}
         self.left_some = False
 
     def close(self) -> None:
@@ -159,7 +150,7 @@ class Rig:
     def commit(
         self, commit: StepCommit, offer: Offer | None = None, *, busy: bool = False, links: Sequence[StepCommit] = ()
     ) -> Ended:
-        acked = self.acked.get(commit.delivery.fence, Acknowledged())
+        acked, _ = self.known(commit.delivery)
         link, *more = (Link(one, commit_map(one, [], self.program.codec)) for one in (commit, *links))
         ends = self.broker.deliveries.commit(link, [], acked, busy=busy, sent=lambda: None, offer=offer, links=more)
         return self.ended(commit.delivery, self.run(ends))
@@ -179,8 +170,9 @@ class Rig:
         )
 
     def calls(self) -> int:
-        """How often a script was called on this server."""
-        return int(self.raw.info("commandstats").get("cmdstat_fcall", {}).get("calls", 0))
+        """How often a script was executed on this server: it may not have known one before."""
+        counts = self.raw.info("commandstats").get("cmdstat_fcall", {})
+        return int(counts.get("calls", 0)) - int(counts.get("failed_calls", 0))
 
     def collected(self, delivery: Delivery) -> tuple[CollectDecision, ...]:
         """What ``collect_events`` decides on what the claim brought."""
@@ -200,22 +192,28 @@ class Rig:
         """Apply effects; also says their ids."""
         ids = EffectIds(delivery)
         plans = [effect_map(one, ids, self.program.codec) for one in effects]
-        ended, words = self.run(self.broker.deliveries.apply(delivery, plans, busy=False, sent=lambda: None))
+        acked, told = self.known(delivery)
+        ended, words = self.run(self.broker.deliveries.apply(delivery, plans, acked, busy=False, sent=lambda: None))
         made = [cast(str, one.plan["id"]) for one in plans]
-        if words and words[-1] in ("ok", "seen"):
-            self.acked.setdefault(delivery.fence, Acknowledged()).effect = made[-1]
+        told.effects |= {id_ for id_, word in zip(made, words, strict=False) if word in ("ok", "seen")}
         return ended, words, made
 
     def change(self, delivery: Delivery, name: str, by: int) -> Changed:
         plan = change_in_place(self.program.codec, DictState, "count", increment(by))
         assert plan is not None
-        changed = self.run(self._changed(delivery, {**plan, "id": name}))
-        if changed.word in ("ok", "seen"):
-            self.acked.setdefault(delivery.fence, Acknowledged()).change = name
+        return self.make(delivery, {**plan, "id": name})
+
+    def make(self, delivery: Delivery, change: Plan) -> Changed:
+        """Make a change of the state."""
+        acked, told = self.known(delivery)
+        changed = self.run(self.broker.state.change(delivery, change, acked))
+        if changed.word in ("ok", "seen", "yours", "queued"):
+            told.changes.add(cast(str, change["id"]))
         return changed
 
-    async def _changed(self, delivery: Delivery, plan: Plan) -> Changed:
-        return await self.broker.state.change(delivery, plan)
+    def known(self, delivery: Delivery) -> tuple[Acknowledged, Told]:
+        """What the execution of a lease was told: as a worker keeps it, and all of it."""
+        return self._known.setdefault(_lease(delivery), (Acknowledged(self.broker.admission), Told()))
 
     def fail(self, delivery: Delivery, delay_ms: int | None) -> Ended:
         ending: Plan = {"status": "failed", "error": b"e", "name": "F", "payload": b"p"}
@@ -237,13 +235,13 @@ class Rig:
         return self._failed(delivery, FailurePlan(recovers=recovery_map(recovery, self.program.codec)[0])), recovery
 
     def _failed(self, delivery: Delivery, plan: FailurePlan) -> Ended:
-        fail, acked = self.broker.deliveries.fail, self.acked.get(delivery.fence, Acknowledged())
+        fail, (acked, _) = self.broker.deliveries.fail, self.known(delivery)
         return self.ended(delivery, self.run(fail(delivery, [], b"error", plan, acked, busy=False, sent=lambda: None)))
 
     def ended(self, delivery: Delivery, ended: Ended) -> Ended:
         """A worker whose effects were lost executes the step again, and knows of none at first."""
         if ended is Ended.FORGOTTEN:
-            self.acked.pop(delivery.fence, None)
+            self._known.pop(_lease(delivery), None)
         return ended
 
     def suspend(self, delivery: Delivery, waiter_id: str, wants: int | None, timeout_ms: int | None) -> Ended:
@@ -266,7 +264,9 @@ class Rig:
         pipe = self.raw.pipeline(transaction=False)
         for did in dids:
             pipe.hgetall(self.key("waits", run_id, did))
-        return [{name.decode(): self._answer(_record(raw)) for name, raw in waits.items()} for waits in pipe.execute()]
+        return [
+            {name.decode(): self._answer(record_of(raw)) for name, raw in waits.items()} for waits in pipe.execute()
+        ]
 
     def _answer(self, waiter: dict[str, Any]) -> tuple[str, int | None]:
         event = self.program.codec.decode_event(waiter["p"]) if "p" in waiter else None
@@ -317,7 +317,8 @@ class Rig:
         return list(zip(names, told[::2], told[1::2], strict=True))
 
     def put_back(self, keys: list[Saved]) -> None:
-        """The namespace is as it was then."""
+        """The namespace is as it was then, and the server another one."""
+        self.broker.admission.connections += 1
         pipe = self.raw.pipeline(transaction=True)
         for name in self.raw.scan_iter(f"{self.broker.keys.tag}*", count=1000):
             pipe.delete(name)
@@ -366,20 +367,7 @@ class Rig:
         return [one.decode() for one in cast("list[bytes]", raw)]
 
     def truth(self, run_id: str) -> Truth:
-        pipe = self.raw.pipeline(transaction=True)
-        pipe.hget(self.key("run", run_id), "status")
-        pipe.hgetall(self.key("live", run_id))
-        pipe.lrange(self.key("backlog", run_id), 0, -1)
-        pipe.hkeys(self.key("done", run_id))
-        pipe.hgetall(self.key("waiting", run_id))
-        status, live, backlog, done, waiting = pipe.execute()
-        return Truth(
-            status=status.decode(),
-            live={did.decode(): _record(raw) for did, raw in live.items()},
-            backlog={cast("list[bytes]", unpack(item[1:]))[0].decode() for item in backlog},
-            waiting={did.decode(): _record(raw) for did, raw in waiting.items()},
-            done={did.decode() for did in done},
-        )
+        return truth_of(self.raw, self.key, run_id)
 
 
 def rigged(url: str, namespace: str, window: int) -> Iterator[Rig]:
@@ -396,5 +384,6 @@ async def _lost(broker: Broker, leases: list[list[str]]) -> list[int]:
     return cast("list[int]", await broker.pipe.call(load("renew"), LEASE_MS, leases))
 
 
-def _record(raw: bytes) -> dict[str, Any]:
-    return {key.decode(): value for key, value in cast("dict[bytes, Any]", unpack(raw)).items()}
+def _lease(delivery: Delivery) -> tuple[str, ...]:
+    """What is claimed together has one fence."""
+    return delivery.run_id, delivery.id, delivery.fence

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from broker_wf.core.delivery import Delivery
+from broker_wf.core.ids import RunId
 from tests.stateful.acts import MAX_CRASHES, begun, hand_on, only, run_out
 from tests.stateful.flow import Item, Task
 from tests.stateful.rig import LEASE_MS, Rig
@@ -69,6 +70,29 @@ def test_it_gives_nothing_that_has_ended_meanwhile(rig: Rig) -> None:
     rig.submit("r")
     hand_on(rig, only(rig.claim("w1", 4, **waiting)), Task())
     assert only(in_place_of(rig, waiting)).step == "limited"
+
+
+@pytest.mark.parametrize("goes_along", [True, False])
+def test_the_place_of_what_has_ended_before_its_worker_has_heard_of_it_falls_free(rig: Rig, goes_along: bool) -> None:
+    """A test met it once in hundreds of runs: whoever asked for the place next waited for a whole lease."""
+    hand_on(rig, begun(rig), Task())
+    asked = along(rig) if goes_along else {"fence": rig.fence()}
+    assert only(rig.claim("w1", 4, **asked)).step == "limited"
+    rig.run(rig.broker.runs.cancel(RunId("r")))
+    assert rig.places("limited") != []
+    assert in_place_of(rig, asked) == ()
+    assert rig.places("limited") == []
+
+
+def test_a_claim_brings_on_the_next_part_of_a_large_fan_out(rig: Rig) -> None:
+    hand_on(rig, begun(rig), *[Item(n=n) for n in range(700)], listed=True)
+    parts = [len(rig.truth("r").live)]
+    for _ in range(3):
+        assert len(rig.claim("w1", 1)) == 1
+        parts.append(len(rig.truth("r").live))
+    assert parts == [200, 400, 600, 700]
+    assert rig.raw.llen(rig.key("bell", rig.lane)) > 0, "whoever idles hears of it"
+    assert len(rig.claim("w2")) == 697
 
 
 def test_claims_of_a_worker_by_itself_are_kept_apart_from_those_that_go_along(rig: Rig) -> None:

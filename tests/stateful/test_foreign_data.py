@@ -58,7 +58,7 @@ def test_a_foreign_entry_that_has_by_chance_the_id_of_a_delivery_in_another_stre
     held = rig.claim("w2") if is_leased else ()
     if not is_leased:
         rig.raw.zrem(rig.key("ready", rig.lane), f"a:{name}|begin")
-    rig.raw.xadd(rig.key("work", rig.lane, name), {"r": "r", "e": "0", "s": "begin"}, id=at)
+    rig.raw.xadd(rig.key("work", rig.lane, name), {"d": "r|0@begin"}, id=at)
     rig.raw.zadd(rig.key("ready", rig.lane), {f"w:{name}|begin": 0})
     assert rig.claim("w1") == ()
     if not is_leased:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 
 from broker_wf.broker.deliveries import Ended, Link
-from broker_wf.broker.leased import Acknowledged
 from broker_wf.broker.plans import commit_map
 from broker_wf.core.commit import StepCommit
 from broker_wf.core.delivery import Delivery
@@ -24,7 +23,7 @@ def commit_together(rig: Rig, commits: Sequence[StepCommit]) -> list[Ended]:
             commit(
                 Link(one, commit_map(one, [], codec)),
                 [],
-                rig.acked.get(one.delivery.fence, Acknowledged()),
+                rig.known(one.delivery)[0],
                 busy=False,
                 sent=lambda: None,
             )
@@ -52,11 +51,11 @@ def chain(rig: Rig, delivery: Delivery, kinds: Sequence[type[Event]], n: int) ->
 def committed_together(twins: Twins, deliveries: Sequence[Delivery], kind: type[Event], n: int) -> None:
     """Of one run, in one turn of the loop."""
     plans = [twins.rig.plan(one, [kind(n=n)], listed=False) for one in deliveries]
-    acked = [twins.rig.acked.get(one.fence) for one in deliveries]
+    told = [twins.rig.known(one)[1] for one in deliveries]
     ended = commit_together(twins.rig, plans)
     expected = [
         twins.runs[plan.delivery.run_id].commit(plan.delivery.id, plan.delivery.fence, plan, n, known)
-        for plan, known in zip(plans, acked, strict=True)
+        for plan, known in zip(plans, told, strict=True)
     ]
     assert ended == expected
 
@@ -70,7 +69,7 @@ def committed_in_one_go(twins: Twins, delivery: Delivery, kinds: Sequence[type[E
     if refused is None and links and waits:
         assert twins.rig.commit(plan, links=links) is Ended.SINGLY
         return
-    expected = run.commit(delivery.id, fence, plan, n, twins.rig.acked.get(fence))
+    expected = run.commit(delivery.id, fence, plan, n, twins.rig.known(delivery)[1])
     for link in links if expected is Ended.DONE and refused is None else ():
         run.claim(link.delivery.id, link.delivery.fence)
         assert run.commit(link.delivery.id, link.delivery.fence, link, n, None) is Ended.DONE

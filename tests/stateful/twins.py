@@ -21,7 +21,8 @@ from broker_wf.wire.envelope import PLAIN_HEAD
 from tests.stateful.acts import one_of
 from tests.stateful.flow import LIMIT, Answer
 from tests.stateful.model import MAX_CRASHES, Run, Waiter
-from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig, Truth
+from tests.stateful.rig import FRAIL_AT, LATER_MS, Rig
+from tests.stateful.truth import Truth
 
 WORKERS = ("w1", "w2")
 TIMEOUTS: dict[str, int | None] = {"soon": LATER_MS, "later": 2 * LATER_MS, "never": None}
@@ -208,7 +209,7 @@ class Twins(RuleBasedStateMachine):
         run, worker = self.runs[delivery.run_id], self.holders[delivery.fence]
         self.rig.kept, before = [], set(run.live)
         offer = self.rig.offer(plan, worker) if stays else None
-        expected = run.commit(delivery.id, delivery.fence, plan, n, self.rig.acked.get(delivery.fence))
+        expected = run.commit(delivery.id, delivery.fence, plan, n, self.rig.known(delivery)[1])
         assert self.rig.commit(plan, offer) is expected
         if offer is not None:
             follows = {f"{plan.emissions[0].id}@{offer.step}"} & (set(run.live) - before)
@@ -258,8 +259,8 @@ class Twins(RuleBasedStateMachine):
     def failed(self, delivery: Delivery, delay_ms: int | None) -> None:
         run = self.runs[delivery.run_id]
         before = run.refusal(delivery.id, delivery.fence)
-        acked = self.rig.acked.get(delivery.fence)
-        expected = run.fail(delivery.id, delivery.fence, acked, delayed=bool(delay_ms), final=delay_ms is None)
+        told = self.rig.known(delivery)[1]
+        expected = run.fail(delivery.id, delivery.fence, told, delayed=bool(delay_ms), final=delay_ms is None)
         found = self.rig.fail(delivery, delay_ms)
         said_before = before is Ended.FENCED and found is Ended.DONE and (delivery.id, delivery.fence) in self.failures
         assert found is expected or said_before
@@ -267,9 +268,9 @@ class Twins(RuleBasedStateMachine):
             self.failures.add((delivery.id, delivery.fence))
 
     def handed_to_handler(self, delivery: Delivery, n: int) -> None:
-        run, acked = self.runs[delivery.run_id], self.rig.acked.get(delivery.fence)
+        run, told = self.runs[delivery.run_id], self.rig.known(delivery)[1]
         found, recovery = self.rig.hand_to_handler(delivery)
-        assert found is run.hand_to_handler(delivery.id, delivery.fence, recovery, n, acked)
+        assert found is run.hand_to_handler(delivery.id, delivery.fence, recovery, n, told)
 
     def suspended(self, delivery: Delivery, waiter_id: str, wants: int | None) -> None:
         """Wait; under the same id always for the same."""

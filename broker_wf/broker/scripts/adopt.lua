@@ -38,7 +38,9 @@ for i = 1, #all, 2 do
     move_leased(did, rec)
   end
 end
-redis.call('HSET', run_key(rid), 'lane', lane)
+local list = { unpack(run.list) }
+list[2] = lane
+redis.call('HSET', run_key(rid), 'kind', cmsgpack.pack(list))
 -- One process has no streams for priorities.
 redis.call('HDEL', run_key(rid), 'rank')
 if run.max_runs then resume_turn(run, rid, now) end

@@ -19,6 +19,7 @@ local STATUSES = ' running completed failed cancelled timed_out '
 
 local function audit_run(rid)
   local run = load_run(rid)
+  if run and run.is_broken then error('its kind is none of ours', 0) end
   if run and not string.find(STATUSES, ' ' .. run.status .. ' ', 1, true) then error('its status is none of ours', 0) end
   if not run or run.status ~= 'running' then
     repairs = repairs + redis.call('ZREM', live_runs_key(workflow), rid)

@@ -9,7 +9,7 @@
 --!                refs {hashes of the blobs its payloads need} or nil,
 --!                hand {nonce, worker, lease_ms, step, lane, begun} or nil: the worker offers to go on with what is handed on at last,
 --!                hashes {event id = {field = hash}} of what waiters ask for, or nil
---!                knows {effect, change} or nil: the last that this execution has done by call
+--!                knows {effects, changes} or nil: the last that this execution has done by call, over each connection
 --! arg links rest  what the worker has executed in one go with it, each the one delivery that followed from the one before: delivery,
 --!                nonce, plan (packed, as above: emits, routes, opens, ends, asked), the next delivery …
 --! reply list: 'OK', what the worker keeps or nil | 'DONE', status, likewise (by this very lease, before) | 'GONE', status | 'FENCED' | 'STALE_BUFFER' | 'FORGOTTEN' | 'NO_BLOB' | 'FIELDS', field… | 'SINGLY' (somebody waits: commit it without links)
@@ -28,7 +28,7 @@ if links[1] and run.waits then return { 'SINGLY' } end
 for _, decision in ipairs(plan.decisions) do
   if not decision_stands(rid, rec.s, decision) then return { 'STALE_BUFFER' } end
 end
-if has_forgotten(rid, did, plan.knows) then return { 'FORGOTTEN' } end
+if has_forgotten(rid, did, plan.knows, plan.effects) then return { 'FORGOTTEN' } end
 local lack = lack_of(rid, plan.refs)
   or unasked_fields(run, rid, plan.emits, plan.effects, plan.hashes)
 if lack then return lack end
@@ -41,6 +41,7 @@ tx.hashes = plan.hashes
 apply_effects(tx, did, rec, plan.effects)
 if tx.lost then notes().lose(tx, false) end
 if rec.V then tx.output = output_of(plan) end
+tx.ends = last.ends
 end_delivery(tx, did, rec, plan.ends and 'ended' or 'ok')
 local done = end_links(tx, rec, plan, links, last)
 keep_commits(run, rid, did, ARGV[3], links, last, plan.staged or plan.refs and plan.refs[1])

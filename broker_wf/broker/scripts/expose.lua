@@ -7,7 +7,7 @@ local run = load_run(rid)
 if not run then return { 'GONE', 'missing' } end
 if run.status ~= 'running' then return { 'GONE', run.status } end
 if run.exposed then return { 'OK' } end
-redis.call('HSET', run_key(rid), 'exposed', 1)
+set_rare(rid, 'exposed', 1)
 if run.started and notes().is_idle(rid) then notes().add(run, { 'i' }) end
 notes().publish(run, rid, now_ms())
 return { 'OK' }

@@ -15,7 +15,7 @@ if refused then
   if refused[1] == 'FENCED' and rec and rec.u == plan.nonce then return { 'DONE', run.status } end
   return refused
 end
-if has_forgotten(rid, did, plan.knows) then return { 'FORGOTTEN' } end
+if has_forgotten(rid, did, plan.knows, plan.effects) then return { 'FORGOTTEN' } end
 local lack = lack_of(rid, plan.refs) or unasked_fields(run, rid, nil, plan.effects, plan.hashes)
 if lack then return lack end
 
@@ -41,7 +41,7 @@ end
 if plan.recovers then
   local id, name, payload, routes, counts = unpack(plan.recovers)
   end_delivery(tx, did, rec, 'failed')
-  redis.call('HSET', run_key(rid), 'recovered', 1)
+  set_rare(rid, 'recovered', 1)
   tx.r = counts
   emit(tx, routes, id, name, payload, rec.m)
   leave_collection(tx, rec.m, did)

@@ -14,7 +14,7 @@ local holder = redis.call('HGET', lock_key(rid), 'token')
 if holder == ask.token then return { 'OK' } end
 
 -- Writes.
-redis.call('HSET', run_key(rid), 'locks', 1)
+if not run.locks then set_rare(rid, 'locks', 1) end
 if holder then
   local item = cmsgpack.pack(ask)
   if not redis.call('LPOS', lockers_key(rid), item) then redis.call('RPUSH', lockers_key(rid), item) end

@@ -1,7 +1,6 @@
 --! put: write state from outside a step, if it still is what the writer read.
---! use clock
+--! use state
 --! key run   HASH
---! key state HASH
 --! key lock  HASH
 --! arg rid      str
 --! arg sets     pack  list of {key, value}
@@ -10,16 +9,11 @@
 --! arg again    int   1: the reply to this very write was lost
 --! reply 1 | 0: no such run | -1: it has changed, or is being edited; nothing was written
 
-local function version_of(key)
-  local raw = redis.call('HGET', state_key(rid), key)
-  return raw and tonumber(string.match(raw, '^%d+')) or 0
-end
-
 -- The state is as this write leaves it.
 local function is_written()
   for _, pair in ipairs(sets) do
-    local written = string.format('%.0f:', (versions[pair[1]] or 0) + 1) .. pair[2]
-    if redis.call('HGET', state_key(rid), pair[1]) ~= written then return false end
+    local _, value = state_of(rid, pair[1])
+    if value ~= pair[2] then return false end
   end
   for _, key in ipairs(dels) do
     if redis.call('HEXISTS', state_key(rid), key) == 1 then return false end
@@ -33,13 +27,11 @@ if keep == -2 then return 0 end
 if again == 1 and is_written() then return 1 end
 if redis.call('EXISTS', lock_key(rid)) == 1 then return -1 end
 for key, version in pairs(versions) do
-  if version_of(key) ~= version then return -1 end
+  if version_of(rid, key) ~= version then return -1 end
 end
 
 -- Writes.
-for _, pair in ipairs(sets) do
-  redis.call('HSET', state_key(rid), pair[1], string.format('%.0f:', version_of(pair[1]) + 1) .. pair[2])
-end
+for _, pair in ipairs(sets) do write_state(rid, pair[1], pair[2]) end
 for _, key in ipairs(dels) do redis.call('HDEL', state_key(rid), key) end
 if keep > 0 then redis.call('PEXPIRE', state_key(rid), keep) end
 return 1

@@ -4,12 +4,13 @@
 --! key watch   ZSET
 --! key waiting HASH
 --! arg rid  str
+--! arg packed str  what it has in common with others, see lib/record.lua
 --! arg plan pack  as lib/accept.lua says, besides: used_ms (of its time, before), flags {field of the record = value},
 --!                parts {{key, type, content}}, aux {key}, dues {{delivery id, packed record, due or ''}} of the delayed,
 --!                waits likewise of the waiting, work {{delivery id, packed record}} to be queued, in order
 --! reply {'OK'} | {'EXISTS', status, same snapshot?} | {'FULL', live runs}
 
-local now = now_ms()
+local now, kind = now_ms(), kind_of(packed)
 
 local WRITE = {
   hash = function(key, content)
@@ -24,13 +25,14 @@ local WRITE = {
 }
 
 -- Guards.
-local refused = not_accepted(rid, plan)
+local refused = not_accepted(rid, kind, plan)
 if refused then return refused end
 
 -- Writes.
-accept(rid, plan, now)
-redis.call('HSET', run_key(rid), 'used_ms', plan.used_ms, 'backlog', 1)
-for field, value in pairs(plan.flags) do redis.call('HSET', run_key(rid), field, value) end
+accept(rid, kind, plan, now)
+set_rare(rid, 'used_ms', plan.used_ms)
+set_rare(rid, 'backlog', 1)
+for field, value in pairs(plan.flags) do set_rare(rid, field, value) end
 for _, key in ipairs(plan.aux) do note_key(rid, key) end
 for _, one in ipairs(plan.work) do
   redis.call('RPUSH', backlog_key(rid), 'd' .. cmsgpack.pack({ one[1], cmsgpack.unpack(one[2]) }))
@@ -48,5 +50,5 @@ local tx = begin(load_run(rid), rid, now)
 refill(tx)
 -- Where nothing is to be claimed, its time goes on now: somebody is waited for.
 if tx.made == 0 and tx.run.window > 0 then begin_run(tx.run, rid, now) end
-ring(plan.lane, math.max(tx.made, 1))
+ring(kind.lane, math.max(tx.made, 1))
 return { 'OK' }

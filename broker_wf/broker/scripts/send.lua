@@ -6,7 +6,7 @@
 --! arg eid     str
 --! arg name    str
 --! arg payload str
---! arg routes  pack
+--! arg routes  str   packed
 --! arg hashes  pack  {event id = {field = hash}} of what waiters ask for
 --! arg parts   rest  of what the payload refers to: hash, encoded part, the next hash …
 --! reply list: 'OK', how many deliveries | 'SEEN' | 'GONE', status | 'FIELDS', field…
@@ -18,8 +18,9 @@ local LAST, ID_BYTES = 64, 18
 
 -- Guards.
 if not run then return { 'GONE', 'missing' } end
+local sent = redis.call('HGET', run_key(rid), 'sent') or ''
 if run.status ~= 'running' then
-  return run.sent and string.find(run.sent, eid .. ',', 1, true) and { 'SEEN' } or { 'GONE', run.status }
+  return string.find(sent, eid .. ',', 1, true) and { 'SEEN' } or { 'GONE', run.status }
 end
 local seen = effects_key(rid, '!sent')
 if redis.call('SISMEMBER', seen, eid) == 1 then return { 'SEEN' } end
@@ -28,7 +29,7 @@ if lack then return lack end
 
 -- Writes.
 redis.call('SADD', seen, eid)
-redis.call('HSET', run_key(rid), 'sent', string.sub(eid .. ',' .. (run.sent or ''), 1, LAST * ID_BYTES))
+redis.call('HSET', run_key(rid), 'sent', string.sub(eid .. ',' .. sent, 1, LAST * ID_BYTES))
 note_key(rid, seen)
 keep_blobs(rid, parts)
 local tx = begin(run, rid, now_ms())

@@ -22,7 +22,7 @@ local early = candidates(rid, did, plan.waits)
 if #early > 0 then return { 'EARLY', cmsgpack.pack(early) } end
 
 -- Writes.
-redis.call('HSET', run_key(rid), 'waits', 1)
+set_rare(rid, 'waits', 1)
 run.waits = 1
 rec.q, rec.e = rec.q or {}, rec.n
 rec.q.w = 1

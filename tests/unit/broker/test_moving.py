@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker_wf.broker.moving import moved, moved_parts, moved_start, moved_state
+from broker_wf.broker.moving import moved, moved_parts, moved_start, moved_state, state_of
 from broker_wf.broker.packing import pack, unpack
 from broker_wf.wire.codec import EVENT
 from broker_wf.wire.signing import Signer
@@ -69,10 +69,8 @@ def test_what_a_delivery_keeps_is_signed_under_its_own_name() -> None:
 def test_the_state_and_the_beginning_of_a_run() -> None:
     assert moved_state({"k": signed("old", name_of_key("k"))}, MOVE) == {"k": signed("new", name_of_key("k"))}
     assert moved_state({"k": signed("old", name_of_key("l"))}, MOVE) == {"k": signed("old", name_of_key("l"))}
-    before = pack([signed("old"), {"name": {"to": ["s"]}}, {"k": signed("old", name_of_key("k"))}])
-    assert unpack(moved_start(before, MOVE)) == [
-        signed("new"),
-        {b"name": {b"to": [b"s"]}},
-        {b"k": signed("new", name_of_key("k"))},
-    ]
-    assert unpack(moved_start(pack([signed("old"), {}, []]), MOVE)) == [signed("new"), {}, {}]
+    before = {"start": signed("old"), "first_state": pack({"k": signed("old", name_of_key("k"))})}
+    after = moved_start(before, MOVE)
+    assert after["start"] == signed("new")
+    assert state_of(after) == {"k": signed("new", name_of_key("k"))}
+    assert moved_start({"start": signed("old")}, MOVE) == {"start": signed("new")}

@@ -29,7 +29,7 @@ class Store:
         self.open.set()
 
     async def apply(
-        self, _delivery: object, effects: Sequence[Planned], *, busy: bool, sent: Callable[[], None]
+        self, _delivery: object, effects: Sequence[Planned], _acked: object, *, busy: bool, sent: Callable[[], None]
     ) -> tuple[Ended, list[str]]:
         sent()
         await self.open.wait()
@@ -46,7 +46,8 @@ async def store() -> Store:
 
 @pytest.fixture
 async def effects(store: Store) -> Effects:
-    site: Any = SimpleNamespace(broker=SimpleNamespace(deliveries=store), is_busy=lambda: False, work_made=lambda: None)
+    broker = SimpleNamespace(deliveries=store, admission=SimpleNamespace(connections=1))
+    site: Any = SimpleNamespace(broker=broker, is_busy=lambda: False, work_made=lambda: None)
     return Effects(site=site, delivery=delivery(), codec=Codec(EventRegistry(is_open=True)))
 
 

@@ -47,7 +47,7 @@ class Server:
             self.asked_again.set()
         return self.asked > self.held
 
-    async def change(self, _: object, plan: dict[str, object]) -> Changed:
+    async def change(self, _: object, plan: dict[str, object], acked: Acknowledged) -> Changed:
         self.plans.append(plan)
         self.was_told.set()
         await self.reached.wait()

@@ -100,6 +100,29 @@ class Scene:
         return made
 
 
+async def test_what_has_ended_while_a_claim_was_under_way_is_claimed_for_in_the_turn_in_which_that_is_answered() -> (
+    None
+):
+    """So the next claim goes out with the commits that waited for the same round trip."""
+    scene = Scene()
+    claimer = scene.claimer(2)
+    claimer.ask()
+    await asyncio.sleep(0)
+    claimer.ask()
+    asked: list[int] = []
+    calls = scene.store.claim
+
+    def claim(asking: Callable[[], Asking]) -> Any:
+        asked.append(len(scene.held))
+        return calls(asking)
+
+    scene.store.claim = claim
+    scene.store.replies[-1].set_result([A])
+    await asyncio.sleep(0)
+    # The task that waits for the reply goes on in this turn, and has asked again in it.
+    assert (len(scene.held), asked) == (1, [1])
+
+
 async def test_a_bell_that_is_heard_while_another_lane_fills_the_worker_is_rung_for_others() -> None:
     scene = Scene()
     claimer = scene.claimer()

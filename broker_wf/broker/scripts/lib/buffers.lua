@@ -50,7 +50,8 @@ local function apply_decision(tx, did, step, decision)
   redis.call('RPUSH', key, cmsgpack.pack({ did, decision.payload, tx.r }))
   note_key(rid, key)
   redis.call('HSET', buffers_key(rid), field, cmsgpack.pack(decision.want))
-  redis.call('HSET', run_key(rid), 'buffers', 1)
+  if tx.run.buffers then return end
+  set_rare(rid, 'buffers', 1)
   tx.run.buffers = '1'
 end
 

@@ -1,5 +1,4 @@
---! use splice lock aux
---! key state   HASH
+--! use splice lock aux state
 --! key changed HASH
 -- A change of the state that depends on what stands there: a number raised, a list or a set grown. It is made here, or
 -- worked out by Python on a version that must still stand, or under the run's lock, as an edit of several keys. Its result
@@ -7,13 +6,6 @@
 -- A change: did, nonce, id; token of the run's lock if that is held for it, and after: who of the same worker is to have
 -- that next, or nil. To be made here: key, kind, path (behind the key), values (encoded, without their first byte), make
 -- (1: there may be no such key yet), most_bytes, most_keys. Worked out: key, value, version, result. An edit: sets, dels.
-
-local function version_and_value(rid, key)
-  local raw = redis.call('HGET', state_key(rid), key)
-  if not raw then return 0, nil end
-  local digits = string.match(raw, '^%d+')
-  return tonumber(digits), string.sub(raw, #digits + 2)
-end
 
 -- Once a delivery has made a change, its end forgets what it remembers.
 local function note_change(rid, did, rec)
@@ -24,13 +16,9 @@ local function note_change(rid, did, rec)
   save_record(rid, did, rec)
 end
 
-local function write_state(rid, key, version, value)
-  redis.call('HSET', state_key(rid), key, string.format('%.0f:', version + 1) .. value)
-end
-
 -- Makes the change that is not an edit. Its result, or nil and why it was not made.
 local function make_change(rid, change)
-  local version, before = version_and_value(rid, change.key)
+  local version, before = state_of(rid, change.key)
   local value, result = change.value, change.result
   if value then
     if change.version ~= version then return nil, 'conflict' end
@@ -42,7 +30,7 @@ local function make_change(rid, change)
     if not fine or #new > change.most_bytes then return nil, 'hard' end
     value, result = new, found
   end
-  write_state(rid, change.key, version, value)
+  write_state(rid, change.key, value, version)
   return result
 end
 
@@ -58,7 +46,7 @@ local function change_state(run, rid, change)
   end
   local result, why = '', nil
   if change.sets then
-    for _, pair in ipairs(change.sets) do write_state(rid, pair[1], (version_and_value(rid, pair[1])), pair[2]) end
+    for _, pair in ipairs(change.sets) do write_state(rid, pair[1], pair[2]) end
     for _, key in ipairs(change.dels) do redis.call('HDEL', state_key(rid), key) end
   else
     result, why = make_change(rid, change)

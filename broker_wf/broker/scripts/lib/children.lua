@@ -11,8 +11,8 @@ local function left_behind(run, rid)
 end
 
 local function add_child(parent, rid)
-  redis.call('HSET', run_key(parent), 'children', 1)
-  redis.call('HSET', run_key(rid), 'parent', parent)
+  set_rare(parent, 'children', 1)
+  set_rare(rid, 'parent', parent)
   redis.call('SADD', children_key(parent), rid)
 end
 

@@ -56,10 +56,11 @@ local function pair_of(run, rec)
   return (run.rank and not rec.h and MARKS[run.rank] or '') .. rec.k .. ':' .. rec.t .. '|' .. rec.s
 end
 
--- What many entries write beside themselves: records {delivery, packed, …}, queued {score, member, …}, pairs {pair = lane};
+-- What many entries write beside themselves: records {delivery, packed, …}, queued {score, member, …}, pairs {pair = lane},
+-- members {collection = deliveries};
 -- and where the last one went (see place_for).
 local function gathering()
-  return { records = {}, queued = {}, pairs = {} }
+  return { records = {}, queued = {}, pairs = {}, members = {} }
 end
 
 local function write_queued(rid, gathered)
@@ -95,7 +96,7 @@ do
     local into = gathered or gathering()
     for _, rec in ipairs(recs) do rec.k = kind end
     local place = place_for(run, recs, now, into)
-    local entry = redis.call('XADD', place.key, '*', 'r', rid, 'e', eid, 's', place.named)
+    local entry = redis.call('XADD', place.key, '*', 'd', rid .. '|' .. eid .. '@' .. place.named)
     local records, queued = into.records, into.queued
     for _, rec in ipairs(recs) do
       rec.st, rec.i, rec.n, rec.w, rec.l, rec.d = 'q', entry, nil, nil, nil, nil
@@ -131,17 +132,20 @@ end
 
 -- As retire_record, of several: {delivery, record} of each. None of them is live any more.
 local function retire_records(run, rid, ended)
-  local groups = {}
+  local groups, last, group = {}, {}, nil
   for _, one in ipairs(ended) do
     local did, rec = one[1], one[2]
     if rec.o then
       retire_record(run, rid, did, rec)
     elseif rec.i then
-      local key = stream_of(run, rec)
-      local name = key .. '|' .. rec.s
-      groups[name] = groups[name] or { key, rec.s, {} }
-      local entries = groups[name][3]
-      entries[#entries + 1] = rec.i
+      -- Most of several are of the same step and stream.
+      if not (last.s == rec.s and last.t == rec.t and last.k == rec.k and last.h == rec.h) then
+        local key = stream_of(run, rec)
+        local name = key .. '|' .. rec.s
+        groups[name] = groups[name] or { key, rec.s, {} }
+        last, group = rec, groups[name][3]
+      end
+      group[#group + 1] = rec.i
     end
   end
   for _, group in pairs(groups) do
@@ -159,7 +163,7 @@ end
 -- The run has a backlog, or had one: most have none, and nobody looks for theirs.
 local function has_backlog(run, rid)
   if run.backlog then return end
-  redis.call('HSET', run_key(rid), 'backlog', 1)
+  set_rare(rid, 'backlog', 1)
   run.backlog = '1'
 end
 
@@ -200,14 +204,17 @@ do
     return items
   end
 
-  -- Moves in what fits the window. Every script that adds deliveries or ends one calls it, for what is in a backlog beside
-  -- a window with room has nobody else to move it.
+  local AT_ONCE = 200
+
+  -- Moves in what fits the window, a part at a time: workers begin with that while the next one is moved. Every script that
+  -- adds deliveries, ends one or hands one out calls it, for what is in a backlog beside a window with room has nobody
+  -- else to move it.
   refill = function(tx)
     if not tx.run.backlog or redis.call('EXISTS', backlog_key(tx.rid)) == 0 then return end
     tx.ended = 0
     tx.live = tx.live or redis.call('HLEN', live_key(tx.rid))
     local gathered = gathering()
-    for _, item in ipairs(pop_backlog(tx.rid, tx.run.window - tx.live)) do
+    for _, item in ipairs(pop_backlog(tx.rid, math.min(tx.run.window - tx.live, AT_ONCE))) do
       local did, rec = item[1], item[2]
       enqueue(tx.run, tx.rid, event_of(did, rec.s), { rec }, rec.k or 'w', tx.now, gathered)
       count_live(tx, 1)

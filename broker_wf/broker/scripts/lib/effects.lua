@@ -1,25 +1,14 @@
---! use emit lock feed
+--! use emit lock feed state
 --! key effects SET
---! key state   HASH
 -- Effects made by call inside a step. Each has an id made of delivery, attempt and content; one already applied is
 -- skipped. The reply to each is 'ok', 'seen', 'conflict' (another version), 'locked' (an edit is going on) or 'lost'.
-
-local function version_of(raw)
-  return raw and tonumber(string.match(raw, '^%d+')) or 0
-end
-
-local function put_state(rid, key, value)
-  local version = version_of(redis.call('HGET', state_key(rid), key)) + 1
-  redis.call('HSET', state_key(rid), key, string.format('%.0f:', version) .. value)
-end
 
 local function hindrance(run, rid, effect)
   if effect.kind == 'edit' then
     if redis.call('HGET', lock_key(rid), 'token') ~= effect.token then return 'lost' end
   elseif effect.kind == 'set' then
     if run.locks and redis.call('EXISTS', lock_key(rid)) == 1 then return 'locked' end
-    local expected = effect.version
-    if expected and version_of(redis.call('HGET', state_key(rid), effect.key)) ~= expected then return 'conflict' end
+    if effect.version and version_of(rid, effect.key) ~= effect.version then return 'conflict' end
   end
   return nil
 end
@@ -32,10 +21,10 @@ local APPLY = {
     append_feed(tx.rid, effect.name, effect.payload, rec.s, tx.now, publisher(rec))
   end,
   set = function(tx, effect, rec)
-    put_state(tx.rid, effect.key, effect.value)
+    write_state(tx.rid, effect.key, effect.value)
   end,
   edit = function(tx, effect, rec)
-    for _, pair in ipairs(effect.sets) do put_state(tx.rid, pair[1], pair[2]) end
+    for _, pair in ipairs(effect.sets) do write_state(tx.rid, pair[1], pair[2]) end
     for _, key in ipairs(effect.dels) do redis.call('HDEL', state_key(tx.rid), key) end
     grant_next(tx.rid)
   end,

@@ -9,7 +9,7 @@
 -- has ended whose room is not taken), made (entries added), r
 -- (recoveries along the lineage of what is handed on), keep (see lib/hand.lua), gathers (batch -> payloads that are added
 -- to it at the end, if this script gathers them), gathered (likewise, see enqueue), collections (those that were read), hashes (of the fields that waiters ask for, by event id).
--- routes: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}}, limits = {step = num_workers},
+-- routes: packed: event name -> { to = steps, slots = {{step, index, count, name}}, into = {{step}}, limits = {step = num_workers},
 -- lost = {class, qualified name} if it may be that nobody takes the event, keep = it is kept for a waiter to come, only }.
 -- A collection is a map: m its parent, joins = {{step, take, name}}, fired = {step = true}, r the recoveries in it.
 
@@ -24,12 +24,20 @@ end
 local leave_collection, open_collection, close_collection, emit, emit_all, push_gathered
 -- What is inside is nobody else's: as one text a script may have 200 locals at a time.
 do
+  -- Of many the members are written together.
+  local function join_collection(tx, cid, did)
+    local members = tx.gathered and tx.gathered.members
+    if not members then return redis.call('SADD', open_key(tx.rid, cid), did) end
+    members[cid] = members[cid] or {}
+    table.insert(members[cid], did)
+  end
+
   -- Deliveries of one event, new: into streams if they fit the window, else into the backlog.
   local function add(tx, eid, recs, kind)
     local roomy = has_room(tx, #recs)
     for _, rec in ipairs(recs) do
       local did = eid .. '@' .. rec.s
-      if rec.m then redis.call('SADD', open_key(tx.rid, rec.m), did) end
+      if rec.m then join_collection(tx, rec.m, did) end
       if not roomy then to_backlog(tx.run, tx.rid, did, rec, kind) end
     end
     if not roomy then return end
@@ -147,7 +155,7 @@ do
 
   -- Hands an event to everyone who takes it. False if nobody does.
   emit = function(tx, routes, eid, name, payload, m)
-    local route = routes[name]
+    local route = known(routes)[name]
     if not route then return false end
     local took, offered
     if tx.run.waits then took, offered = answer(tx, route, eid, name, payload) end
@@ -177,7 +185,12 @@ do
       tx.gathered = gathering()
     end
     for _, one in ipairs(emits) do emit(tx, routes, one[1], one[2], one[3], m) end
-    if tx.gathered then write_queued(tx.rid, tx.gathered) end
+    if tx.gathered then
+      write_queued(tx.rid, tx.gathered)
+      for cid, dids in pairs(tx.gathered.members) do
+        for i = 1, #dids, 1000 do redis.call('SADD', open_key(tx.rid, cid), unpack(dids, i, math.min(i + 999, #dids))) end
+      end
+    end
     tx.gathered = nil
   end
 end

@@ -2,12 +2,21 @@
 --! key watch ZSET
 -- The end of one delivery, shared by what ends it: commit, fail, poison.
 
--- Whether the server has lost what it had acknowledged to this execution. A log that lost its end lost the last of it
--- first: effect and change are the ids of the last ones.
-local function has_forgotten(rid, did, knows)
+-- Whether the server lacks what was acknowledged to this execution, by it or by one whose place it took. A log that lost
+-- its end lost the last of it first: effects and changes are the ids of the last ones of each connection. A held edit was
+-- made under the run's lock, which it has still.
+local function has_forgotten(rid, did, knows, effects)
+  for _, effect in ipairs(effects) do
+    if effect.kind == 'edit' and redis.call('HGET', lock_key(rid), 'token') ~= effect.token then return true end
+  end
   if not knows then return false end
-  return (knows.effect and redis.call('SISMEMBER', effects_key(rid, did), knows.effect) == 0)
-    or (knows.change and redis.call('HEXISTS', changed_key(rid, did), knows.change) == 0)
+  for _, id in ipairs(knows.effects) do
+    if redis.call('SISMEMBER', effects_key(rid, did), id) == 0 then return true end
+  end
+  for _, id in ipairs(knows.changes) do
+    if redis.call('HEXISTS', changed_key(rid, did), id) == 0 then return true end
+  end
+  return false
 end
 
 -- The mark of a done delivery: step, worker, start, end, attempt, outcome, nonce.
@@ -19,12 +28,31 @@ local end_deliveries
 do
   -- What each of them has beside, and only it.
   local function forget_all_of(run, rid, did, rec)
-    free_place(run, rid, did, rec)
     free_lock(run, rid, did, rec.n)
     forget_effects(rid, did, rec)
     forget_changes(rid, did, rec)
     forget_waits(rid, did, rec)
     if rec.j and rec.j ~= 'slots' then drop_key(rid, batch_key(rid, rec.j, rec.s)) end
+  end
+
+  -- Those of several deliveries that end, of each step together. ending: see end_deliveries.
+  local function free_places_of(run, rid, ending)
+    local gone, keys = {}, {}
+    for _, one in ipairs(ending) do
+      local did, rec = one[1], one[2]
+      if rec.l and not rec.H and not rec.K then
+        local base = base_lane(lane_of(run, rec))
+        local key = running_key(base, rec.s)
+        if not gone[key] then gone[key], keys[key] = {}, { base, rec.s } end
+        table.insert(gone[key], place_member(rid, did, rec))
+      else
+        free_place(run, rid, did, rec)
+      end
+    end
+    for key, members in pairs(gone) do
+      redis.call('ZREM', key, unpack(members))
+      unpark(keys[key][1], keys[key][2])
+    end
   end
 
   -- ending: {delivery, record, what its step returned or nil} of each.
@@ -38,9 +66,12 @@ do
     end
     redis.call('HSET', done_key(rid), unpack(marks))
     redis.call('HDEL', live_key(rid), unpack(dids))
+    -- The run ends with it, and is not to be timed out any more.
+    if tx.ends then members[#members + 1], tx.run.is_unwatched = rid .. '|!deadline', true end
     redis.call('ZREM', watch_key(), unpack(members))
     count_live(tx, -#ending)
     retire_records(tx.run, rid, ending)
+    free_places_of(tx.run, rid, ending)
     for _, one in ipairs(ending) do forget_all_of(tx.run, rid, one[1], one[2]) end
   end
 end

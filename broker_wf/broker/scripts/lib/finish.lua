@@ -17,7 +17,7 @@ end
 
 local finish
 do
-  local INLINE_RESULT = 16384
+  local INLINE_RESULT, TRIM_MS = 16384, 1000
 
   local function unwatch(members)
     for i = 1, #members, 500 do
@@ -79,6 +79,17 @@ do
     if redis.call('PEXPIRE', blob_key(rid), life) == 1 then drop_unpublished_blobs(rid) end
   end
 
+  -- Those whose retention is over leave the index, at most once a second.
+  local trimmed = {}
+
+  local function forget_ended(run, now)
+    local since = now - (trimmed[run.workflow] or -TRIM_MS)
+    if since >= 0 and since < TRIM_MS then return end
+    trimmed[run.workflow] = now
+    local forgotten = decimal(now - math.max(run.keep_ms, run.keep_failed_ms))
+    redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', forgotten)
+  end
+
   -- outcome: status, result or error (bytes), name and payload of the last event in the feed.
   finish = function(run, rid, now, outcome)
     local field = outcome.result and 'result' or 'error'
@@ -89,12 +100,11 @@ do
     append_feed(rid, outcome.name, outcome.payload, outcome.step, now, outcome.by)
     if redis.call('HLEN', live_key(rid)) > 0 then stop_deliveries(run, rid) end
     if run.waits then stop_waiting_ones(rid) end
-    redis.call('ZREM', watch_key(), rid .. '|!deadline')
+    if not run.is_unwatched then redis.call('ZREM', watch_key(), rid .. '|!deadline') end
     if run.begins then redis.call('ZREM', watch_key(), rid .. '|!begin') end
     redis.call('ZREM', live_runs_key(run.workflow), rid)
     redis.call('ZADD', ended_runs_key(run.workflow), decimal(now), rid)
-    local forgotten = decimal(now - math.max(run.keep_ms, run.keep_failed_ms))
-    redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', forgotten)
+    forget_ended(run, now)
     if run.max_runs then end_turn(run, rid, now) end
     if run.parent then redis.call('SREM', children_key(run.parent), rid) end
     local children = left_behind(run, rid)

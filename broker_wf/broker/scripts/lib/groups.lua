@@ -10,14 +10,18 @@ local function read_group(key, step, consumer, count)
   return got and got[1][2] or {}
 end
 
--- Run, event and steps of an entry; nil if it is none of ours, and then it has gone to the dead letters.
-local function parsed(key, step, entry, now)
-  local id, f = entry[1], entry[2]
-  if #f == 6 and f[1] == 'r' and f[3] == 'e' and f[5] == 's' then return f[2], f[4], f[6] end
-  redis.call('XACK', key, step, id)
-  redis.call('XDEL', key, id)
-  dead_letter({ kind = 'malformed', entry = id, stream = key, fields = f, at = now })
-  return nil
+-- Run, event and steps of an entry: '<run>|<event>@<step>,…'; nil if it is none of ours.
+local function parsed(entry)
+  local f = entry[2]
+  if #f ~= 2 or f[1] ~= 'd' then return nil end
+  return string.match(f[2], '^([^|]*)|(.*)@([^@]*)$')
+end
+
+-- One that is none of ours goes to the dead letters.
+local function drop_malformed(key, step, entry, now)
+  redis.call('XACK', key, step, entry[1])
+  redis.call('XDEL', key, entry[1])
+  dead_letter({ kind = 'malformed', entry = entry[1], stream = key, fields = entry[2], at = now })
 end
 
 -- A run of another graph goes to the stream that only workers with its digest read.

@@ -22,5 +22,5 @@ local function kept_before(run, rid, hand, emits)
   local did = emits[1][1] .. '@' .. hand.step
   local rec = load_record(rid, did)
   local is_theirs = run.status == 'running' and rec and rec.st == 'l' and rec.n == hand.nonce
-  return is_theirs and cmsgpack.pack(handed(run, rid, did, rec)) or nil
+  return is_theirs and cmsgpack.pack(handed(run, rid, did, rec, cmsgpack.pack(rec))) or nil
 end

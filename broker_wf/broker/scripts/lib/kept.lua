@@ -1,3 +1,4 @@
+--! use record
 --! key run  HASH
 --! key kept LIST
 -- What became of a run's deliveries, in the order in which it did, so that the run can be done again from a step that it
@@ -14,7 +15,7 @@ local function keep_all(run, rid, entries, large)
   for i = 3, #entries, 3 do large = large or #entries[i] > KEPT_BYTES end
   if not large and redis.call('RPUSH', kept_key(rid), unpack(entries)) <= KEPT_ITEMS then return end
   redis.call('UNLINK', kept_key(rid))
-  redis.call('HSET', run_key(rid), 'unkept', 1)
+  set_rare(rid, 'unkept', 1)
   run.unkept = '1'
 end
 

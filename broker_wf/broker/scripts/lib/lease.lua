@@ -6,10 +6,9 @@
 
 local INLINE_BATCH = 1000
 
-local function handed(run, rid, did, rec)
-  local given = { r = rid, d = did, s = rec.s, t = rec.t, p = rec.p, a = rec.a, c = rec.c, m = rec.m, f = rec.f,
-    g = rec.g, w = run.workflow, q = run.lane, j = rec.j, l = rec.l, x = rec.x, dl = run.begun, rc = rec.r, v = rec.v,
-    tr = run.trace }
+-- packed: the record.
+local function handed(run, rid, did, rec, packed)
+  local given = { r = rid, d = did, w = run.workflow, q = run.lane, c = packed, dl = run.begun, tr = run.trace }
   if rec.j and rec.j ~= 'slots' then
     local key = batch_key(rid, rec.j, rec.s)
     given.size = redis.call('LLEN', key)
@@ -33,27 +32,34 @@ end
 local lease
 do
   local function gather_lease(leased, rid, did, rec)
-    local member, records = rid .. '|' .. did, leased.records[rid] or {}
+    local member, records, packed = rid .. '|' .. did, leased.records[rid] or {}, cmsgpack.pack(rec)
     leased.records[rid] = records
-    records[#records + 1], records[#records + 2] = did, cmsgpack.pack(rec)
+    records[#records + 1], records[#records + 2] = did, packed
     local watched, queued = leased.watched, leased.queued
     watched[#watched + 1], watched[#watched + 2] = decimal(rec.d), member
     queued[#queued + 1] = member
+    return packed
   end
 
   lease = function(holder, run, rid, did, rec, place)
     rec.st, rec.n, rec.w, rec.l = 'l', holder.nonce, holder.worker, place
     rec.d, rec.x, rec.f = holder.now + holder.lease_ms, holder.now, rec.f or holder.now
     if run.exposed then notes().begin(run, rid, rec) end
+    local packed
     if holder.leased then
-      gather_lease(holder.leased, rid, did, rec)
+      packed = gather_lease(holder.leased, rid, did, rec)
     else
       -- What one commit leaves to its worker has no entry, and was never queued.
-      save_record(rid, did, rec)
+      packed = save_record(rid, did, rec)
       redis.call('ZADD', watch_key(), decimal(rec.d), rid .. '|' .. did)
     end
-    if place then hold_place(run, rid, did, rec, rec.d) end
-    begin_run(run, rid, holder.now)
-    return handed(run, rid, did, rec)
+    if place and holder.leased then
+      local held = holder.leased.held
+      held[#held + 1], held[#held + 2] = decimal(rec.d), place_member(rid, did, rec)
+    elseif place then
+      hold_place(run, rid, did, rec, rec.d)
+    end
+    begin_run(run, rid, holder.now, holder.leased)
+    return handed(run, rid, did, rec, packed)
   end
 end

@@ -56,14 +56,13 @@ end
 
 local function free_place(run, rid, did, rec)
   leave(run, rid, did, rec)
+  if not (rec.H or rec.l) then return end
   local base = base_lane(lane_of(run, rec))
   if rec.H then
     rec.H = nil
     unreserve(base, rec.s, rid, did)
-  elseif rec.l then
-    redis.call('ZREM', running_key(base, rec.s), place_member(rid, did, rec))
   else
-    return
+    redis.call('ZREM', running_key(base, rec.s), place_member(rid, did, rec))
   end
   unpark(base, rec.s)
 end

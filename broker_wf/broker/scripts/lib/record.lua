@@ -1,3 +1,4 @@
+--! use known
 --! key run   HASH
 --! key live  HASH
 --! key done  HASH
@@ -13,47 +14,89 @@
 -- beside (w waiters, o remembered results, c changes of the state), e nonce of the lease that was parked last, S until when an outage spared
 -- its lease.
 
-local RUN_FIELDS = { 'status', 'workflow', 'lane', 'digest', 'timeout_ms', 'window', 'keep_ms', 'keep_failed_ms',
-  'inboxes', 'locks', 'buffers', 'started_ms', 'queued_check_ms', 'max_runs', 'recovered', 'exposed', 'waits',
-  'parent', 'children', 'trace', 'unkept', 'begins_ms', 'rank', 'used_ms', 'backlog', 'sent' }
-
 local DAY_MS = 86400000
 
--- v: the values of RUN_FIELDS, in order; false for those that it has not.
-local function run_of_fields(v)
-  return {
-    status = v[1], workflow = v[2] or '', lane = v[3] or '', digest = v[4] or '', timeout_ms = tonumber(v[5]) or 0,
-    window = tonumber(v[6]) or 1000, keep_ms = tonumber(v[7]) or DAY_MS, keep_failed_ms = tonumber(v[8]) or DAY_MS,
-    inboxes = v[9] or '', locks = v[10], buffers = v[11], started = v[12], check_ms = tonumber(v[13]) or 30000,
-    max_runs = tonumber(v[14]), recovered = v[15], exposed = v[16], waits = v[17],
-    parent = v[18], children = v[19], trace = v[20], unkept = v[21], begins = v[22], rank = v[23], used = tonumber(v[24]),
-    backlog = v[25], sent = v[26],
-  }
+-- What all runs of a version of a workflow have in common: a packed list, in this order; lib/accept.lua puts it down.
+-- max_runs and unkept are 0 for none.
+local kind_of
+do
+  local FIELDS = { 'workflow', 'lane', 'digest', 'start_name', 'timeout_ms', 'keep_ms', 'keep_failed_ms', 'window', 'check_ms',
+    'max_runs', 'max_live_runs', 'unkept', 'routes' }
+  local ANY = { '', '', '', '', 0, DAY_MS, DAY_MS, 1000, 30000, 0, 0, 0, '' }
+
+  -- Of what is none of ours there is nothing to be known.
+  kind_of = remembering(function(raw)
+    local whole, list = pcall(cmsgpack.unpack, raw)
+    if not whole or type(list) ~= 'table' then list = ANY end
+    for i, any in ipairs(ANY) do
+      if type(list[i]) ~= type(any) then list = ANY end
+    end
+    local kind = { is_broken = list == ANY }
+    for i, name in ipairs(FIELDS) do kind[name] = list[i] end
+    kind.max_runs = kind.max_runs > 0 and kind.max_runs or nil
+    kind.unkept = kind.unkept > 0 or nil
+    kind.packed, kind.list, kind.__index = raw, list, kind
+    return kind
+  end)
 end
 
-local function load_run(rid)
-  local v = redis.call('HMGET', run_key(rid), unpack(RUN_FIELDS))
-  return v[1] and run_of_fields(v) or nil
+-- What most runs have not; `more` of the record says that there is any of it.
+local RARE_FIELDS = { 'locks', 'buffers', 'recovered', 'exposed', 'waits', 'parent', 'children', 'trace', 'unkept', 'begins_ms',
+  'rank', 'used_ms', 'backlog' }
+
+local function set_rare(rid, field, value)
+  redis.call('HSET', run_key(rid), field, value, 'more', '1')
 end
 
-local STATES = { q = true, l = true, d = true, w = true, h = true }
-local KINDS = { st = 'string', s = 'string', t = 'string', p = 'string', a = 'number', c = 'number', n = 'string',
-  w = 'string', i = 'string', k = 'string', h = 'string', o = 'string', m = 'string', j = 'string', g = 'string',
-  d = 'number', b = 'number', f = 'number', x = 'number', z = 'table', r = 'table', q = 'table' }
+local load_run
+do
+  local NAMES = { begins_ms = 'begins', used_ms = 'used' }
 
--- nil if the bytes are none of ours: then it is as if there were none, until an audit fails the run.
-local function record_of(raw, did)
-  local whole, rec = pcall(cmsgpack.unpack, raw)
-  if not whole or type(rec) ~= 'table' then return nil end
-  for name, value in pairs(rec) do
-    local kind = KINDS[name]
-    if kind and type(value) ~= kind then return nil end
+  local function read_rare(rid, run)
+    local values = redis.call('HMGET', run_key(rid), unpack(RARE_FIELDS))
+    for i, field in ipairs(RARE_FIELDS) do
+      if values[i] then run[NAMES[field] or field] = values[i] end
+    end
+    run.used = tonumber(run.used)
   end
-  if not (rec.st and rec.s and rec.t and rec.p and rec.a and rec.c and rec.b) then return nil end
-  if not STATES[rec.st] or rec.i and not string.find(rec.i, '^%d+%-%d+$') then return nil end
-  if rec.st == 'l' and not (rec.n and rec.w and rec.d and rec.x) or rec.st == 'd' and not rec.d then return nil end
-  if did and string.sub(did, -(#rec.s + 1)) ~= '@' .. rec.s then return nil end
-  return rec
+
+  -- A run: what its kind has, and what it has besides.
+  load_run = function(rid)
+    local v = redis.call('HMGET', run_key(rid), 'status', 'kind', 'inboxes', 'started_ms', 'window', 'more')
+    if not v[1] then return nil end
+    local run = setmetatable({ status = v[1], inboxes = v[3] or '', started = v[4] or nil }, kind_of(v[2] or ''))
+    if v[5] then run.window = tonumber(v[5]) end
+    if v[6] then read_rare(rid, run) end
+    return run
+  end
+end
+
+local record_of
+do
+  local STATES = { q = true, l = true, d = true, w = true, h = true }
+
+  -- Whether what a record has is of the kind that it should be; what has to be there comes first.
+  local function is_whole(rec)
+    local type, text, number, map = type, 'string', 'number', 'table'
+    if not (STATES[rec.st] and type(rec.s) == text and type(rec.t) == text and type(rec.p) == text and type(rec.a) == number
+      and type(rec.c) == number and type(rec.b) == number) then return false end
+    local n, w, i, k, d, f, x = rec.n, rec.w, rec.i, rec.k, rec.d, rec.f, rec.x
+    if n and type(n) ~= text or w and type(w) ~= text or k and type(k) ~= text or d and type(d) ~= number
+      or f and type(f) ~= number or x and type(x) ~= number then return false end
+    if i and (type(i) ~= text or not string.find(i, '^%d+%-%d+$')) then return false end
+    if rec.st == 'l' and not (n and w and d and x) or rec.st == 'd' and not d then return false end
+    local h, o, m, j, g, z, r, q = rec.h, rec.o, rec.m, rec.j, rec.g, rec.z, rec.r, rec.q
+    return not (h and type(h) ~= text or o and type(o) ~= text or m and type(m) ~= text or j and type(j) ~= text
+      or g and type(g) ~= text or z and type(z) ~= map or r and type(r) ~= map or q and type(q) ~= map)
+  end
+
+  -- nil if the bytes are none of ours: then it is as if there were none, until an audit fails the run.
+  record_of = function(raw, did)
+    local whole, rec = pcall(cmsgpack.unpack, raw)
+    if not whole or type(rec) ~= 'table' or not is_whole(rec) then return nil end
+    if did and string.sub(did, -(#rec.s + 1)) ~= '@' .. rec.s then return nil end
+    return rec
+  end
 end
 
 local function load_record(rid, did)
@@ -61,8 +104,11 @@ local function load_record(rid, did)
   return raw and record_of(raw, did) or nil
 end
 
+-- Returns it packed.
 local function save_record(rid, did, rec)
-  redis.call('HSET', live_key(rid), did, cmsgpack.pack(rec))
+  local packed = cmsgpack.pack(rec)
+  redis.call('HSET', live_key(rid), did, packed)
+  return packed
 end
 
 -- The event id in front of '@<step>'.

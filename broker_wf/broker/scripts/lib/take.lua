@@ -1,4 +1,4 @@
---! use lease groups guard dispatch
+--! use lease groups guard dispatch emit notes
 -- Reading the groups of a lane, each entry once: it becomes a lease, or it is dropped or set aside.
 -- claim is what one claim asks and finds: worker, nonce, lease_ms, now, free, held, waited, runs, out, refs, capped,
 -- read (records, by run and delivery), leased (see lib/lease.lua),
@@ -29,33 +29,39 @@ end
 local function read_ahead(claim, step, entries)
   local dids = {}
   for _, entry in ipairs(entries) do
-    local f = entry[2]
-    if #f == 6 and f[1] == 'r' and f[3] == 'e' then
-      dids[f[2]] = dids[f[2]] or {}
-      table.insert(dids[f[2]], f[4] .. '@' .. step)
+    entry.rid, entry.eid, entry.named = parsed(entry)
+    if entry.rid then
+      entry.did = entry.eid .. '@' .. step
+      local those = dids[entry.rid]
+      if those then those[#those + 1] = entry.did else dids[entry.rid] = { entry.did } end
     end
   end
   claim.read = {}
   for rid, those in pairs(dids) do
     local raws = those[2] and redis.pcall('HMGET', live_key(rid), unpack(those))
     if raws and not raws.err then
-      claim.read[rid] = {}
-      for i, did in ipairs(those) do claim.read[rid][did] = raws[i] end
+      local read = {}
+      claim.read[rid] = read
+      for i, did in ipairs(those) do read[did] = raws[i] end
     end
   end
 end
 
 local function record_ahead(claim, rid, did)
-  local raw = claim.read[rid] and claim.read[rid][did]
+  local read = claim.read[rid]
+  local raw = read and read[did]
   if raw == nil then return load_record(rid, did) end
   return raw and record_of(raw, did) or nil
 end
 
 -- One entry that the group was given. 1 if it became a lease, else 0.
 local function take(claim, key, digest, step, entry, place)
-  local rid, eid, named = parsed(key, step, entry, claim.now)
-  if not rid then return 0 end
-  local run, did = run_of(claim, rid), eid .. '@' .. step
+  local rid, eid, named, did = entry.rid, entry.eid, entry.named, entry.did
+  if not rid then
+    drop_malformed(key, step, entry, claim.now)
+    return 0
+  end
+  local run = run_of(claim, rid)
   local rec = run and run.status == 'running' and record_ahead(claim, rid, did) or nil
   if not rec or rec.i ~= entry[1] or is_in_other_stream(claim, rec) then
     retire(key, rid, eid, named, step, entry[1])
@@ -67,7 +73,7 @@ local function take(claim, key, digest, step, entry, place)
     postpone(claim, run, rid, did, rec)
   elseif rec.st == 'q' then
     if rec.c >= claim.frail_at then claim.frail_free = false end
-    claim.refs[#claim.refs + 1] = { rid, did }
+    claim.refs[#claim.refs + 1] = { rid, did, place and base_lane(lane_of(run, rec)), step, place }
     enter(rid, did, rec, claim.per_run[step])
     claim.out[#claim.out + 1] = lease(claim, run, rid, did, rec, place)
     claim.free = claim.free - 1
@@ -78,8 +84,9 @@ end
 
 -- As take; an entry that breaks it is dropped.
 local function taken(claim, key, digest, step, entry, place)
-  local fine, count = guarded(claim.now, { key, step, entry[1] }, take, claim, key, digest, step, entry, place)
+  local fine, count = pcall(take, claim, key, digest, step, entry, place)
   if fine then return count end
+  tell_broken(claim.now, { key, step, entry[1] }, count)
   redis.call('XACK', key, step, entry[1])
   redis.call('XDEL', key, entry[1])
   return 0
@@ -105,21 +112,44 @@ end
 local ROUNDS = 8
 
 -- A consumer of a limited step's group is a place; each takes one delivery. True if nothing more can be read now.
+local function fill_places(claim, digest, key, step, places, count)
+  local open, exhausted = { unpack(places, 1, math.min(#places, count)) }, false
+  for _ = 1, ROUNDS do
+    local entries, left = {}, {}
+    for i, place in ipairs(open) do
+      entries[i] = read_group(key, step, tostring(place), 1)[1]
+      exhausted = not entries[i]
+      if exhausted then break end
+    end
+    read_ahead(claim, step, entries)
+    for i, entry in ipairs(entries) do
+      if taken(claim, key, digest, step, entry, open[i]) == 0 then left[#left + 1] = open[i] end
+    end
+    if exhausted or not left[1] then return exhausted end
+    open = left
+  end
+  return false
+end
+
+-- Those of one step, together: {until, member, …}.
+local function hold_places(lane, step, held)
+  if not held[1] then return end
+  redis.call('ZADD', running_key(base_lane(lane), step), unpack(held))
+  expire_private(lane, running_key(base_lane(lane), step))
+end
+
+-- As fill_places, with the places that are free.
 local function read_limited(claim, lane, digest, pair, key, step, limit, count)
   local places = free_places(lane, step, limit, claim.now)
   if #places == 0 then
     park(lane, step, pair)
     return true
   end
-  for i = 1, math.min(#places, count) do
-    for _ = 1, ROUNDS do
-      local entries = read_group(key, step, tostring(places[i]), 1)
-      claim.read = {}
-      if #entries == 0 then return true end
-      if taken(claim, key, digest, step, entries[1], places[i]) == 1 then break end
-    end
-  end
-  return false
+  local exhausted = fill_places(claim, digest, key, step, places, count)
+  -- Before anything else asks which are free.
+  hold_places(lane, step, claim.leased.held)
+  claim.leased.held = {}
+  return exhausted
 end
 
 -- True if the group has no more.
@@ -133,6 +163,16 @@ local function read_unlimited(claim, digest, key, step, count)
     if count == 0 then return false end
   end
   return false
+end
+
+-- What a claim does for a run beside handing its deliveries out: the next part of its backlog, and what is told of it.
+local function look_after(claim, rid, run)
+  if run.status == 'running' and run.backlog then
+    local tx = begin(run, rid, claim.now)
+    refill(tx)
+    if tx.made > 0 then ring(run.lane, tx.made) end
+  end
+  if run.notes then notes().publish(run, rid, claim.now) end
 end
 
 local function serve(claim, lane, digest, limits, pair)

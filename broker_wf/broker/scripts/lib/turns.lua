@@ -107,7 +107,7 @@ do
 
   put_off = function(rid, window, begins)
     begins = decimal(begins)
-    redis.call('HSET', run_key(rid), 'window', 0, 'later_window', window, 'begins_ms', begins)
+    redis.call('HSET', run_key(rid), 'window', 0, 'later_window', window, 'begins_ms', begins, 'more', '1')
     redis.call('ZADD', watch_key(), begins, rid .. '|!begin')
   end
 
