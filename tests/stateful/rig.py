@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
@@ -169,10 +169,13 @@ class Rig:
             begun=begun,
         )
 
-    def calls(self) -> int:
-        """How often a script was executed on this server: it may not have known one before."""
-        counts = self.raw.info("commandstats").get("cmdstat_fcall", {})
-        return int(counts.get("calls", 0)) - int(counts.get("failed_calls", 0))
+    def calls_in(self, act: Callable[[], object]) -> int:
+        """How often the server was given a script of this namespace meanwhile."""
+        with self.raw.monitor() as seen:
+            act()
+            self.raw.echo(self.broker.keys.tag)
+            commands = iter(lambda: seen.next_command()["command"], f"ECHO {self.broker.keys.tag}")
+            return sum(one.startswith("FCALL ") and f" {self.broker.keys.tag} " in one for one in commands)
 
     def collected(self, delivery: Delivery) -> tuple[CollectDecision, ...]:
         """What ``collect_events`` decides on what the claim brought."""
