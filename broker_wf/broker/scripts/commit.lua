@@ -41,7 +41,7 @@ tx.hashes = plan.hashes
 apply_effects(tx, did, rec, plan.effects)
 if tx.lost then notes().lose(tx, false) end
 if rec.V then tx.output = output_of(plan) end
-tx.ends = last.ends
+tx.ends, tx.marks = last.ends, links[1] and {}
 end_delivery(tx, did, rec, plan.ends and 'ended' or 'ok')
 local done = end_links(tx, rec, plan, links, last)
 keep_commits(run, rid, did, ARGV[3], links, last, plan.staged or plan.refs and plan.refs[1])

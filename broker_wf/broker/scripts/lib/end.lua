@@ -55,16 +55,16 @@ do
     end
   end
 
-  -- ending: {delivery, record, what its step returned or nil} of each.
+  -- ending: {delivery, record, what its step returned or nil} of each. Their marks are written here, or put into tx.marks.
   end_deliveries = function(tx, ending, outcome)
-    local rid, marks, dids, members = tx.rid, {}, {}, {}
+    local rid, marks, dids, members = tx.rid, tx.marks or {}, {}, {}
     for i, one in ipairs(ending) do
       local did, rec = one[1], one[2]
       if rec.V then notes().stop(tx.run, rid, rec, one[3]) end
       marks[2 * i - 1], marks[2 * i] = did, mark_of(rec, tx.now, outcome)
       dids[i], members[i] = did, rid .. '|' .. did
     end
-    redis.call('HSET', done_key(rid), unpack(marks))
+    if not tx.marks then redis.call('HSET', done_key(rid), unpack(marks)) end
     redis.call('HDEL', live_key(rid), unpack(dids))
     -- The run ends with it, and is not to be timed out any more.
     if tx.ends then members[#members + 1], tx.run.is_unwatched = rid .. '|!deadline', true end

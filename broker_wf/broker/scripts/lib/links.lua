@@ -9,10 +9,11 @@ local function output_of(plan)
   return plan.output or (plan.emits[1] and plan.emits[#plan.emits][2] or 'NoneType')
 end
 
--- links: delivery, nonce, packed plan, of each. Returns a record of the last one, or that of the delivery they follow from.
+-- links: delivery, nonce, packed plan, of each; their marks are written with those in tx.marks. Returns a record of the last
+-- one, or that of the delivery they follow from.
 local function end_links(tx, rec, plan, links, last)
   if not links[1] then return rec end
-  local marks, worker = {}, rec.w
+  local marks, worker = tx.marks, rec.w
   for i = 1, #links, 3 do
     local did = links[i]
     rec = { s = string.match(did, '@([^@]+)$'), w = worker, b = tx.now, a = 1, n = links[i + 1], t = plan.emits[1][2] }
