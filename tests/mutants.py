@@ -68,7 +68,9 @@ MUTANTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("lib/links", "redis.call('HSET', done_key(tx.rid), unpack(marks))", ""),
     ),
     "one nonce for all": (),
-    "the feed never expires": (("lib/finish", "redis.call('PEXPIRE', feed_key(rid), life)\n", ""),),
+    "the feed never expires": (
+        ("lib/finish", "if run.has_feed then redis.call('PEXPIRE', feed_key(rid), life) end\n", ""),
+    ),
 }
 """Per mutant: script, what stands in it, what stands there instead."""
 

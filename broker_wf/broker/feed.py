@@ -11,6 +11,8 @@ from typing import cast
 from broker_wf.broker.clients import RedisClient
 from broker_wf.broker.connection import Pipe
 from broker_wf.broker.keys import Keys, RedisKey
+from broker_wf.broker.packing import unpack
+from broker_wf.broker.script import load
 from broker_wf.core.ids import DriverId, RunId
 from broker_wf.errors import BackpressureError
 
@@ -49,12 +51,26 @@ class FeedStore:
         """Entries behind the cursor ``after``, oldest first; 0 is the beginning."""
         key = self.pipe.keys.of("feed", run_id)
         raw = await self.pipe.command("XRANGE", key, f"({after}-0" if after > 0 else "-", "+", "COUNT", count)
-        return [_entry(one) for one in cast("list[object]", raw or [])]
+        found = [_entry(one) for one in cast("list[object]", raw or [])]
+        return found if found or after > 0 else await self.only(run_id)
 
     async def last(self, run_id: RunId, count: int) -> list[FeedEntry]:
         """The last entries, newest first."""
         raw = await self.pipe.command("XREVRANGE", self.pipe.keys.of("feed", run_id), "+", "-", "COUNT", count)
-        return [_entry(one) for one in cast("list[object]", raw or [])]
+        return [_entry(one) for one in cast("list[object]", raw or [])] or await self.only(run_id)
+
+    async def only(self, run_id: RunId) -> list[FeedEntry]:
+        """The entry of a run that has published its end alone, and so has no stream; of any other run nothing."""
+        key = self.pipe.keys.of("run", run_id)
+        raw = await self.pipe.command("HMGET", key, "last", "result", "error", "ended_ms")
+        last, result, error, ended_ms = cast("list[bytes | None]", raw)
+        entry = last and _end_entry(last, result or error or b"", int(ended_ms or 0))
+        return [entry] if entry else []
+
+    async def stream(self, run_id: RunId) -> bool:
+        """Have the end of a run told in its feed, for who blocks there. False: it has ended, or is not there."""
+        reply = cast("list[bytes]", await self.pipe.call(load("stream"), run_id))
+        return reply[0] == b"OK"
 
     async def wake(self, driver: DriverId) -> None:
         """End the driver's blocked read, because it has to read other feeds; a full server lets it end by itself."""
@@ -93,6 +109,18 @@ async def wait_for_feeds(
         else:
             found[names[RedisKey(key)]] = [_entry(one) for one in entries]
     return found, wake_from
+
+
+def _end_entry(packed: bytes, value: bytes, at_ms: int) -> FeedEntry:
+    name, payload, step, by = cast("tuple[bytes, bytes | bool, bytes, bytes]", unpack(packed))
+    return FeedEntry(
+        seq=1,
+        name=name.decode(),
+        payload=value if isinstance(payload, bool) else payload,
+        step=step.decode(),
+        at_ms=at_ms,
+        by=by.decode(),
+    )
 
 
 def _streams(raw: object) -> list[tuple[str, list[object]]]:

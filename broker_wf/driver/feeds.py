@@ -85,6 +85,7 @@ class Feeds:
     _readers: list[_Reader] = field(default_factory=list[_Reader])
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _client: RedisClient | None = None
+    _connections: int = 0
 
     async def read(self, run_id: RunId, after: int) -> AsyncIterator[FeedEntry]:
         """Every entry behind the cursor, as it comes; ends when the run has ended and nothing is left.
@@ -97,7 +98,7 @@ class Feeds:
         self._readers.append(reader)
         self._changed.set()
         try:
-            await self.broker.feed.wake(self.driver)
+            await asyncio.gather(self.broker.feed.wake(self.driver), self._follow_to_its_end(reader))
             while True:
                 entry = await self._next(reader)
                 if entry is None:
@@ -140,18 +141,26 @@ class Feeds:
             reader.doubtful = True
             await self.broker.feed.wake(self.driver)
             return False
+        if length > cursor:
+            reader.take(await self.broker.feed.only(reader.run_id))
         return length <= cursor
 
     async def _length(self, run_id: RunId) -> int:
         last = await self.broker.feed.last(run_id, 1)
         return last[0].seq if last else 0
 
+    async def _follow_to_its_end(self, reader: _Reader) -> None:
+        """Have the end of the run told where the blocked read hears of it; take it, if it has ended without."""
+        if not await self.broker.feed.stream(reader.run_id):
+            reader.take(await self.broker.feed.only(reader.run_id))
+
     async def _go_back(self, reader: _Reader) -> None:
-        """Where the feed is not what was read of it, read on from there."""
+        """Where the feed is not what was read of it, read on from there; and what was asked for may be lost too."""
         reader.doubtful = False
         if reader.known:
             there = await self.broker.feed.read(reader.run_id, reader.known[0][0] - 1, len(reader.known))
             reader.go_back(there, await self._length(reader.run_id))
+        await self._follow_to_its_end(reader)
 
     async def read_for_ever(self) -> None:
         """Serve the readers until cancelled."""
@@ -176,10 +185,12 @@ class Feeds:
     async def _read(self, wake_from: str) -> str:
         if self._client is None:
             self._client = blocked_client(self.broker)
+        # A connection that was lost between two reads is made anew without a word.
+        if self._connections != self.broker.admission.connections:
+            self._connections = self.broker.admission.connections
             for reader in self._readers:
                 reader.doubtful = True
-        for reader in [one for one in self._readers if one.doubtful]:
-            await self._go_back(reader)
+        await asyncio.gather(*(self._go_back(one) for one in self._readers if one.doubtful))
         # Who comes while this read is under way begins elsewhere, and is served by the next one.
         readers, cursors = [one for one in self._readers if not one.full], dict[RunId, int]()
         for reader in readers:

@@ -22,6 +22,7 @@ from typing import Any, cast
 from broker_wf.broker.keys import FAMILIES, Life
 from tests.faults.cluster import Cluster
 from tests.faults.records import Records
+from tests.feed_entries import feed_entries
 
 REFUSALS = {"FENCED", "GONE", "DONE", "STALE_BUFFER", "FORGOTTEN", "NO_BLOB", "FIELDS"}
 TERMINAL = {b"completed", b"failed", b"cancelled", b"timed_out"}
@@ -92,7 +93,7 @@ def _of_run(cluster: Cluster, run: str, expected: Expected) -> list[str]:
         found.append("I1: it is among the live runs")
     if client.zscore(keys.of("ended_runs", expected.workflow), run) is None:
         found.append("I1: it is not among the ended runs")
-    feed = client.xrange(keys.of("feed", run))
+    feed = feed_entries(client, keys, run)
     ends = [i for i, (_, entry) in enumerate(feed) if entry[b"p"] == record.get(b"result", b"")]
     if ends != [len(feed) - 1]:
         found.append(f"I1: of {len(feed)} entries of its feed {ends} end it")

@@ -14,6 +14,7 @@ from broker_wf.handler import WorkflowHandler
 from broker_wf.wire.blobs import NOTHING_FETCHED
 from tests.apps.loads import Worked
 from tests.faults.cluster import Cluster
+from tests.feed_entries import feed_entries
 
 END_WITHIN_MS = 3_000
 LATE_S = 30.0
@@ -114,7 +115,7 @@ class Readers:
 def published(cluster: Cluster, run: str, handler: WorkflowHandler[Any]) -> list[Event]:
     """The events of a run's feed as it is at last: those of the attempts that were committed."""
     found: list[Event] = []
-    for number, entry in cast(Any, cluster.client).xrange(cluster.keys.of("feed", run)):
+    for number, entry in feed_entries(cluster.client, cluster.keys, run):
         read = FeedEntry(
             seq=int(number.split(b"-")[0]),
             name=entry[b"t"].decode(),

@@ -16,6 +16,7 @@ from broker_wf.errors import DecodeError
 from broker_wf.home import close_homes
 from broker_wf.settings import Settings
 from broker_wf.wire.envelope import is_signed, unsigned
+from tests.feed_entries import feed_entries
 from tests.security.app import Security
 from tests.security.network import ENOUGH_S, PortServer, serving_worker
 
@@ -45,7 +46,7 @@ def stored(server: PortServer) -> list[bytes]:
         found: list[bytes] = []
         for run in [name.decode() for name in names]:
             found.append(cast(bytes, client.hget(KEYS.of("run", run), "result")))
-            found += [fields[b"p"] for _, fields in cast("Any", client.xrange(KEYS.of("feed", run)))]
+            found += [fields[b"p"] for _, fields in feed_entries(client, KEYS, run)]
             found += [raw.partition(b":")[2] for raw in cast("Any", client.hvals(KEYS.of("state", run)))]
         return found
 

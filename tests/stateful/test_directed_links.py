@@ -5,6 +5,7 @@ from __future__ import annotations
 from broker_wf.broker.deliveries import Ended
 from broker_wf.core.ids import RunId
 from broker_wf.events import StopEvent
+from tests.feed_entries import feed_entries
 from tests.stateful.acts import begun, entries, hand_on, only, status, taken_over
 from tests.stateful.flow import Both, Done, Item, Left, Part, Piece, Right
 from tests.stateful.rig import Rig
@@ -40,7 +41,7 @@ def test_the_last_one_may_end_the_run(rig: Rig) -> None:
     assert rig.commit(plan, links=[link]) is Ended.DONE
     assert status(rig) == "completed"
     assert marks(rig) == {"0@begin", "0@begin.0@work"}
-    (entry,) = rig.raw.xrange(rig.key("feed", "r"))
+    (entry,) = feed_entries(rig.raw, rig.broker.keys, "r")
     assert entry[1][b"s"] == b"work"
     assert entry[1][b"b"] == b"1 w1"
     assert rig.members("watch") == set()

@@ -1,7 +1,8 @@
 --! use blobs
 --! key run  HASH
 --! key feed STREAM
--- The ordered list of events a run publishes. Ids are '<seq>-0', seq from 1 without gaps.
+-- The ordered list of events a run publishes. Ids are '<seq>-0', seq from 1 without gaps. A stream takes 4 KiB, so where
+-- the end of the run is all there is, and nobody waits for it, that stays in the run's record.
 
 local FEED_CAP = '10000'
 
@@ -19,4 +20,11 @@ local function append_feed(rid, name, payload, step, now, by, mark)
   redis.call('XADD', feed_key(rid), 'MAXLEN', '~', FEED_CAP, string.format('%d-0', seq), unpack(entry))
   publish_blobs(rid, payload)
   return seq
+end
+
+-- The last entry, as the record of a run holds it that has published nothing else: a packed list. value: its result or error.
+local function end_entry(rid, outcome, value)
+  publish_blobs(rid, outcome.payload)
+  local payload = outcome.payload ~= value and outcome.payload
+  return cmsgpack.pack({ outcome.name, payload, outcome.step or '', outcome.by or '' })
 end

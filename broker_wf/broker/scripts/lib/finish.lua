@@ -71,7 +71,7 @@ do
     local life = decimal(life_ms)
     redis.call('PEXPIRE', run_key(rid), life)
     redis.call('PEXPIRE', done_key(rid), life)
-    redis.call('PEXPIRE', feed_key(rid), life)
+    if run.has_feed then redis.call('PEXPIRE', feed_key(rid), life) end
     if not run.unkept then redis.call('PEXPIRE', kept_key(rid), life) end
     if not more then return end
     redis.call('PEXPIRE', state_key(rid), life)
@@ -90,14 +90,21 @@ do
     redis.call('ZREMRANGEBYSCORE', ended_runs_key(run.workflow), '-inf', forgotten)
   end
 
+  local function write_end(run, rid, now, outcome, field, value)
+    if run.notes then notes().publish(run, rid, now) end
+    run.has_feed = run.streamed or redis.call('HGET', run_key(rid), 'seq')
+    local what = { 'status', outcome.status, 'ended_ms', decimal(now), field, value }
+    if not run.has_feed then what[7], what[8], what[9], what[10] = 'seq', '1', 'last', end_entry(rid, outcome, value) end
+    redis.call('HSET', run_key(rid), unpack(what))
+    if run.has_feed then append_feed(rid, outcome.name, outcome.payload, outcome.step, now, outcome.by) end
+  end
+
   -- outcome: status, result or error (bytes), name and payload of the last event in the feed.
   finish = function(run, rid, now, outcome)
     local field = outcome.result and 'result' or 'error'
     local value = outcome.result or outcome.error
     run.status = outcome.status
-    redis.call('HSET', run_key(rid), 'status', outcome.status, 'ended_ms', decimal(now), field, value)
-    if run.notes then notes().publish(run, rid, now) end
-    append_feed(rid, outcome.name, outcome.payload, outcome.step, now, outcome.by)
+    write_end(run, rid, now, outcome, field, value)
     if redis.call('HLEN', live_key(rid)) > 0 then stop_deliveries(run, rid) end
     if run.waits then stop_waiting_ones(rid) end
     if not run.is_unwatched then redis.call('ZREM', watch_key(), rid .. '|!deadline') end

@@ -42,7 +42,7 @@ end
 
 -- What most runs have not; `more` of the record says that there is any of it.
 local RARE_FIELDS = { 'locks', 'buffers', 'recovered', 'exposed', 'waits', 'parent', 'children', 'trace', 'unkept', 'begins_ms',
-  'rank', 'used_ms', 'backlog' }
+  'rank', 'used_ms', 'backlog', 'streamed' }
 
 local function set_rare(rid, field, value)
   redis.call('HSET', run_key(rid), field, value, 'more', '1')
