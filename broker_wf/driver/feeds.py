@@ -85,7 +85,6 @@ class Feeds:
     _readers: list[_Reader] = field(default_factory=list[_Reader])
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _client: RedisClient | None = None
-    _connections: int = 0
 
     async def read(self, run_id: RunId, after: int) -> AsyncIterator[FeedEntry]:
         """Every entry behind the cursor, as it comes; ends when the run has ended and nothing is left.
@@ -111,6 +110,10 @@ class Feeds:
         """The server has lost what this run had published, or some of it."""
         for reader in self._readers:
             reader.doubtful |= reader.run_id == run_id
+
+    def _doubt_all(self) -> None:
+        for reader in self._readers:
+            reader.doubtful = True
 
     async def _next(self, reader: _Reader) -> FeedEntry | None:
         while True:
@@ -185,12 +188,9 @@ class Feeds:
     async def _read(self, wake_from: str) -> str:
         if self._client is None:
             self._client = blocked_client(self.broker)
-        # A connection that was lost between two reads is made anew without a word.
-        if self._connections != self.broker.admission.connections:
-            self._connections = self.broker.admission.connections
-            for reader in self._readers:
-                reader.doubtful = True
+            self._doubt_all()
         await asyncio.gather(*(self._go_back(one) for one in self._readers if one.doubtful))
+        connections = self.broker.admission.connections
         # Who comes while this read is under way begins elsewhere, and is served by the next one.
         readers, cursors = [one for one in self._readers if not one.full], dict[RunId, int]()
         for reader in readers:
@@ -198,6 +198,9 @@ class Feeds:
         found, wake_from = await wait_for_feeds(
             self._client, self.broker.keys, self.driver, cursors, wake_from, self.broker.timeouts.block_ms
         )
+        # One that was lost between two reads is made anew without a word: nothing of it is taken before a look back.
+        if connections != self.broker.admission.connections:
+            self._doubt_all()
         for reader in readers:
             if not reader.doubtful:
                 reader.take(found.get(reader.run_id, ()))

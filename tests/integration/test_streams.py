@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 import redis
 
 from broker_wf import Context, Workflow, step
+from broker_wf.driver import feeds
 from broker_wf.errors import (
     EventsTrimmedError,
     RunNotFoundError,
@@ -211,3 +213,33 @@ async def test_the_stream_of_a_run_that_was_cancelled_ends_so(stage: Stage) -> N
     assert [type(event) for event in await within(read(handler))] == [WorkflowCancelledEvent]
     with pytest.raises(WorkflowCancelledByUser):
         await within(handler)
+
+
+async def test_nothing_that_comes_over_a_new_connection_is_told_before_a_look_back(
+    cluster: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is lost between two reads has other events from the sixth one on when it is back, and one more."""
+    handler, original, lost = (await cluster.put_on(OpenEnded)).run(), feeds.wait_for_feeds, asyncio.Event()
+    feed = cluster.keys.of("feed", handler.run_id)
+
+    async def lose_and_read(*read: Any) -> Any:
+        if told and not lost.is_set():
+            lost.set()
+            with redis.Redis.from_url(cluster.url) as client:
+                entries = cast("list[tuple[bytes, Any]]", client.xrange(feed))
+                client.delete(feed)
+                for number in range(1, 32):
+                    client.xadd(feed, entries[number - 1 if number <= 5 else number - 2][1], id=f"{number}-0")
+                client.hset(cluster.keys.of("run", handler.run_id), "seq", 31)
+                client.client_kill_filter(_type="normal", skipme=True)
+        return await original(*read)
+
+    told: list[Event] = []
+    events = handler.stream_events()
+    told += [await within(anext(events)) for _ in range(30)]
+    assert numbers(told) == list(range(30))
+    monkeypatch.setattr(feeds, "wait_for_feeds", lose_and_read)
+    await within(lost.wait())
+    assert numbers([await within(anext(events)) for _ in range(26)]) == list(range(4, 30))
+    await within(handler.cancel_run())
+    assert isinstance(await within(anext(events)), WorkflowCancelledEvent)
